@@ -1,1 +1,38 @@
-//! The keeper.
+//! Owns one process tree so that nothing survives it.
+//!
+//! ```text
+//!  owner ──lifeline──▶ keeper ──leash──▶ warden ──▶ worker ──▶ whatever it forks
+//!  (may crash)         (init of a        (one per life; parent and subreaper
+//!                       PID namespace     of the worker's whole tree)
+//!                       where allowed)
+//! ```
+//!
+//! The keeper is the small half of Sidewinder: single-threaded, no runtime, no TLS, no protobuf, a few hundred
+//! lines. It forks and reaps; it outlives a crash of its owner, and ends everything when its owner is gone for
+//! good. It never signals a process id it has stored: wardens signal only children they have not reaped yet, and
+//! everybody else holds a pidfd.
+//!
+//! Three nets hang below each other. **The warden** kills everything below it when its worker ends, when it is
+//! told to, or when the keeper is gone. **The keeper** kills what a killed warden left behind: a child of the
+//! keeper that is no warden is a stray. **The kernel** kills the whole namespace with the keeper (tier A), and a
+//! whole cgroup on request (tier B).
+//!
+//! [`wire`] and [`machine`] are pure. Everything that touches the system is Linux and lives behind one module,
+//! so that another system has one place to be added.
+
+pub mod machine;
+mod tier;
+pub mod wire;
+
+#[cfg(target_os = "linux")]
+pub mod linux;
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Sidewinder keeps process trees on Linux only: other systems need a module beside `linux`");
+
+pub use tier::Tier;
+
+/// The argument that turns the executable into a keeper.
+pub const KEEPER_ARGUMENT: &str = "__keeper";
+/// The environment variable that marks every process of a run, with the run's identity as its value.
+pub const RUN_VARIABLE: &str = "SIDEWINDER_RUN";

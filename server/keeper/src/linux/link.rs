@@ -1,0 +1,126 @@
+//! A `SOCK_SEQPACKET` socket that carries frames and, beside them, descriptors.
+
+use crate::wire::{FDS_MAX, FRAME_MAX};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// One end of a lifeline or a leash.
+#[derive(Debug)]
+pub struct Link {
+    socket: OwnedFd,
+}
+
+/// What was there to read.
+#[derive(Debug)]
+pub enum Received {
+    /// A frame of this length, at the beginning of the buffer, and its descriptors.
+    Frame(usize, Vec<OwnedFd>),
+    /// Nothing yet.
+    Nothing,
+    /// Every copy of the other end is closed.
+    Closed,
+}
+
+impl Link {
+    /// Two ends, neither of which survives the execution of a program.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self::new(one)?, Self::new(other)?))
+    }
+
+    /// An end that came from elsewhere.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        // The kernel counts its own overhead too: room for one frame of the largest size, and some small ones.
+        if sockopt::socket_send_buffer_size(&socket)? < 2 * FRAME_MAX {
+            sockopt::set_socket_send_buffer_size(&socket, FRAME_MAX)?;
+        }
+        Ok(Self { socket })
+    }
+
+    /// Sends one frame, or says `WouldBlock`.
+    pub fn send(&self, frame: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "more descriptors than one frame carries",
+            ));
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        sendmsg(&self.socket, &[IoSlice::new(frame)], &mut beside, flags)?;
+        Ok(())
+    }
+
+    /// Takes the next frame, if there is one.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let message = match recvmsg(&self.socket, &mut [IoSliceMut::new(buffer)], &mut beside, flags) {
+            Ok(message) => message,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(Received::Nothing),
+            Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
+            Err(error) => return Err(error.into()),
+        };
+        let mut fds = Vec::new();
+        for part in beside.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = part {
+                fds.extend(received);
+            }
+        }
+        if message.bytes == 0 {
+            return Ok(Received::Closed);
+        }
+        if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame larger than its reader expects"));
+        }
+        Ok(Received::Frame(message.bytes, fds))
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<Link> for OwnedFd {
+    fn from(link: Link) -> Self {
+        link.socket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carries_the_largest_frame_and_the_most_descriptors() {
+        let (one, other) = Link::pair().expect("pair");
+        let frame = vec![7; FRAME_MAX];
+        let fds = vec![one.as_fd(); FDS_MAX];
+        one.send(&frame, &fds).expect("fits");
+        let mut buffer = vec![0; FRAME_MAX];
+        let Received::Frame(length, fds) = other.receive(&mut buffer).expect("readable") else {
+            panic!("no frame");
+        };
+        assert_eq!((length, fds.len()), (FRAME_MAX, FDS_MAX));
+        assert!(matches!(other.receive(&mut buffer), Ok(Received::Nothing)));
+        drop((one, fds));
+        assert!(matches!(other.receive(&mut buffer), Ok(Received::Closed)));
+    }
+
+    #[test]
+    fn a_frame_too_large_for_its_reader_is_an_error() {
+        let (one, other) = Link::pair().expect("pair");
+        one.send(&[1; 100], &[]).expect("sent");
+        assert!(other.receive(&mut [0; 10]).is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything that touches the system.
+
+pub mod cgroup;
+mod enter;
+pub mod facts;
+mod keeper;
+mod launch;
+mod lineage;
+pub mod link;
+pub mod sys;
+mod ward;
+mod warden;
+
+pub use enter::main;

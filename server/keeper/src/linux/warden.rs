@@ -1,0 +1,252 @@
+//! The parent of one worker: whatever the worker forks stays below its warden.
+//!
+//! A warden is a fork of the keeper without a program of its own, so it costs a few pages. It is the subreaper of
+//! its worker's tree. When the worker ends, when it is told to, or when the keeper is gone (its leash is at
+//! end-of-file), it kills everything below it, and reports once the kernel says that no child is left and the
+//! cgroup is empty. Only then it leaves.
+
+use super::cgroup::Cgroup;
+use super::launch;
+use super::lineage::Lineage;
+use super::link::{Link, Received};
+use super::sys::{self, Forked, Reaped, Signals};
+use crate::wire::{Ending, Failure, Gone, Report, Request, SpawnRequest, Stage};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::Timespec;
+use rustix::pipe::PipeFlags;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// While it kills, a warden looks again after this time even when no child has died.
+const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// The largest frame a keeper says to a warden.
+const LEASH_FRAME: usize = 64;
+
+/// What a warden is born with.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) worker: u32,
+    pub(super) request: Box<SpawnRequest>,
+    pub(super) fds: Vec<OwnedFd>,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) leash: Link,
+}
+
+struct Warden {
+    worker: u32,
+    leash: Link,
+    signals: Signals,
+    lineage: Lineage,
+    cgroup: Option<Cgroup>,
+    child: i32,
+    pidfd: OwnedFd,
+    /// Says at end-of-file that the program runs, and before it why it does not.
+    launch: Option<OwnedFd>,
+    failure: Option<Failure>,
+    reaped: Option<Reaped>,
+    ending: bool,
+}
+
+/// Spends the life of a warden. The keeper's own descriptors are closed first.
+pub(super) fn run(plan: Plan, kept: &[i32]) -> ! {
+    let worker = plan.worker;
+    let mut open = kept.to_vec();
+    open.push(plan.leash.as_fd().as_raw_fd());
+    open.extend(plan.fds.iter().map(AsRawFd::as_raw_fd));
+    open.extend(plan.cgroup.iter().map(|cgroup| cgroup.as_fd().as_raw_fd()));
+    let result = sys::close_all_but(&open).and_then(|()| Warden::begin(plan)).and_then(Warden::tend);
+    if let Err(error) = result {
+        eprintln!("sidewinder: the warden of worker {worker} failed: {error}");
+        sys::leave(1);
+    }
+    sys::leave(0)
+}
+
+impl Warden {
+    fn begin(plan: Plan) -> io::Result<Self> {
+        rustix::thread::set_name(c"sw-warden")?;
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        let signals = Signals::take_all()?;
+        let (launch, failed) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let warden = rustix::process::getpid();
+        let cgroup = plan.cgroup.as_ref().map(AsFd::as_fd);
+        match sys::fork(0, cgroup) {
+            Ok(Forked::Child) => {
+                let why = launch::become_worker(&plan.request, &plan.fds, warden);
+                let _ = rustix::io::write(&failed, &launch::encode(&why));
+                sys::leave(127)
+            }
+            Ok(Forked::Parent(child, pidfd)) => Ok(Self {
+                worker: plan.worker,
+                leash: plan.leash,
+                signals,
+                lineage: Lineage::look(),
+                cgroup: plan.cgroup,
+                child,
+                pidfd,
+                launch: Some(launch),
+                failure: None,
+                reaped: None,
+                ending: false,
+            }),
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(0);
+                let failure = Failure { stage: Stage::Fork, errno, message: String::new() };
+                say(&plan.leash, &Report::Failed(plan.worker, failure), &[]);
+                sys::leave(0)
+            }
+        }
+    }
+
+    fn tend(mut self) -> io::Result<()> {
+        loop {
+            let childless = self.reap()?;
+            if self.ending {
+                let empty = self.strike();
+                if childless && empty {
+                    self.read_launch();
+                    return Ok(self.report());
+                }
+            }
+            self.wait()?;
+        }
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let mut fds =
+            vec![PollFd::new(self.signals.fd(), PollFlags::IN), PollFd::new(&self.leash, PollFlags::IN)];
+        if let Some(launch) = &self.launch {
+            fds.push(PollFd::new(launch, PollFlags::IN));
+        }
+        match rustix::event::poll(&mut fds, self.ending.then_some(&ROUND)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        while let Some(signal) = self.signals.next() {
+            // A crash signal ends the tree; a request to stop is the keeper's business.
+            self.ending |=
+                matches!(signal, libc::SIGSEGV | libc::SIGABRT | libc::SIGBUS | libc::SIGILL | libc::SIGFPE);
+        }
+        if ready.get(2) == Some(&true) {
+            self.read_launch();
+        }
+        if ready.get(1) == Some(&true) {
+            self.hear()?;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self) -> io::Result<()> {
+        let mut buffer = [0; LEASH_FRAME];
+        loop {
+            match self.leash.receive(&mut buffer)? {
+                Received::Nothing => return Ok(()),
+                Received::Closed => {
+                    self.ending = true;
+                    return Ok(());
+                }
+                Received::Frame(length, _) => match Request::decode(&buffer[..length]) {
+                    Ok(Request::Signal(_, signal)) if self.reaped.is_none() => {
+                        let _ = sys::kill(self.child, signal);
+                    }
+                    Ok(Request::Kill(_)) => self.ending = true,
+                    Ok(_) | Err(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Learns whether the program runs. Until then the worker is nobody's business.
+    fn read_launch(&mut self) {
+        let Some(launch) = self.launch.take() else { return };
+        let mut bytes = [0; 8];
+        let length = rustix::io::retry_on_intr(|| rustix::io::read(&launch, &mut bytes)).unwrap_or(0);
+        match launch::decode(&bytes[..length]) {
+            Some((stage, errno)) => {
+                self.failure = Some(Failure { stage, errno, message: String::new() });
+                self.ending = true;
+            }
+            None => {
+                let report = Report::Spawned(self.worker, self.child.unsigned_abs());
+                say(&self.leash, &report, &[self.pidfd.as_fd()]);
+            }
+        }
+    }
+
+    /// Reaps everybody who is dead, and says whether no child is left.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            match sys::reap() {
+                Ok(Some(reaped)) if reaped.pid == self.child && self.reaped.is_none() => {
+                    self.read_launch();
+                    self.reaped = Some(reaped);
+                    self.ending = true;
+                    if self.failure.is_none() {
+                        say(&self.leash, &Report::Exited(self.worker, ending(reaped.status)), &[]);
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(false),
+                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One round of killing. Says whether the cgroup is empty.
+    fn strike(&self) -> bool {
+        if let Err(error) = self.lineage.strike(|_| false)
+            && self.reaped.is_none()
+        {
+            eprintln!("sidewinder: cannot list the children of a warden ({error}): is /proc mounted?");
+            let _ = sys::kill(self.child, libc::SIGKILL);
+        }
+        let Some(cgroup) = &self.cgroup else { return true };
+        let _ = cgroup.kill();
+        !cgroup.populated()
+    }
+
+    fn report(&self) {
+        let report = match &self.failure {
+            Some(failure) => Report::Failed(self.worker, failure.clone()),
+            None => Report::Gone(self.worker, Box::new(self.gone())),
+        };
+        say(&self.leash, &report, &[]);
+    }
+
+    fn gone(&self) -> Gone {
+        let mut gone = Gone::default();
+        if let Some(reaped) = self.reaped {
+            gone.ending = Some(ending(reaped.status));
+            (gone.user, gone.system, gone.peak_rss) = (reaped.user, reaped.system, reaped.peak_rss);
+        }
+        if let Some(cgroup) = &self.cgroup {
+            evidence(cgroup, &mut gone);
+        }
+        gone
+    }
+}
+
+/// What the cgroup saw.
+pub(super) fn evidence(cgroup: &Cgroup, gone: &mut Gone) {
+    gone.peak_tree = cgroup.number("memory.peak");
+    gone.oom_kills = cgroup.count("memory.events", "oom_kill").unwrap_or(0);
+    gone.pids_refused = cgroup.count("pids.events", "max").unwrap_or(0);
+}
+
+/// How a process ended, from its wait status.
+pub(super) fn ending(status: i32) -> Ending {
+    if libc::WIFSIGNALED(status) {
+        Ending::Signal(libc::WTERMSIG(status))
+    } else {
+        Ending::Code(libc::WEXITSTATUS(status))
+    }
+}
+
+/// A keeper that is gone needs no report.
+fn say(leash: &Link, report: &Report, fds: &[std::os::fd::BorrowedFd<'_>]) {
+    if let Ok(frame) = report.encode() {
+        let _ = leash.send(&frame, fds);
+    }
+}
