@@ -1,2 +1,18 @@
-//! The command line of Sidewinder.
-fn main() {}
+//! The command line of Sidewinder: a table of contents.
+//!
+//! One executable plays two parts. Before anything else exists, `main` looks whether it is to be a keeper; only
+//! then does it read its command line.
+
+mod cli;
+mod keep;
+mod own;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == sidewinder_keeper::KEEPER_ARGUMENT) {
+        sidewinder_keeper::linux::main(arguments);
+    }
+    cli::main()
+}

@@ -300,7 +300,7 @@ impl Machine {
         for worker in workers {
             match self.lives.get_mut(&worker) {
                 Some(Life::Alive | Life::Stopping { .. }) if grace.is_zero() => {
-                    self.kill(now, worker, effects)
+                    self.kill(now, worker, effects);
                 }
                 Some(life @ Life::Alive) => {
                     *life = Life::Stopping { kill_at };

@@ -60,7 +60,10 @@ fn enter(lifeline: Link, lock: OwnedFd, wish: Wish) -> ! {
         why.clear();
         for (name, flags) in [("privileged", PRIVILEGED), ("in a user namespace", UNPRIVILEGED)] {
             match try_namespace(flags) {
-                Ok(Tried::Inside(place)) => stay(lifeline, lock, wish.record, place),
+                Ok(Tried::Inside(fresh_proc)) => {
+                    let why = if why.is_empty() { name.to_owned() } else { format!("{name} ({why})") };
+                    stay(lifeline, lock, wish.record, Place { init: true, fresh_proc, why })
+                }
                 Ok(Tried::Outside) => sys::leave(0),
                 Err(error) => {
                     let separator = if why.is_empty() { "" } else { "; " };
@@ -101,7 +104,8 @@ fn settle_in() -> io::Result<()> {
 }
 
 enum Tried {
-    Inside(Place),
+    /// Whether `/proc` shows the new namespace.
+    Inside(bool),
     Outside,
 }
 
@@ -117,8 +121,7 @@ fn try_namespace(flags: i32) -> io::Result<Tried> {
                 let _ = rustix::io::write(&report, &error.raw_os_error().unwrap_or(0).to_le_bytes());
                 sys::leave(1);
             }
-            let fresh_proc = mount_proc().is_ok();
-            Ok(Tried::Inside(Place { init: true, fresh_proc, why: String::new() }))
+            Ok(Tried::Inside(mount_proc().is_ok()))
         }
         Forked::Parent(_, pidfd) => {
             drop(report);

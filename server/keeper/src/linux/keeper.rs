@@ -36,7 +36,7 @@ pub(super) struct Place {
     pub(super) init: bool,
     /// `/proc` shows the namespace it is in.
     pub(super) fresh_proc: bool,
-    /// Why it is not init.
+    /// How it came to be init, or why it is not.
     pub(super) why: String,
 }
 
@@ -340,7 +340,7 @@ impl Keeper {
             Effect::Start(worker) => self.start(worker),
             Effect::Refuse(worker, why) => self.tell(&Report::Refused(worker, why.text().to_owned()), None),
             Effect::Signal(worker, signal) => {
-                self.with(worker, |ward| ward.say(&Request::Signal(worker, signal)))
+                self.with(worker, |ward| ward.say(&Request::Signal(worker, signal)));
             }
             Effect::KillTree(worker) => self.with(worker, |ward| {
                 ward.say(&Request::Kill(worker));

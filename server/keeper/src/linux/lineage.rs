@@ -10,14 +10,14 @@ use std::io;
 
 /// How to read process ids out of `/proc`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lineage {
+pub struct Lineage {
     /// Where our namespace stands in an `NSpid` line, when `/proc` shows another one.
     foreign: Option<usize>,
 }
 
 impl Lineage {
     /// Finds out whose `/proc` this is.
-    pub(super) fn look() -> Self {
+    pub fn look() -> Self {
         let ours = rustix::process::getpid().as_raw_nonzero().get().to_string();
         let is_ours = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == ours.as_str());
         let foreign = if is_ours { None } else { ns_pids("self").map(|pids| pids.len().saturating_sub(1)) };
@@ -25,7 +25,7 @@ impl Lineage {
     }
 
     /// The process ids of the direct children, as this process knows them. Zombies are among them.
-    pub(super) fn children(self) -> io::Result<Vec<i32>> {
+    pub fn children(self) -> io::Result<Vec<i32>> {
         let listed = fs::read_to_string("/proc/thread-self/children")?;
         let pids = listed.split_ascii_whitespace();
         Ok(match self.foreign {
@@ -35,7 +35,7 @@ impl Lineage {
     }
 
     /// Kills every direct child but the spared ones, and says how many there were.
-    pub(super) fn strike(self, spared: impl Fn(i32) -> bool) -> io::Result<usize> {
+    pub fn strike(self, spared: impl Fn(i32) -> bool) -> io::Result<usize> {
         let mut struck = 0;
         for pid in self.children()? {
             if !spared(pid) {

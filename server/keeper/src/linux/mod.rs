@@ -5,7 +5,7 @@ mod enter;
 pub mod facts;
 mod keeper;
 mod launch;
-mod lineage;
+pub mod lineage;
 pub mod link;
 pub mod sys;
 mod ward;

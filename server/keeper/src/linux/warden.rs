@@ -105,7 +105,10 @@ impl Warden {
                 let empty = self.strike();
                 if childless && empty {
                     self.read_launch();
-                    return Ok(self.report());
+                    return {
+                        self.report();
+                        Ok(())
+                    };
                 }
             }
             self.wait()?;
@@ -162,15 +165,12 @@ impl Warden {
         let Some(launch) = self.launch.take() else { return };
         let mut bytes = [0; 8];
         let length = rustix::io::retry_on_intr(|| rustix::io::read(&launch, &mut bytes)).unwrap_or(0);
-        match launch::decode(&bytes[..length]) {
-            Some((stage, errno)) => {
-                self.failure = Some(Failure { stage, errno, message: String::new() });
-                self.ending = true;
-            }
-            None => {
-                let report = Report::Spawned(self.worker, self.child.unsigned_abs());
-                say(&self.leash, &report, &[self.pidfd.as_fd()]);
-            }
+        if let Some((stage, errno)) = launch::decode(&bytes[..length]) {
+            self.failure = Some(Failure { stage, errno, message: String::new() });
+            self.ending = true;
+        } else {
+            let report = Report::Spawned(self.worker, self.child.unsigned_abs());
+            say(&self.leash, &report, &[self.pidfd.as_fd()]);
         }
     }
 

@@ -49,7 +49,7 @@ pub struct Welcome {
     pub namespace: u64,
     /// Whether `/proc` inside shows that namespace.
     pub fresh_proc: bool,
-    /// Why it is not tier A; empty when it is.
+    /// How it got its namespace, or why it got none.
     pub why: String,
 }
 

@@ -1,0 +1,52 @@
+//! The verbs, one file each.
+
+mod completions;
+mod doctor;
+mod keep;
+mod limit;
+mod reap;
+mod style;
+mod time;
+
+pub(crate) use limit::{Limit, place};
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Sidewinder could not do its own part.
+pub(crate) const FAILED: u8 = 125;
+/// The command was found and could not be executed.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// The command was not found.
+pub(crate) const NOT_FOUND: u8 = 127;
+
+/// Owns process trees so that nothing survives them.
+#[derive(Debug, Parser)]
+#[command(name = "sidewinder", version, about, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Keep(Box<keep::Arguments>),
+    Doctor(doctor::Arguments),
+    Reap(reap::Arguments),
+    Completions(completions::Arguments),
+}
+
+pub(crate) fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Keep(arguments) => keep::run(*arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Reap(arguments) => reap::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+/// Says what went wrong, and returns the status for it.
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("sidewinder: {error}");
+    ExitCode::from(FAILED)
+}

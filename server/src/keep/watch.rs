@@ -1,0 +1,285 @@
+//! The owner's loop: waits for facts about its caller, its keeper and its command, and acts on each.
+
+use super::report::{Journal, Line};
+use super::setup::WORKER;
+use super::{Error, Order};
+use crate::own::identity;
+use crate::own::lifeline::{Heard, Lifeline};
+use crate::own::record::Record;
+use crate::own::sweep;
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::Timespec;
+use sidewinder_keeper::linux::cgroup;
+use sidewinder_keeper::linux::lineage::Lineage;
+use sidewinder_keeper::linux::sys::{self, Signals};
+use sidewinder_keeper::wire::{Ending, Failure, Gone, Report, Request, Stage, Welcome};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Wardens whose keeper was killed end their trees by themselves; after this time the owner helps.
+const WARDEN_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at what a killed keeper left.
+const ROUND: Duration = Duration::from_millis(5);
+
+/// An owner with one command.
+#[derive(Debug)]
+pub(super) struct Watch {
+    order: Order,
+    signals: Signals,
+    caller: Option<OwnedFd>,
+    lifeline: Option<Lifeline>,
+    keeper: OwnedFd,
+    welcome: Welcome,
+    journal: Journal,
+    record: Option<Record>,
+    pool: Option<PathBuf>,
+    /// Children of ours that were there before the keeper: whoever executed us may have left some.
+    foreign: Vec<i32>,
+    kill_at: Option<Instant>,
+    stopping: bool,
+    ending: Option<Ending>,
+    over: Option<Result<u8, Error>>,
+}
+
+impl Watch {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the setup that makes each of them")]
+    pub(super) fn new(
+        order: Order,
+        signals: Signals,
+        caller: Option<OwnedFd>,
+        lifeline: Lifeline,
+        keeper: OwnedFd,
+        welcome: Welcome,
+        journal: Journal,
+        record: Record,
+        pool: Option<PathBuf>,
+    ) -> Self {
+        let own = identity::pid_of(&keeper).unwrap_or(0);
+        let children = Lineage::look().children().unwrap_or_default();
+        Self {
+            order,
+            signals,
+            caller,
+            lifeline: Some(lifeline),
+            keeper,
+            welcome,
+            journal,
+            record: Some(record),
+            pool,
+            foreign: children.into_iter().filter(|pid| *pid != own).collect(),
+            kill_at: None,
+            stopping: false,
+            ending: None,
+            over: None,
+        }
+    }
+
+    /// Waits until the command and its whole tree are gone.
+    pub(super) fn until_over(&mut self) -> Result<u8, Error> {
+        loop {
+            reap();
+            self.hear_keeper()?;
+            if let Some(result) = self.over.take() {
+                return result;
+            }
+            self.wait()?;
+        }
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let Some(lifeline) = &self.lifeline else { return Ok(()) };
+        let timeout = self
+            .kill_at
+            .map(|at| at.saturating_duration_since(Instant::now()))
+            .and_then(|left| left.try_into().ok());
+        let mut fds =
+            vec![PollFd::new(self.signals.fd(), PollFlags::IN), PollFd::new(lifeline, PollFlags::IN)];
+        if let Some(caller) = &self.caller {
+            fds.push(PollFd::new(caller, PollFlags::IN));
+        }
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let caller_died = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
+        drop(fds);
+        self.take_signals();
+        if caller_died {
+            self.caller = None;
+            self.stop(libc::SIGTERM, self.order.graceful.orphan);
+        }
+        if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+            self.kill_at = None;
+            self.say(&Request::Kill(WORKER));
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT => {
+                    let grace = if self.stopping { Duration::ZERO } else { self.order.graceful.stop };
+                    self.stop(signal, grace);
+                }
+                libc::SIGUSR1 | libc::SIGUSR2 | libc::SIGWINCH => self.say(&Request::Signal(WORKER, signal)),
+                // Somebody wants us to crash. The keeper ends the rest.
+                libc::SIGSEGV | libc::SIGABRT | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGSYS => {
+                    sys::leave(128 + signal)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn stop(&mut self, signal: i32, grace: Duration) {
+        self.stopping = true;
+        if grace.is_zero() {
+            self.kill_at = None;
+            self.say(&Request::Kill(WORKER));
+        } else {
+            self.say(&Request::Signal(WORKER, signal));
+            self.kill_at = Some(Instant::now() + grace);
+        }
+    }
+
+    fn say(&self, request: &Request) {
+        // A keeper that is gone is noticed where it is heard.
+        if let Some(lifeline) = &self.lifeline {
+            let _ = lifeline.send(request, &[]);
+        }
+    }
+
+    fn hear_keeper(&mut self) -> Result<(), Error> {
+        while let Some(lifeline) = &mut self.lifeline {
+            match lifeline.hear()? {
+                Heard::Nothing => return Ok(()),
+                Heard::Closed => self.on_keeper_lost(),
+                Heard::Report(Report::Spawned(..), Some(pidfd)) => self.on_started(&pidfd),
+                Heard::Report(Report::Failed(_, failure), _) => self.over = Some(Err(self.explain(&failure))),
+                Heard::Report(Report::Exited(_, ending), _) => {
+                    self.journal.write(&Line::exited(ending));
+                    self.ending = Some(ending);
+                }
+                Heard::Report(Report::Gone(_, gone), _) => self.on_gone(&gone),
+                Heard::Report(Report::Refused(_, why), _) if self.ending.is_none() && !self.stopping => {
+                    self.over = Some(Err(Error::Other(why)));
+                }
+                Heard::Report(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn on_started(&mut self, pidfd: &OwnedFd) {
+        let Some(record) = &self.record else { return };
+        let cgroup = self.pool.as_ref().map(|pool| pool.to_string_lossy());
+        let in_namespace = self.welcome.tier == sidewinder_keeper::Tier::A;
+        self.journal.write(&Line::Started {
+            run: &record.facts.run,
+            tier: self.welcome.tier.to_string(),
+            owner: std::process::id(),
+            keeper: identity::pid_of(&self.keeper).unwrap_or(0),
+            command: identity::pid_of(pidfd).ok(),
+            namespace: in_namespace.then_some(self.welcome.namespace),
+            cgroup: cgroup.as_deref(),
+        });
+        // The command runs; now there is time for what earlier runs left.
+        std::thread::spawn(|| sweep::sweep(false, false));
+    }
+
+    fn on_gone(&mut self, gone: &Gone) {
+        self.journal.write(&Line::gone(gone));
+        if gone.oom_kills > 0 {
+            eprintln!("sidewinder: {} was over its memory limit: the kernel killed it", self.order.name());
+        }
+        if gone.warden_lost {
+            eprintln!(
+                "sidewinder: the warden of {} was killed; its tree was ended in its place",
+                self.order.name()
+            );
+        }
+        self.say(&Request::Acknowledge(WORKER));
+        self.over = Some(Ok(match gone.ending.or(self.ending) {
+            Some(Ending::Code(code)) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
+            Some(Ending::Signal(signal)) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+            None => 128 + 9,
+        }));
+    }
+
+    /// The keeper was killed. The kernel (tier A) or the wardens end the tree; here it is waited for.
+    fn on_keeper_lost(&mut self) {
+        self.lifeline = None;
+        self.journal.write(&Line::KeeperLost);
+        let help_at = Instant::now() + WARDEN_PATIENCE;
+        let lineage = Lineage::look();
+        loop {
+            reap();
+            let left = lineage.children().unwrap_or_default();
+            if left.iter().all(|pid| self.foreign.contains(pid)) {
+                break;
+            }
+            if Instant::now() >= help_at {
+                self.kill_pool();
+                let _ = lineage.strike(|pid| self.foreign.contains(&pid));
+            }
+            let round = Timespec::try_from(ROUND).ok();
+            let _ = rustix::event::poll(&mut [PollFd::new(self.signals.fd(), PollFlags::IN)], round.as_ref());
+            while self.signals.next().is_some() {}
+        }
+        let text = format!("the keeper of {} was killed; everything below it was ended", self.order.name());
+        self.over = Some(Err(Error::Other(text)));
+    }
+
+    fn kill_pool(&self) {
+        if let Some(path) = &self.pool {
+            let _ = std::fs::write(path.join("cgroup.kill"), "1");
+        }
+    }
+
+    fn explain(&self, failure: &Failure) -> Error {
+        let name = self.order.name();
+        let why = io::Error::from_raw_os_error(failure.errno);
+        let text = match failure.stage {
+            Stage::Execute if failure.errno == libc::ENOENT => {
+                return Error::NotFound(format!(
+                    "{name}: not found (looked in PATH, from the directory it would run in)"
+                ));
+            }
+            Stage::Execute => return Error::NotExecutable(format!("{name}: cannot be executed: {why}")),
+            Stage::Cgroup if failure.errno == 0 => failure.message.clone(),
+            Stage::Cgroup => format!("cannot limit {name}: {}: {why}", failure.message),
+            Stage::Fork => format!("cannot start a process for {name}: {why}"),
+            Stage::Descriptors => format!("cannot give {name} its descriptors: {why}"),
+            Stage::Limits => format!(
+                "cannot limit {name}: {why} (niceness, OOM score, processors or a --limit of each process)"
+            ),
+            Stage::Directory => format!("cannot run {name} in its directory: {why}"),
+            Stage::User => {
+                format!("cannot become the user for {name}: {why} (--uid and --gid need privilege)")
+            }
+        };
+        Error::Other(text)
+    }
+
+    /// Lets the keeper leave, and makes sure that nothing of the run is left on disk.
+    pub(super) fn clean_up(&mut self) {
+        self.lifeline = None;
+        let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+        let _ = rustix::event::poll(&mut [PollFd::new(&self.keeper, PollFlags::IN)], Some(&patience));
+        reap();
+        if let Some(path) = self.pool.take() {
+            let _ = cgroup::remove_tree(&path);
+        }
+        if let Some(record) = self.record.take() {
+            record.end();
+        }
+    }
+}
+
+/// Whoever dies below a killed keeper is ours to bury.
+fn reap() {
+    while let Ok(Some(_)) = sys::reap() {}
+}

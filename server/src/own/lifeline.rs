@@ -1,0 +1,112 @@
+//! The owner's end of a keeper.
+
+use super::record::Record;
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::PidfdFlags;
+use sidewinder_keeper::linux::link::{Link, Received};
+use sidewinder_keeper::wire::{self, FRAME_MAX, Graces, Hello, Report, Request, SpawnRequest, Welcome};
+use sidewinder_keeper::{KEEPER_ARGUMENT, RUN_VARIABLE};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A keeper answers within microseconds; one that does not in this time is broken.
+const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The socket to a keeper. Closing it ends the pool.
+#[derive(Debug)]
+pub(crate) struct Lifeline {
+    link: Link,
+    buffer: Vec<u8>,
+}
+
+/// What there was to hear.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Report(Report, Option<OwnedFd>),
+    Nothing,
+    /// The keeper is gone.
+    Closed,
+}
+
+impl Lifeline {
+    /// Starts a keeper: this executable, in its other part.
+    pub(crate) fn start(namespace: bool, record: &Record) -> io::Result<Self> {
+        let (ours, theirs) = Link::pair()?;
+        // The running file itself, even when a package upgrade has replaced it on disk.
+        let mut child = Command::new("/proc/self/exe")
+            .arg0("sidewinder")
+            .arg(KEEPER_ARGUMENT)
+            .arg(if namespace { "auto" } else { "off" })
+            .arg(&record.path)
+            .env_clear()
+            .env(RUN_VARIABLE, &record.facts.run)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(record.lock()?))
+            .spawn()?;
+        // What was executed has left as soon as the keeper stands.
+        child.wait()?;
+        Ok(Self { link: ours, buffer: vec![0; FRAME_MAX] })
+    }
+
+    /// Introduces this process, and learns how the keeper holds its workers. The descriptor is the keeper's pidfd.
+    pub(crate) fn hello(&mut self, graces: Graces, cgroup: Option<&Path>) -> io::Result<(Welcome, OwnedFd)> {
+        let versions = (wire::oldest_adoptable(wire::VERSION), wire::VERSION);
+        let cgroup = cgroup.map(|path| path.to_string_lossy().into_owned());
+        let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+        self.send(&Request::Hello(Hello { versions, graces, cgroup }), &[own.as_fd()])?;
+        let until = Instant::now() + HELLO_PATIENCE;
+        loop {
+            match self.hear()? {
+                Heard::Report(Report::Welcome(welcome), Some(keeper)) => return Ok((welcome, keeper)),
+                Heard::Report(Report::Refused(_, why), _) => return Err(io::Error::other(why)),
+                Heard::Report(..) => {}
+                Heard::Closed => return Err(io::Error::other("the keeper left before it said hello")),
+                Heard::Nothing if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
+                Heard::Nothing => self.wait(until)?,
+            }
+        }
+    }
+
+    /// Asks for a worker.
+    pub(crate) fn spawn(&self, worker: u32, request: SpawnRequest, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send(&Request::Spawn(worker, Box::new(request)), fds)
+    }
+
+    /// Says something to the keeper.
+    pub(crate) fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let frame = request.encode().map_err(io::Error::other)?;
+        self.link.send(&frame, fds)
+    }
+
+    /// The next thing the keeper has said.
+    pub(crate) fn hear(&mut self) -> io::Result<Heard> {
+        Ok(match self.link.receive(&mut self.buffer)? {
+            Received::Nothing => Heard::Nothing,
+            Received::Closed => Heard::Closed,
+            Received::Frame(length, mut fds) => {
+                let report = Report::decode(&self.buffer[..length]).map_err(io::Error::other)?;
+                Heard::Report(report, fds.pop())
+            }
+        })
+    }
+
+    /// Waits until there is something to hear, or until then.
+    pub(crate) fn wait(&self, until: Instant) -> io::Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = rustix::fs::Timespec::try_from(left).map_err(io::Error::other)?;
+        match rustix::event::poll(&mut [PollFd::new(&self.link, PollFlags::IN)], Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Lifeline {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

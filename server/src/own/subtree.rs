@@ -1,0 +1,171 @@
+//! The part of the cgroup tree that we may use.
+//!
+//! A cgroup is ours when the user names it, when its manager says so (systemd marks a delegated one with an
+//! attribute), or when it is the root of all that can be seen. Below it each run builds one cgroup, and the keeper
+//! one for each worker; keepers and wardens stay outside, so that killing a cgroup never kills who counts the dead.
+
+use rustix::fs::Access;
+use sidewinder_keeper::linux::cgroup;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The controllers that hold a limit.
+pub(crate) const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
+/// The leaf that our own process moves to when its cgroup must become an inner one.
+const OWNER_LEAF: &str = "sidewinder-owner";
+
+/// How to look for a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Auto,
+    Off,
+    Below(PathBuf),
+}
+
+/// A cgroup that is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    pub(crate) path: PathBuf,
+    /// Why it is ours.
+    pub(crate) evidence: &'static str,
+    /// The controllers it has.
+    pub(crate) controllers: Vec<String>,
+}
+
+/// Looks for a cgroup that is ours, or says why there is none.
+pub(crate) fn find(wish: &Wish) -> Result<Base, String> {
+    match wish {
+        Wish::Off => Err("switched off (--cgroup off)".to_owned()),
+        Wish::Below(path) => usable(path.clone(), "named by --cgroup"),
+        Wish::Auto => {
+            let own = own_cgroup()?;
+            let evidence = evidence(&own)
+                .ok_or_else(|| format!("the cgroup {} is not delegated to this process", own.display()))?;
+            usable(evidence.1, evidence.0)
+        }
+    }
+}
+
+/// Makes the cgroup of one run. Controllers are enabled only when a limit needs them.
+pub(crate) fn build(base: &Base, run: &str, wanted: &[&str]) -> io::Result<PathBuf> {
+    if !wanted.is_empty() {
+        enable(&base.path, wanted)?;
+    }
+    let pool = base.path.join(format!("sidewinder-{run}"));
+    fs::create_dir(&pool)?;
+    if let Err(error) = enable(&pool, wanted) {
+        let _ = cgroup::remove_tree(&pool);
+        return Err(error);
+    }
+    Ok(pool)
+}
+
+fn usable(path: PathBuf, evidence: &'static str) -> Result<Base, String> {
+    let shown = path.display();
+    let read = |file: &str| fs::read_to_string(path.join(file));
+    let controllers =
+        read("cgroup.controllers").map_err(|error| format!("{shown} is no cgroup v2 ({error})"))?;
+    rustix::fs::access(&path, Access::WRITE_OK)
+        .map_err(|error| format!("{shown} cannot be written ({error})"))?;
+    if read("cgroup.type").is_ok_and(|kind| kind.trim() != "domain") {
+        return Err(format!("{shown} is a threaded cgroup"));
+    }
+    let controllers = controllers.split_ascii_whitespace().map(str::to_owned).collect();
+    Ok(Base { path, evidence, controllers })
+}
+
+/// The cgroup this process is in, as a path.
+fn own_cgroup() -> Result<PathBuf, String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
+    let (root, point) = mounts.lines().find_map(cgroup2_mount).ok_or("no cgroup v2 is mounted")?;
+    let memberships =
+        fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
+    let inside =
+        memberships.lines().find_map(|line| line.strip_prefix("0::")).ok_or("not in any cgroup v2")?;
+    let below = Path::new(inside)
+        .strip_prefix(root)
+        .map_err(|_| format!("the cgroup {inside} is not visible here"))?;
+    Ok(if below.as_os_str().is_empty() { point } else { point.join(below) })
+}
+
+fn cgroup2_mount(line: &str) -> Option<(PathBuf, PathBuf)> {
+    let (place, kind) = line.split_once(" - ")?;
+    let mut fields = place.split(' ').skip(3);
+    kind.starts_with("cgroup2 ").then_some(())?;
+    Some((PathBuf::from(fields.next()?), PathBuf::from(fields.next()?)))
+}
+
+/// What shows that a cgroup, or the one around it, is ours.
+fn evidence(own: &Path) -> Option<(&'static str, PathBuf)> {
+    if is_delegated(own) {
+        return Some(("delegated by its manager", own.to_owned()));
+    }
+    let parent = own.parent().filter(|parent| is_delegated(parent));
+    if let Some(parent) = parent {
+        return Some(("a subgroup of a delegated cgroup", parent.to_owned()));
+    }
+    let is_root = own.parent().is_some_and(|parent| !parent.join("cgroup.controllers").exists());
+    is_root.then(|| ("the root of the visible hierarchy", own.to_owned()))
+}
+
+fn is_delegated(path: &Path) -> bool {
+    ["user.delegate", "trusted.delegate"].iter().any(|name| {
+        let mut value = [0u8; 8];
+        rustix::fs::getxattr(path, *name, &mut value[..]).is_ok_and(|length| value[..length] == *b"1")
+    })
+}
+
+fn enable(path: &Path, wanted: &[&str]) -> io::Result<()> {
+    let knob = path.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&knob)?;
+    let missing: Vec<&str> =
+        wanted.iter().copied().filter(|name| !enabled.split_ascii_whitespace().any(|e| e == *name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let request = missing.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
+    match fs::write(&knob, &request) {
+        // Processes and controllers cannot share an inner cgroup: ours moves into a leaf.
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            move_into_leaf(path)?;
+            fs::write(&knob, &request).map_err(|error| {
+                let why = format!(
+                    "{}: cannot enable {request} ({error}): other processes are in it",
+                    path.display()
+                );
+                io::Error::new(error.kind(), why)
+            })
+        }
+        result => result.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: cannot enable {request} ({error})", path.display()))
+        }),
+    }
+}
+
+fn move_into_leaf(path: &Path) -> io::Result<()> {
+    let leaf = path.join(OWNER_LEAF);
+    match fs::create_dir(&leaf) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    fs::write(leaf.join("cgroup.procs"), "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_mount_of_cgroup_v2() {
+        let hybrid =
+            "30 28 0:26 / /sys/fs/cgroup/unified rw,relatime shared:11 - cgroup2 cgroup2 rw,nsdelegate";
+        let found = cgroup2_mount(hybrid);
+        assert_eq!(found, Some((PathBuf::from("/"), PathBuf::from("/sys/fs/cgroup/unified"))));
+        assert_eq!(
+            cgroup2_mount("31 28 0:27 / /sys/fs/cgroup/pids rw shared:12 - cgroup cgroup rw,pids"),
+            None
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! Finds what earlier runs left behind, and ends it.
+//!
+//! Only records say where to look, and only three things say that a process belongs to a run: its cgroup, its
+//! keeper's identity, and the run's mark in its environment. Never its name or its command line. A record of
+//! another boot is deleted and nobody is signalled.
+
+use super::identity::{self, Identity};
+use super::record::{self, Facts, Found};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::Serialize;
+use sidewinder_keeper::RUN_VARIABLE;
+use sidewinder_keeper::linux::{cgroup, facts};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A process killed by us is gone this soon, unless it sleeps uninterruptibly: then it is reported.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at `/proc`.
+const ROUND: Duration = Duration::from_millis(5);
+/// A keeper whose owner is dead gets this long to end its pool by itself.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What became of one run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Swept {
+    pub(crate) run: String,
+    pub(crate) verdict: Verdict,
+    /// The processes that were killed, or would have been.
+    pub(crate) processes: BTreeSet<i32>,
+    /// The processes that are still there.
+    pub(crate) left: BTreeSet<i32>,
+    /// The cgroup that was removed, or would have been.
+    pub(crate) cgroup: Option<String>,
+}
+
+/// Why a run was ended or left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// Somebody who cleans up is there.
+    Living,
+    /// It belongs to an earlier boot: nothing of it can be left.
+    EarlierBoot,
+    /// Nobody holds it any more.
+    Abandoned,
+    /// Its owner is dead and its keeper does not act.
+    Stuck,
+}
+
+/// Looks at every record of this user. `look_only` ends nothing; `patient` waits for keepers that should have ended.
+pub(crate) fn sweep(look_only: bool, patient: bool) -> io::Result<Vec<Swept>> {
+    let boot = facts::boot_id()?;
+    let mut swept = Vec::new();
+    for (path, found) in record::find_all()? {
+        swept.push(match found {
+            Found::Abandoned(facts, lock) => {
+                // Nobody else takes the record while its lock is held.
+                let swept = end_abandoned(&path, &facts, &boot, look_only);
+                drop(lock);
+                swept
+            }
+            Found::Held(facts) => end_stuck(&path, &facts, &boot, look_only, patient),
+        });
+    }
+    Ok(swept)
+}
+
+fn end_abandoned(path: &Path, facts: &Facts, boot: &str, look_only: bool) -> Swept {
+    let verdict = if facts.boot == boot { Verdict::Abandoned } else { Verdict::EarlierBoot };
+    let mut swept = Swept::new(facts, verdict);
+    if verdict == Verdict::Abandoned {
+        end_processes(facts, look_only, &mut swept);
+    }
+    if !look_only && swept.left.is_empty() {
+        let _ = fs::remove_file(path);
+    }
+    swept
+}
+
+/// A record that is held although its owner is dead: the keeper is given a moment, then it is killed, and the
+/// wardens or the kernel do the rest.
+fn end_stuck(path: &Path, facts: &Facts, boot: &str, look_only: bool, patient: bool) -> Swept {
+    let orphaned = facts.boot == boot && facts.owner.is_some_and(|owner| owner.open().is_none());
+    if !orphaned || !patient || is_over(path, KEEPER_PATIENCE) {
+        return Swept::new(facts, Verdict::Living);
+    }
+    let mut swept = Swept::new(facts, Verdict::Stuck);
+    if let Some(keeper) = facts.keeper.and_then(Identity::open) {
+        swept.processes.extend(facts.keeper.map(|keeper| keeper.pid));
+        if !look_only {
+            let _ = identity::kill(&keeper);
+        }
+    }
+    if !look_only {
+        is_over(path, KEEPER_PATIENCE);
+    }
+    end_processes(facts, look_only, &mut swept);
+    if !look_only && swept.left.is_empty() {
+        let _ = fs::remove_file(path);
+    }
+    swept
+}
+
+/// Waits until a record is gone or nobody holds it.
+fn is_over(path: &Path, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        match record::find(path) {
+            Ok(Some(Found::Held(_))) if Instant::now() < until => std::thread::sleep(ROUND),
+            Ok(Some(Found::Held(_))) => return false,
+            Ok(Some(Found::Abandoned(..)) | None) | Err(_) => return true,
+        }
+    }
+}
+
+/// Kills by cgroup and by mark, in rounds, until a look finds nobody.
+fn end_processes(facts: &Facts, look_only: bool, swept: &mut Swept) {
+    let cgroup = facts.cgroup.as_ref().map(PathBuf::from).filter(|path| is_cgroup_of(path, &facts.run));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        swept.left =
+            marked(&facts.run).into_iter().map(|(pid, pidfd)| strike(pid, &pidfd, look_only)).collect();
+        if let Some(path) = &cgroup {
+            swept.left.extend(members(path));
+            if !look_only && !swept.left.is_empty() {
+                let _ = fs::write(path.join("cgroup.kill"), "1");
+            }
+        }
+        swept.processes.extend(&swept.left);
+        if swept.left.is_empty() || look_only || Instant::now() >= until {
+            break;
+        }
+        std::thread::sleep(ROUND);
+    }
+    if let Some(path) = cgroup {
+        let removed = look_only || cgroup::remove_tree(&path).is_ok();
+        swept.cgroup = removed.then(|| path.display().to_string());
+    }
+}
+
+fn strike(pid: i32, pidfd: &OwnedFd, look_only: bool) -> i32 {
+    if !look_only {
+        let _ = identity::kill(pidfd);
+    }
+    pid
+}
+
+/// The processes that carry the mark of this run. Each was opened before its mark was read, so it is the one meant.
+fn marked(run: &str) -> Vec<(i32, OwnedFd)> {
+    let mark = format!("{RUN_VARIABLE}={run}");
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    pids.filter(|pid| *pid != own)
+        .filter_map(|pid| {
+            if !has_mark(pid, &mark) {
+                return None;
+            }
+            let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+            has_mark(pid, &mark).then_some((pid, pidfd))
+        })
+        .collect()
+}
+
+fn has_mark(pid: i32, mark: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+}
+
+/// Every process in a cgroup and below it.
+fn members(path: &Path) -> Vec<i32> {
+    let own = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<i32> = own.lines().filter_map(|line| line.parse().ok()).collect();
+    let below = fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        pids.extend(members(&entry.path()));
+    }
+    pids
+}
+
+/// A record is a file: what it names is only believed when it looks like something this run has made.
+fn is_cgroup_of(path: &Path, run: &str) -> bool {
+    let named = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name == format!("sidewinder-{run}"));
+    named && path.join("cgroup.procs").exists()
+}
+
+impl Swept {
+    fn new(facts: &Facts, verdict: Verdict) -> Self {
+        let (processes, left) = (BTreeSet::new(), BTreeSet::new());
+        Self { run: facts.run.clone(), verdict, processes, left, cgroup: None }
+    }
+}
