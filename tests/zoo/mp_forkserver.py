@@ -1,0 +1,8 @@
+"""``multiprocessing`` by forkserver: children of a server process, beside a resource tracker."""
+
+import multiprocessing
+
+import mp_workers
+
+if __name__ == "__main__":
+    mp_workers.work(multiprocessing.get_context("forkserver"))
