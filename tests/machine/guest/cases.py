@@ -1,0 +1,41 @@
+"""The test program: runs one phase's cases as the user it was started as, and prints a row for each.
+
+The unit is delegated, so this program first moves itself into a leaf of its own and hands every controller
+down: the cgroup it builds under then holds no process, as the kernel wants it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import bound
+import death
+import limits
+import marks
+import rows
+import truth
+import units
+from place import Place
+
+
+def phase_one(place: Place) -> list[rows.Case]:
+    """What is tried on the first boot."""
+    cases = [*truth.CASES, *limits.CASES, *bound.CASES, *death.CASES]
+    # Only root can ask the system's systemd for units.
+    return [*cases, *units.CASES] if place.is_root else cases
+
+
+def main() -> None:
+    """Run the phase named by the first argument."""
+    place = Place.delegated()
+    cases = phase_one(place) if sys.argv[1] == "1" else marks.CASES
+    for case in cases:
+        rows.run(case, place)
+    if place.is_root and sys.argv[1] == "1":
+        marks.leave_running()
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    main()
