@@ -1,0 +1,101 @@
+# The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
+# they install what is missing, say so first, and are quick when nothing is.
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench bench-leaks soak sim fmt setup test-machine clean
+.PHONY: build check-rust check-deny check-tidy check-python check-shell check-elixir
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+VENV   := $(CURDIR)/.venv/bin
+CARGO  := cargo
+SETUP  := sh tests/setup.sh
+# What cargo may not change on the way: Cargo.lock is part of what is tested.
+LOCKED := --locked
+
+# The black-box tests meet the release build: it is what is shipped, and they promise milliseconds.
+# They themselves are dev builds, so that overflow checks and debug assertions are on.
+export SIDEWINDER_BIN := $(TARGET)/release/sidewinder
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install everything that the other verbs need
+	@$(SETUP) build test check peers
+
+run: ## build, then show a keeper that holds a nasty command and leaves nothing behind
+	@$(SETUP) build
+	@$(MAKE) --no-print-directory build
+	@sh tests/show.sh
+
+test: ## all tests; as root the black-box tests run twice, the second time without privileges
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory build
+	$(CARGO) test $(LOCKED) --workspace
+	@sh tests/unprivileged.sh
+
+check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell
+	@$(SETUP) build check
+	@$(MAKE) --no-print-directory check-rust check-deny check-python check-shell check-elixir build check-tidy
+
+fmt: ## format Rust and Python
+	@$(SETUP) build check
+	$(CARGO) fmt --all
+	$(VENV)/ruff check --quiet --fix-only .
+	$(VENV)/ruff format .
+
+sim: ## the core under a seeded simulation: SIM_EVENTS=1000000 SIM_SEED=…
+	@$(SETUP) build
+	SIM_EVENTS=$(or $(SIM_EVENTS),1000000) $(CARGO) test $(LOCKED) --release -p sidewinder-core --test simulation -- --nocapture
+
+soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory build
+	MATRIX=full CYCLES=1000 $(CARGO) test $(LOCKED) -p sidewinder-tests
+	@MATRIX=full CYCLES=1000 sh tests/unprivileged.sh
+	@$(MAKE) --no-print-directory sim SIM_EVENTS=$(or $(SIM_EVENTS),100000000)
+
+bench: ## figures: what a keeper weighs and costs
+	@$(SETUP) build
+	@$(MAKE) --no-print-directory build
+	$(CARGO) bench $(LOCKED) -p sidewinder-tests --bench keeper
+
+bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep
+	@$(SETUP) build peers
+	@$(MAKE) --no-print-directory build
+	$(CARGO) bench $(LOCKED) -p sidewinder-tests --bench leaks
+
+test-machine: ## a booted machine with a real systemd and every cgroup controller
+	@$(SETUP) build machine
+	@$(MAKE) --no-print-directory build
+	$(CARGO) test $(LOCKED) -p sidewinder-tests --test machine
+
+clean: ## forget every build and the Python environment
+	$(CARGO) clean
+	rm -rf .venv .mypy_cache .ruff_cache
+
+# The parts, each useful alone once `make setup` has run.
+
+build:
+	$(CARGO) build $(LOCKED) --release --bin sidewinder
+
+check-rust:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --workspace --no-deps --document-private-items --quiet
+
+check-deny:
+	@sh tests/deny.sh
+
+check-tidy:
+	$(CARGO) test $(LOCKED) -p sidewinder-tests --test tidy
+
+check-python:
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	@files=$$(git ls-files --cached --others --exclude-standard '*.py'); \
+	if [ -n "$$files" ]; then set -x; $(VENV)/mypy $$files; else echo 'mypy: no Python file yet'; fi
+
+check-shell:
+	$(VENV)/shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh')
+
+check-elixir:
+	@if [ -f client-elixir/mix.exs ]; then set -x; cd client-elixir && mix format --check-formatted; fi

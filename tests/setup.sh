@@ -1,0 +1,101 @@
+#!/bin/sh
+# Installs what a verb of the Makefile needs and says so first. Quick when nothing is missing.
+#
+#   sh tests/setup.sh NEED…      build | test | check | peers
+#
+# Debian packages come from apt-get (as root; otherwise the command to run is printed), Python
+# tools go into .venv, cargo-deny goes below the target directory. Nothing else is touched.
+set -eu
+cd "$(dirname "$0")/.."
+
+deny_version=0.20.2
+tools=${CARGO_TARGET_DIR:-target}/tools
+packages=
+reasons=
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# want REASON PACKAGE…: remembered, so that all packages come in one go.
+want() {
+    reasons="$reasons
+setup:   $1"
+    shift
+    packages="$packages $*"
+}
+
+want_packages() {
+    case $1 in
+        build)
+            have cargo || fail 'no cargo. Install a Rust toolchain (rustup), then try again.'
+            have cc || want 'a C compiler driver, which links Rust programs' gcc libc6-dev
+            ;;
+        test)
+            # pyenv and the like may live where only root can look; the tests also run as another user.
+            [ -x /usr/bin/python3 ] || want 'a python3 that every user can run' python3
+            have setpriv || want 'setpriv, which runs the tests without privileges' util-linux
+            ;;
+        check)
+            have git || want 'git, which lists the files of the project' git
+            python3 -c 'import ensurepip, venv' 2>/dev/null ||
+                want 'Python virtual environments, for ruff, mypy and shellcheck' python3 python3-venv
+            ;;
+        peers)
+            have supervisord || want 'supervisord, to compare with' supervisor
+            have tini || want 'tini, to compare with' tini
+            have dumb-init || want 'dumb-init, to compare with' dumb-init
+            ;;
+        *) fail "unknown need: $1" ;;
+    esac
+}
+
+install_packages() {
+    [ -n "$packages" ] || return 0
+    say "missing:$reasons"
+    have apt-get || fail "no apt-get here. Install the equivalent of:$packages"
+    if [ "$(id -u)" != 0 ]; then
+        fail "not root. Run this, then try again:
+    sudo apt-get install --no-install-recommends$packages"
+    fi
+    say "installing Debian packages:$packages"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 -qq update
+    # shellcheck disable=SC2086 # a list of package names
+    apt-get -o DPkg::Lock::Timeout=300 -qq install --no-install-recommends $packages >/dev/null
+}
+
+install_rust_components() {
+    for tool in fmt clippy; do
+        cargo "$tool" --version >/dev/null 2>&1 && continue
+        have rustup || fail "no cargo $tool. Install it for your Rust toolchain, then try again."
+        say "installing the Rust components rustfmt and clippy"
+        rustup component add rustfmt clippy
+    done
+}
+
+install_python_tools() {
+    # The copy says what was installed last; it is written when everything has succeeded.
+    cmp -s tests/requirements.txt .venv/requirements.txt && return 0
+    say 'installing into .venv:' "$(grep -v '^#' tests/requirements.txt | tr '\n' ' ')"
+    python3 -m venv --clear .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    cp tests/requirements.txt .venv/requirements.txt
+}
+
+install_cargo_deny() {
+    for candidate in ${CARGO_DENY:+"$CARGO_DENY"} "$tools/bin/cargo-deny" cargo-deny; do
+        [ "$("$candidate" --version 2>/dev/null)" = "cargo-deny $deny_version" ] && return 0
+    done
+    say "installing cargo-deny $deny_version into $tools (a few minutes, once)"
+    cargo install --quiet --locked --root "$tools" cargo-deny --version "$deny_version"
+}
+
+for need in "$@"; do want_packages "$need"; done
+install_packages
+for need in "$@"; do
+    [ "$need" = check ] || continue
+    install_rust_components
+    install_python_tools
+    install_cargo_deny
+done
