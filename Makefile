@@ -2,6 +2,7 @@
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-leaks soak sim fmt setup test-machine clean
+.NOTPARALLEL:
 .PHONY: build check-rust check-deny check-tidy check-python check-shell check-elixir
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -56,17 +57,17 @@ soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
 bench: ## figures: what a keeper weighs and costs
 	@$(SETUP) build
 	@$(MAKE) --no-print-directory build
-	$(CARGO) bench $(LOCKED) -p sidewinder-tests --bench keeper
+	python3 tests/bench/keeper.py
 
 bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep
 	@$(SETUP) build peers
 	@$(MAKE) --no-print-directory build
-	$(CARGO) bench $(LOCKED) -p sidewinder-tests --bench leaks
+	python3 tests/bench/leaks.py
 
 test-machine: ## a booted machine with a real systemd and every cgroup controller
-	@$(SETUP) build machine
+	@$(SETUP) build
 	@$(MAKE) --no-print-directory build
-	$(CARGO) test $(LOCKED) -p sidewinder-tests --test machine
+	bash tests/machine/run.sh
 
 clean: ## forget every build and the Python environment
 	$(CARGO) clean
@@ -94,8 +95,10 @@ check-python:
 	@files=$$(git ls-files --cached --others --exclude-standard '*.py'); \
 	if [ -n "$$files" ]; then set -x; $(VENV)/mypy $$files; else echo 'mypy: no Python file yet'; fi
 
+# By the first line, not the name; what a script sources is checked together with it.
 check-shell:
-	$(VENV)/shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh')
+	@scripts=$$(git ls-files --cached --others --exclude-standard | xargs awk 'FNR == 1 && /^#!.*sh$$/ { print FILENAME }'); \
+	set -x; $(VENV)/shellcheck --external-sources --check-sourced $$scripts
 
 check-elixir:
 	@if [ -f client-elixir/mix.exs ]; then set -x; cd client-elixir && mix format --check-formatted; fi

@@ -59,7 +59,8 @@ install_packages() {
     sudo apt-get install --no-install-recommends$packages"
     fi
     say "installing Debian packages:$packages"
-    export DEBIAN_FRONTEND=noninteractive
+    # In this runlevel no package starts a service of its own.
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
     apt-get -o DPkg::Lock::Timeout=300 -qq update
     # shellcheck disable=SC2086 # a list of package names
     apt-get -o DPkg::Lock::Timeout=300 -qq install --no-install-recommends $packages >/dev/null
