@@ -87,7 +87,7 @@ impl Known {
         let typed =
             words.iter().filter(|word| word.starts_with("--")).filter_map(|word| word.split('=').next());
         let mut wrong = typed.filter(|flag| !flags.contains(*flag));
-        wrong.next().map(|flag| format!("`sidewinder {verb}` has no flag {flag}"))
+        wrong.next().map(|flag| format!("there is no flag {flag}"))
     }
 }
 

@@ -28,10 +28,14 @@ impl File {
         self.name().rsplit_once('.').map_or("", |(_, extension)| extension)
     }
 
-    /// Written by people, in a language with modules. Generators say `@generated` near the top.
+    /// Written by people, in a language with modules. Generators sign near the top.
     pub(crate) fn is_source(&self) -> bool {
         matches!(self.extension(), "rs" | "py" | "ex" | "exs" | "sh" | "proto")
-            && !self.text.lines().take(5).any(|line| line.contains("@generated"))
+            && !self
+                .text
+                .lines()
+                .take(5)
+                .any(|line| line.contains("@generated") || line.contains("DO NOT EDIT"))
     }
 
     pub(crate) fn is_test(&self) -> bool {
