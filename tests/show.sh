@@ -9,22 +9,36 @@ scratch=$(mktemp -d)
 report=$scratch/report
 SIDEWINDER_RUNTIME_DIR=$scratch/run
 export SIDEWINDER_RUNTIME_DIR
-trap 'rm -rf "$scratch"' EXIT
+run=
+trap leave EXIT
 
-# A parent, a child in a session of its own, and a daemonised grandchild that nobody waits for.
-# All three ignore every polite signal and hold no file open that could give them away.
+# Should the promise be broken, the show does not leave the survivors to its guest.
+leave() {
+    if [ -n "$run" ]; then
+        for pid in $(marked); do kill -9 "$pid"; done
+    fi
+    rm -rf "$scratch"
+}
+
+python=$(python3 -c 'import sys; print(sys.executable)')
+# A parent, a child in a session of its own, and a daemonised grandchild: twice forked, its father gone.
+# All three ignore every polite signal; the last holds no file open that could give it away.
 nasty='
-import os, signal, time
+import os, signal, sys, time
 
-def fork_and_leave():
+for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+    signal.signal(polite, signal.SIG_IGN)
+orphan = False
+if os.fork() == 0:
+    os.setsid()
     if os.fork() == 0:
         os.setsid()
-        return True
-    return False
-
-for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-    signal.signal(polite, signal.SIG_IGN)
-if fork_and_leave() and fork_and_leave():
+        if os.fork() != 0:
+            os._exit(0)
+        orphan = True
+with open(sys.argv[1], "a") as roll:
+    roll.write("here\n")
+if orphan:
     os.closerange(0, 1024)
 while True:
     time.sleep(3600)
@@ -53,14 +67,15 @@ until_true() {
     done
 }
 started() { [ -n "$(value run)" ]; }
-all_there() { [ "$(count)" = 3 ]; }
+all_there() { [ "$(wc -l <"$scratch/roll")" = 3 ]; }
 all_gone() { [ "$(count)" = 0 ]; }
 
 # hold: a caller that starts the keeper around the nasty command, as a BEAM or a shell would.
 hold() {
     : >"$report"
+    : >"$scratch/roll"
     (
-        "$sidewinder" keep --report "$report" -- python3 -c "$nasty" &
+        "$sidewinder" keep --report "$report" -- "$python" -c "$nasty" "$scratch/roll" &
         wait
     ) &
     caller=$!
@@ -70,7 +85,7 @@ hold() {
     until_true 10 all_there
     echo "tier $(value tier): caller $caller, owner $owner, keeper $(value keeper), and below it:"
     for pid in $(marked); do
-        printf '  %-8s %s\n' "$pid" "$(tr '\0\n' '  ' <"/proc/$pid/cmdline" | cut -c 1-60)"
+        sed "s/.*) . \([0-9]*\) [0-9]* \([0-9]*\) .*/  process $pid, child of \1, in session \2/" "/proc/$pid/stat"
     done
 }
 
