@@ -1,1 +1,27 @@
-//! Black-box tests.
+//! Black-box tests: the real binary, hostile workers, facts instead of time.
+//!
+//! A test here makes its own process a *subreaper* and starts `sidewinder keep`
+//! below it. Whatever the kept tree does to run away (sessions, double forks,
+//! dead parents), the kernel hands each orphan to the test process. So "nothing
+//! survived" is the kernel's own answer: `waitid` says that there are no
+//! children left (`ECHILD`).
+//!
+//! ```text
+//!   test (subreaper) ─▶ caller ─▶ owner ─▶ keeper ─▶ warden ─▶ nasty worker ─▶ …
+//!        ▲                                                            │
+//!        └───────────── every orphan comes back here ◀────────────────┘
+//! ```
+//!
+//! Waiting is done in blocking calls on facts (a child's end, a pidfd, a line in
+//! a pipe). A [`watchdog`] in a second thread ends what would never end.
+
+pub mod arena;
+pub mod figures;
+pub mod handle;
+pub mod harvest;
+pub mod kept;
+pub mod procfs;
+pub mod proofs;
+pub mod report;
+pub mod seed;
+pub mod watchdog;
