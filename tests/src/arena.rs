@@ -107,6 +107,14 @@ impl Arena {
         arguments
     }
 
+    /// `sidewinder keep` with these arguments; the command is still to be added.
+    pub fn keep(&self, tier: Tier, report: &Path) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(self.keep_arguments(tier, report)).stdin(Stdio::null());
+        self.place(&mut command);
+        command
+    }
+
     /// The command line of a nasty worker.
     pub fn worker(&self, name: &str) -> Vec<OsString> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo").join(name).with_extension("py");

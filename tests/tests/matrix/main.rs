@@ -71,7 +71,9 @@ fn run_plan(plan: &Plan, arena: &Arena) -> io::Result<Table> {
         let verdict = case::run(case, arena)?;
         if !verdict.problems.is_empty() {
             println!("FAILED {case}");
-            verdict.problems.iter().for_each(|problem| println!("  {problem}"));
+            for problem in &verdict.problems {
+                println!("  {problem}");
+            }
         }
         table.add(case, &verdict);
     }

@@ -1,0 +1,169 @@
+//! A start beside 100 orphans of an older run, and everybody whom a sweep has to leave alone.
+
+use std::fs::File;
+use std::io;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sidewinder_tests::arena::{Arena, Tier};
+use sidewinder_tests::figures::{Figures, milliseconds};
+use sidewinder_tests::handle::Handle;
+use sidewinder_tests::kept::Kept;
+use sidewinder_tests::{harvest, procfs, watchdog};
+
+use crate::reaping::said;
+use crate::{BOUND, TEST_FACTOR};
+
+const ORPHANS: usize = 100;
+const BASELINES: usize = 9;
+
+/// The start is not delayed by more than the bound, and the orphans are gone in the end.
+pub(crate) fn start_beside(arena: &Arena, problems: &mut Vec<String>) -> io::Result<()> {
+    let mut without = Figures::default();
+    for number in 0..BASELINES {
+        without.add(start_up(arena, &format!("baseline-{number}"))?);
+        harvest::harvest()?;
+    }
+    let orphans = make_orphans(arena)?;
+    if orphans.len() < ORPHANS {
+        problems.push(format!("only {} of {ORPHANS} orphans outlived their keeper", orphans.len()));
+    }
+    let beside = start_up(arena, "beside")?;
+    let delay = beside.saturating_sub(without.median());
+    if delay > BOUND {
+        problems.push(format!("the start was delayed by {delay:?}"));
+    }
+    let swept = orphans.iter().filter(|orphan| orphan.ended()).count();
+    let by_reap = orphans.len() - swept;
+    said(arena, &["--json"], problems)?;
+    let limit = BOUND * TEST_FACTOR;
+    let alive = orphans.iter().filter(|orphan| !orphan.ends_within(limit)).count();
+    if alive > 0 {
+        problems.push(format!("{alive} orphans outlived `sidewinder reap`"));
+        watchdog::end_everything_below();
+    }
+    println!(
+        "  ms from start to ready: {} without orphans (p50 of {BASELINES}), {} beside {}; gone by the start {swept}, by reap {}",
+        milliseconds(without.median()),
+        milliseconds(beside),
+        orphans.len(),
+        by_reap - alive,
+    );
+    Ok(())
+}
+
+/// A crowd without a mark, a living run of this runtime directory and one of another: all live on.
+pub(crate) fn spare_strangers(arena: &Arena, problems: &mut Vec<String>) -> io::Result<()> {
+    let crowd = crowd(arena, &mut unmarked(arena), "crowd")?;
+    let living = crowd_kept(arena, "living", None)?;
+    let elsewhere = crowd_kept(arena, "elsewhere", Some("other-runtime"))?;
+    let strangers = hold_descendants();
+    let named = ["in the crowd without a mark", "living here", "living elsewhere"];
+    let roots = [crowd, living.child, elsewhere.child];
+
+    let orphans = make_orphans(arena)?;
+    let reaped = said(arena, &["--json"], problems)?;
+    let limit = BOUND * TEST_FACTOR;
+    let alive = orphans.iter().filter(|orphan| !orphan.ends_within(limit)).count();
+    if alive > 0 {
+        problems.push(format!("{alive} orphans outlived `sidewinder reap`"));
+    }
+    for run in [&living.started.run, &elsewhere.started.run] {
+        if reaped.contains(run.as_str()) {
+            problems.push(format!("reap says it touched the living run {run}"));
+        }
+    }
+    // Another start sweeps as well.
+    start_up(arena, "sweeping")?;
+    let ended = strangers.iter().filter(|stranger| stranger.ended()).count();
+    println!("  {} strangers and members of living runs, {ended} of them ended by a sweep", strangers.len());
+    if ended > 0 {
+        problems.push(format!("{ended} of {} strangers were ended", strangers.len()));
+    }
+    for (root, name) in roots.into_iter().zip(named) {
+        if procfs::entry(root).is_none_or(|entry| entry.state == 'Z') {
+            problems.push(format!("the first process {name} was ended"));
+        }
+    }
+    for root in [living.child, elsewhere.child] {
+        Handle::of_descendant(root)?.send(Signal::TERM)?;
+    }
+    end_crowd(crowd)
+}
+
+/// From the start of `sidewinder keep` to the first word of its command; returns once the run has ended.
+fn start_up(arena: &Arena, name: &str) -> io::Result<Duration> {
+    let report = arena.file(name);
+    let mut keep = arena.keep(Tier::C, &report);
+    keep.args(["echo", "ready"]).stderr(stderr(arena)?);
+    let kept = Kept::start(&mut keep, &report)?;
+    let owner = Handle::of_descendant(kept.child);
+    // It may be gone already: `echo` is quick.
+    if let Ok(owner) = owner {
+        owner.ends_within(Duration::from_secs(20));
+    }
+    Ok(kept.took)
+}
+
+/// 101 processes with the mark of a run that nobody guards any more.
+fn make_orphans(arena: &Arena) -> io::Result<Vec<Handle>> {
+    let before: Vec<i32> = procfs::descendants().iter().map(|entry| entry.pid).collect();
+    let kept = crowd_kept(arena, "orphaned", None)?;
+    kept.behead()?;
+    let marked = procfs::marks().into_iter().filter(|(_, run)| *run == kept.started.run);
+    let fresh = marked.map(|(pid, _)| pid).filter(|pid| !before.contains(pid));
+    Ok(fresh.filter_map(|pid| Handle::of_descendant(pid).ok()).collect())
+}
+
+fn crowd_kept(arena: &Arena, name: &str, runtime: Option<&str>) -> io::Result<Kept> {
+    let report = arena.file(name);
+    let mut keep = arena.keep(Tier::C, &report);
+    keep.args(arena.worker("crowd")).arg(ORPHANS.to_string()).stderr(stderr(arena)?);
+    if let Some(runtime) = runtime {
+        let runtime = arena.file(runtime);
+        std::fs::create_dir(&runtime)?;
+        keep.env("SIDEWINDER_RUNTIME_DIR", runtime);
+    }
+    Kept::start(&mut keep, &report)
+}
+
+/// The same command line, never under a keeper.
+fn unmarked(arena: &Arena) -> Command {
+    let worker = arena.worker("crowd");
+    let mut command = Command::new(&worker[0]);
+    command.args(&worker[1..]).arg(ORPHANS.to_string());
+    arena.place(&mut command);
+    command
+}
+
+/// Starts the crowd and blocks until it stands; the pid of its first process.
+fn crowd(arena: &Arena, command: &mut Command, name: &str) -> io::Result<i32> {
+    let path = arena.file(name);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+    let both_ways = File::options().read(true).write(true).open(&path)?;
+    let child = command.stdin(Stdio::null()).stdout(both_ways.try_clone()?).spawn()?;
+    let mut word = [0; 6];
+    io::Read::read_exact(&mut io::BufReader::new(both_ways), &mut word)?;
+    i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+fn end_crowd(root: i32) -> io::Result<()> {
+    let members: Vec<Handle> = procfs::descendants()
+        .iter()
+        .filter(|entry| entry.pid == root || entry.parent == root)
+        .filter_map(|entry| Handle::of_descendant(entry.pid).ok())
+        .collect();
+    for member in members {
+        member.send(Signal::KILL)?;
+    }
+    Ok(())
+}
+
+fn hold_descendants() -> Vec<Handle> {
+    procfs::descendants().iter().filter_map(|entry| Handle::of_descendant(entry.pid).ok()).collect()
+}
+
+fn stderr(arena: &Arena) -> io::Result<File> {
+    File::options().create(true).append(true).open(arena.file("stderr"))
+}

@@ -1,0 +1,74 @@
+//! Owner, keeper and warden are killed together: what is left, `sidewinder reap` finds, names and ends.
+
+use std::fs::File;
+use std::io;
+use std::time::Instant;
+
+use sidewinder_tests::arena::{Arena, Tier};
+use sidewinder_tests::figures::milliseconds;
+use sidewinder_tests::handle::Handle;
+use sidewinder_tests::kept::Kept;
+use sidewinder_tests::{harvest, procfs, proofs};
+
+use crate::{BOUND, TEST_FACTOR};
+
+/// Beheads a run and reaps it: a dry run first, then in earnest, then once more for nothing.
+pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> io::Result<()> {
+    let report = arena.file("report");
+    let mut keep = arena.keep(tier, &report);
+    keep.args(arena.worker("deaf")).stderr(File::create(arena.file("stderr"))?);
+    let kept = Kept::start(&mut keep, &report)?;
+    let run = kept.started.run.as_str();
+    kept.behead()?;
+    let moment = procfs::now();
+    if tier == Tier::A {
+        // The kernel ends a namespace with its init: only the record can be left.
+        harvest::harvest()?;
+    }
+    let left: Vec<Handle> =
+        procfs::descendants().iter().filter_map(|entry| Handle::of_descendant(entry.pid).ok()).collect();
+    let alive = left.iter().filter(|handle| !handle.ended()).count();
+
+    let dry = said(arena, &["--dry-run", "--json"], problems)?;
+    if !dry.contains(run) {
+        problems.push(format!("reap --dry-run does not name run {run}: {dry:?}"));
+    }
+    let still_alive = left.iter().filter(|handle| !handle.ended()).count();
+    if still_alive != alive || arena.records().is_empty() {
+        problems
+            .push(format!("reap --dry-run changed something: {alive} processes before, {still_alive} after"));
+    }
+
+    let begun = Instant::now();
+    let earnest = said(arena, &["--json"], problems)?;
+    if !earnest.contains(run) {
+        problems.push(format!("reap does not name run {run}: {earnest:?}"));
+    }
+    harvest::harvest()?;
+    let took = begun.elapsed();
+    println!(
+        "  tier {tier}: {alive} processes left by the kill, reaped in {} ms, bound {}",
+        milliseconds(took),
+        BOUND.as_millis()
+    );
+    if took > BOUND * TEST_FACTOR {
+        problems.push(format!("reaping took {took:?}"));
+    }
+    problems.extend(proofs::survivors(&kept.started, moment));
+    problems.extend(proofs::litter(&kept.started, arena));
+    let again = said(arena, &["--json"], problems)?;
+    if again.contains(run) {
+        problems.push(format!("a second reap still names run {run}: {again:?}"));
+    }
+    Ok(())
+}
+
+/// What `sidewinder reap` says; a failure is a problem.
+pub(crate) fn said(arena: &Arena, arguments: &[&str], problems: &mut Vec<String>) -> io::Result<String> {
+    let output = arena.sidewinder("reap").args(arguments).output()?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        problems.push(format!("sidewinder reap {arguments:?} ended with {}: {complaint}", output.status));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
