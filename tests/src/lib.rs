@@ -22,6 +22,7 @@ pub mod harvest;
 pub mod kept;
 pub mod procfs;
 pub mod proofs;
+pub mod reap;
 pub mod report;
 pub mod seed;
 pub mod watchdog;

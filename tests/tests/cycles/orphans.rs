@@ -10,9 +10,8 @@ use sidewinder_tests::arena::{Arena, Tier};
 use sidewinder_tests::figures::{Figures, milliseconds};
 use sidewinder_tests::handle::Handle;
 use sidewinder_tests::kept::Kept;
-use sidewinder_tests::{harvest, procfs, watchdog};
+use sidewinder_tests::{harvest, procfs, reap, watchdog};
 
-use crate::reaping::said;
 use crate::{BOUND, TEST_FACTOR};
 
 const ORPHANS: usize = 100;
@@ -36,7 +35,7 @@ pub(crate) fn start_beside(arena: &Arena, problems: &mut Vec<String>) -> io::Res
     }
     let swept = orphans.iter().filter(|orphan| orphan.ended()).count();
     let by_reap = orphans.len() - swept;
-    said(arena, &["--json"], problems)?;
+    reap::reap(arena)?;
     let limit = BOUND * TEST_FACTOR;
     let alive = orphans.iter().filter(|orphan| !orphan.ends_within(limit)).count();
     if alive > 0 {
@@ -63,14 +62,14 @@ pub(crate) fn spare_strangers(arena: &Arena, problems: &mut Vec<String>) -> io::
     let roots = [crowd, living.child, elsewhere.child];
 
     let orphans = make_orphans(arena)?;
-    let reaped = said(arena, &["--json"], problems)?;
+    let reaped = reap::reap(arena)?;
     let limit = BOUND * TEST_FACTOR;
     let alive = orphans.iter().filter(|orphan| !orphan.ends_within(limit)).count();
     if alive > 0 {
         problems.push(format!("{alive} orphans outlived `sidewinder reap`"));
     }
     for run in [&living.started.run, &elsewhere.started.run] {
-        if reaped.contains(run.as_str()) {
+        if reaped.iter().any(|said| said.ended(run)) {
             problems.push(format!("reap says it touched the living run {run}"));
         }
     }

@@ -8,7 +8,7 @@ use sidewinder_tests::arena::{Arena, Tier};
 use sidewinder_tests::figures::milliseconds;
 use sidewinder_tests::handle::Handle;
 use sidewinder_tests::kept::Kept;
-use sidewinder_tests::{harvest, procfs, proofs};
+use sidewinder_tests::{harvest, procfs, proofs, reap};
 
 use crate::{BOUND, TEST_FACTOR};
 
@@ -29,9 +29,8 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
         procfs::descendants().iter().filter_map(|entry| Handle::of_descendant(entry.pid).ok()).collect();
     let alive = left.iter().filter(|handle| !handle.ended()).count();
 
-    let dry = said(arena, &["--dry-run", "--json"], problems)?;
-    if !dry.contains(run) {
-        problems.push(format!("reap --dry-run does not name run {run}: {dry:?}"));
+    if !reap::look(arena)?.iter().any(|said| said.ended(run)) {
+        problems.push(format!("reap --dry-run does not name run {run}"));
     }
     let still_alive = left.iter().filter(|handle| !handle.ended()).count();
     if still_alive != alive || arena.records().is_empty() {
@@ -40,9 +39,8 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     }
 
     let begun = Instant::now();
-    let earnest = said(arena, &["--json"], problems)?;
-    if !earnest.contains(run) {
-        problems.push(format!("reap does not name run {run}: {earnest:?}"));
+    if !reap::reap(arena)?.iter().any(|said| said.ended(run) && said.left.is_empty()) {
+        problems.push(format!("reap does not say that it ended run {run}"));
     }
     harvest::harvest()?;
     let took = begun.elapsed();
@@ -56,19 +54,8 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     }
     problems.extend(proofs::survivors(&kept.started, moment));
     problems.extend(proofs::litter(&kept.started, arena));
-    let again = said(arena, &["--json"], problems)?;
-    if again.contains(run) {
-        problems.push(format!("a second reap still names run {run}: {again:?}"));
+    if !reap::reap(arena)?.is_empty() {
+        problems.push("a second reap still finds something".to_owned());
     }
     Ok(())
-}
-
-/// What `sidewinder reap` says; a failure is a problem.
-pub(crate) fn said(arena: &Arena, arguments: &[&str], problems: &mut Vec<String>) -> io::Result<String> {
-    let output = arena.sidewinder("reap").args(arguments).output()?;
-    if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        problems.push(format!("sidewinder reap {arguments:?} ended with {}: {complaint}", output.status));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -11,6 +11,7 @@ use sidewinder_tests::harvest::{self, Harvest};
 use sidewinder_tests::kept::Kept;
 use sidewinder_tests::procfs::{self, Ticks};
 use sidewinder_tests::proofs;
+use sidewinder_tests::reap;
 use sidewinder_tests::report::Event;
 use sidewinder_tests::watchdog::{self, Watchdog};
 
@@ -85,7 +86,7 @@ fn act(case: &Case, arena: &Arena, verdict: &mut Verdict) -> io::Result<(Scene, 
         for victim in &case.victims {
             scene.players.handle(*victim).map(|handle| handle.ends_within(law::CASE_LIMIT));
         }
-        verdict.problems.extend(reap(arena, None)?);
+        reap::reap(arena)?;
     }
     Ok((scene, struck))
 }
@@ -134,9 +135,11 @@ fn judge_rest(case: &Case, arena: &Arena, scene: &mut Scene, struck: Ticks, verd
 
     let mut litter = proofs::litter(&scene.kept.started, arena);
     if !litter.is_empty() && law::may_leave_record(case) {
-        match reap(arena, Some(&scene.kept.started.run)) {
-            Ok(problem) => verdict.problems.extend(problem),
-            Err(error) => verdict.problems.push(format!("sidewinder reap: {error}")),
+        let run = scene.kept.started.run.as_str();
+        match reap::reap(arena) {
+            Ok(said) if said.iter().any(|said| said.ended(run)) => {}
+            Ok(said) => verdict.problems.push(format!("reap does not say that it ended run {run}: {said:?}")),
+            Err(error) => verdict.problems.push(error.to_string()),
         }
         litter = proofs::litter(&scene.kept.started, arena);
     }
@@ -151,14 +154,4 @@ fn judge_rest(case: &Case, arena: &Arena, scene: &mut Scene, struck: Ticks, verd
             }
         }
     }
-}
-
-/// Runs `sidewinder reap`. It must succeed, and name the run if it is asked to.
-fn reap(arena: &Arena, run: Option<&str>) -> io::Result<Option<String>> {
-    let output = arena.sidewinder("reap").arg("--json").output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let named = run.is_none_or(|run| said.contains(run));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Ok((!output.status.success() || !named)
-        .then(|| format!("sidewinder reap ended with {} and said {said:?} {complaint:?}", output.status)))
 }
