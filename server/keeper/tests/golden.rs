@@ -3,6 +3,8 @@
 //! A change of these files is a change of the protocol: an owner must go on adopting keepers that speak the old
 //! bytes. `GOLDEN=write cargo test -p sidewinder-keeper --test golden` writes the files anew.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
+
 use sidewinder_keeper::Tier;
 use sidewinder_keeper::wire::*;
 use std::fmt::Debug;
@@ -80,7 +82,7 @@ fn reports() -> Vec<(&'static str, Report)> {
         ("report-exited-code", Report::Exited(7, Ending::Code(-1))),
         ("report-exited-signal", Report::Exited(7, Ending::Signal(11))),
         ("report-gone", Report::Gone(7, Box::new(gone))),
-        ("report-gone-least", Report::Gone(8, Box::new(Gone::default()))),
+        ("report-gone-least", Report::Gone(8, Box::default())),
         ("report-entry", Report::Entry(7, Entry { pid: 3, living: true })),
         ("report-listed", Report::Listed(1)),
         ("report-refused", Report::Refused(7, "no living worker has this number".into())),
@@ -93,7 +95,8 @@ fn directory() -> PathBuf {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let rows = bytes.chunks(16).map(|row| row.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" "));
+    let rows =
+        bytes.chunks(16).map(|row| row.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" "));
     rows.map(|row| row + "\n").collect()
 }
 
@@ -101,13 +104,19 @@ fn unhex(text: &str) -> Vec<u8> {
     text.split_ascii_whitespace().map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
 }
 
-fn check<M: Debug + PartialEq>(name: &str, message: &M, encoded: &[u8], decode: impl Fn(&[u8]) -> Result<M, Broken>) {
+fn check<M: Debug + PartialEq>(
+    name: &str,
+    message: &M,
+    encoded: &[u8],
+    decode: impl Fn(&[u8]) -> Result<M, Broken>,
+) {
     let path = directory().join(format!("{name}.hex"));
     if std::env::var_os("GOLDEN").is_some_and(|wish| wish == "write") {
         fs::create_dir_all(directory()).expect("a directory");
         fs::write(&path, hex(encoded)).expect("written");
     }
-    let golden = unhex(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+    let golden =
+        unhex(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
     assert_eq!(hex(encoded), hex(&golden), "{name}: the bytes have changed");
     assert_eq!(decode(&golden).as_ref(), Ok(message), "{name}: the bytes mean something else");
     for length in 0..golden.len() {
@@ -157,7 +166,8 @@ fn random_bytes_are_refused_and_never_panic() {
         state ^= state << 17;
         state
     };
-    let goldens: Vec<Vec<u8>> = requests().iter().map(|(_, request)| request.encode().expect("small")).collect();
+    let goldens: Vec<Vec<u8>> =
+        requests().iter().map(|(_, request)| request.encode().expect("small")).collect();
     for _ in 0..50_000 {
         let mut bytes = goldens[usize::try_from(random()).expect("64 bits") % goldens.len()].clone();
         for _ in 0..=random() % 4 {

@@ -2,6 +2,8 @@
 //!
 //! The same seed replays the same life; it is in every panic message. `SIM_EVENTS` says how many events to play.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
+
 use sidewinder_keeper::machine::{Effect, Event, Machine};
 use sidewinder_keeper::wire::Graces;
 use std::collections::BTreeMap;
@@ -38,6 +40,7 @@ struct Worker {
     gone: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "facts about the world, not states of a machine")]
 struct World {
     seed: u64,
     random: Random,
@@ -94,7 +97,13 @@ impl World {
             self.check(!self.left, "an effect after leaving");
             match *effect {
                 Effect::Start(worker) => {
-                    let fresh = Worker { exited: false, killed: None, kill_by: None, warden_lost: false, gone: false };
+                    let fresh = Worker {
+                        exited: false,
+                        killed: None,
+                        kill_by: None,
+                        warden_lost: false,
+                        gone: false,
+                    };
                     let before = self.workers.insert(worker, fresh);
                     self.check(before.is_none(), "a number was used twice");
                     self.check(self.attached && !self.ending, "a worker was started for nobody");
@@ -111,7 +120,10 @@ impl World {
                     let known = self.workers[&worker];
                     let since = known.killed.or(known.kill_by).unwrap_or(self.now);
                     self.check(known.killed.is_some() || known.exited, "a warden killed without reason");
-                    self.check(self.now >= since + WARDEN_PATIENCE || known.exited, "a warden killed too early");
+                    self.check(
+                        self.now >= since + WARDEN_PATIENCE || known.exited,
+                        "a warden killed too early",
+                    );
                     self.with(worker, |w| w.warden_lost = true);
                 }
                 Effect::TellGone(worker) => {
@@ -120,7 +132,10 @@ impl World {
                     self.with(worker, |w| w.gone = true);
                 }
                 Effect::TellDrained => {
-                    self.check(self.all_gone() && self.ending && !self.drained, "drained too early, or twice");
+                    self.check(
+                        self.all_gone() && self.ending && !self.drained,
+                        "drained too early, or twice",
+                    );
                     self.drained = true;
                 }
                 Effect::Leave => {
@@ -145,7 +160,8 @@ impl World {
     fn expect_end(&mut self, grace: Duration) {
         self.ending = true;
         let by = self.now + grace;
-        for worker in self.workers.values_mut().filter(|w| !w.exited && !w.warden_lost && w.killed.is_none()) {
+        for worker in self.workers.values_mut().filter(|w| !w.exited && !w.warden_lost && w.killed.is_none())
+        {
             worker.kill_by = Some(worker.kill_by.map_or(by, |planned| planned.min(by)));
         }
     }
@@ -175,7 +191,9 @@ impl World {
                 }
             }
             45..60 => {
-                if let Some(worker) = self.pick(|w| (w.exited || w.killed.is_some()) && !w.warden_lost && !w.gone) {
+                if let Some(worker) =
+                    self.pick(|w| (w.exited || w.killed.is_some()) && !w.warden_lost && !w.gone)
+                {
                     self.with(worker, |w| w.gone = true);
                     self.feed(Event::Gone(worker));
                 }
@@ -259,7 +277,8 @@ impl World {
             self.events += 1;
             self.machine.handle_timeout(self.now, &mut effects);
             self.take(&effects);
-            let still_due = self.machine.next_deadline().is_some_and(|again| again <= due && again <= self.now);
+            let still_due =
+                self.machine.next_deadline().is_some_and(|again| again <= due && again <= self.now);
             self.check(!still_due, "a deadline was handled and is still due");
         }
         self.now = until;
@@ -280,7 +299,8 @@ impl World {
                 return;
             }
             self.pass_time();
-            if let Some(worker) = self.pick(|w| (w.exited || w.killed.is_some()) && !w.warden_lost && !w.gone) {
+            if let Some(worker) = self.pick(|w| (w.exited || w.killed.is_some()) && !w.warden_lost && !w.gone)
+            {
                 self.with(worker, |w| w.gone = true);
                 self.feed(Event::Gone(worker));
             } else if self.machine.hunts_strays() {

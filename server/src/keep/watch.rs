@@ -88,24 +88,35 @@ impl Watch {
         }
     }
 
-    fn wait(&mut self) -> io::Result<()> {
+    fn wait(&mut self) -> Result<(), Error> {
         let Some(lifeline) = &self.lifeline else { return Ok(()) };
         let timeout = self
             .kill_at
             .map(|at| at.saturating_duration_since(Instant::now()))
             .and_then(|left| left.try_into().ok());
-        let mut fds =
-            vec![PollFd::new(self.signals.fd(), PollFlags::IN), PollFd::new(lifeline, PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::new(self.signals.fd(), PollFlags::IN),
+            PollFd::new(lifeline, PollFlags::IN),
+            PollFd::new(&self.keeper, PollFlags::IN),
+        ];
         if let Some(caller) = &self.caller {
             fds.push(PollFd::new(caller, PollFlags::IN));
         }
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(io::Error::from(error).into()),
         }
-        let caller_died = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
+        // A stolen copy of the keeper's end hides its death from the lifeline.
+        let keeper_died = !fds[2].revents().is_empty();
+        let caller_died = fds.get(3).is_some_and(|fd| !fd.revents().is_empty());
         drop(fds);
         self.take_signals();
+        if keeper_died {
+            self.hear_keeper()?;
+            if self.over.is_none() {
+                self.on_keeper_lost();
+            }
+        }
         if caller_died {
             self.caller = None;
             self.stop(libc::SIGTERM, self.order.graceful.orphan);

@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at `/proc`.
 const ROUND: Duration = Duration::from_millis(5);
-/// A keeper whose owner is dead gets this long to end its pool by itself.
+/// A keeper whose owner is dead gets this long to end its pool by itself, and so do wardens whose keeper is dead.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
+const WARDEN_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What became of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -85,18 +86,20 @@ fn end_abandoned(path: &Path, facts: &Facts, boot: &str, look_only: bool) -> Swe
 /// wardens or the kernel do the rest.
 fn end_stuck(path: &Path, facts: &Facts, boot: &str, look_only: bool, patient: bool) -> Swept {
     let orphaned = facts.boot == boot && facts.owner.is_some_and(|owner| owner.open().is_none());
-    if !orphaned || !patient || is_over(path, KEEPER_PATIENCE) {
+    let keeper = facts.keeper.and_then(Identity::open);
+    let patience = if keeper.is_some() { KEEPER_PATIENCE } else { WARDEN_PATIENCE };
+    if !orphaned || !patient || is_over(path, patience) {
         return Swept::new(facts, Verdict::Living);
     }
     let mut swept = Swept::new(facts, Verdict::Stuck);
-    if let Some(keeper) = facts.keeper.and_then(Identity::open) {
+    if let Some(keeper) = keeper {
         swept.processes.extend(facts.keeper.map(|keeper| keeper.pid));
         if !look_only {
             let _ = identity::kill(&keeper);
         }
     }
     if !look_only {
-        is_over(path, KEEPER_PATIENCE);
+        is_over(path, WARDEN_PATIENCE);
     }
     end_processes(facts, look_only, &mut swept);
     if !look_only && swept.left.is_empty() {

@@ -175,13 +175,27 @@ impl Keeper {
     }
 
     fn reap(&mut self) {
-        while let Ok(Some(reaped)) = sys::reap() {
+        while let Ok(Some(reaped)) = sys::reap_or_stopped() {
+            if libc::WIFSTOPPED(reaped.status) {
+                self.on_stopped(reaped.pid);
+                continue;
+            }
             for ward in self.wards.values_mut() {
-                if ward.warden == reaped.pid {
+                if ward.warden == reaped.pid && !ward.warden_reaped {
                     ward.warden_reaped = true;
                 } else if ward.pid == reaped.pid.unsigned_abs() {
                     ward.reaped = Some(reaped);
                 }
+            }
+        }
+    }
+
+    fn on_stopped(&mut self, pid: i32) {
+        let stopped = self.wards.iter_mut().find(|(_, ward)| ward.warden == pid && !ward.warden_reaped);
+        if let Some((worker, ward)) = stopped {
+            let worker = *worker;
+            if ward.on_stopped() {
+                self.learn(Event::WardenLost(worker));
             }
         }
     }

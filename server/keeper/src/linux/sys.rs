@@ -82,12 +82,21 @@ pub struct Reaped {
 
 /// Reaps one dead child, if there is one. `ECHILD` says that no child is left, dead or alive.
 pub fn reap() -> io::Result<Option<Reaped>> {
+    wait(0)
+}
+
+/// Reaps one dead child, or tells of one that was stopped (`WIFSTOPPED`).
+pub fn reap_or_stopped() -> io::Result<Option<Reaped>> {
+    wait(libc::WUNTRACED)
+}
+
+fn wait(options: c_int) -> io::Result<Option<Reaped>> {
+    let options = options | libc::WNOHANG | libc::__WALL;
     let mut status = 0;
     // SAFETY: a zeroed rusage is a valid one.
     let mut usage: libc::rusage = unsafe { zeroed() };
     // SAFETY: both pointers live through the call.
-    let pid =
-        check(unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG | libc::__WALL, &raw mut usage) })?;
+    let pid = check(unsafe { libc::wait4(-1, &raw mut status, options, &raw mut usage) })?;
     if pid == 0 {
         return Ok(None);
     }

@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// The largest frame a warden says to its keeper.
 const REPORT_MAX: usize = 1024;
+/// A worker of the same user can stop its warden. It is woken so many times; then the keeper takes its place.
+const STOPS_MAX: u32 = 3;
 
 /// What the keeper holds of one worker.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Ward {
     /// The warden: a child of the keeper.
     pub(super) warden: i32,
     pub(super) warden_reaped: bool,
+    /// How often somebody has stopped the warden.
+    pub(super) stops: u32,
     pub(super) leash: Option<Link>,
     pub(super) cgroup: Option<Cgroup>,
     /// The worker, once its program runs.
@@ -38,11 +42,13 @@ impl Ward {
     ) -> Result<Self, Failure> {
         let cgroup = make_cgroup(worker, &request, pool)?;
         let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+        let keeper = rustix::process::getpid();
         let forked = Link::pair().and_then(|ends| Ok((ends, sys::fork(0, None)?)));
         match forked {
             Ok(((leash, _), Forked::Parent(warden, _))) => Ok(Self {
                 warden,
                 warden_reaped: false,
+                stops: 0,
                 leash: Some(leash),
                 cgroup,
                 pid: 0,
@@ -50,7 +56,7 @@ impl Ward {
                 reaped: None,
             }),
             Ok(((_, leash), Forked::Child)) => {
-                warden::run(Plan { worker, request, fds, cgroup, leash }, kept)
+                warden::run(Plan { worker, request, fds, cgroup, leash, keeper }, kept)
             }
             Err(error) => {
                 let _ = path.map(|path| cgroup::remove_tree(&path));
@@ -90,6 +96,17 @@ impl Ward {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill();
         }
+    }
+
+    /// Wakes a warden that somebody has stopped, or gives it up when that goes on. Says whether it was given up.
+    pub(super) fn on_stopped(&mut self) -> bool {
+        self.stops += 1;
+        if self.stops <= STOPS_MAX {
+            let _ = sys::kill(self.warden, libc::SIGCONT);
+            return false;
+        }
+        self.kill_warden();
+        self.leash.take().is_some()
     }
 
     /// Kills the warden, which is still a child of this process.

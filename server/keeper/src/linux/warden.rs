@@ -1,8 +1,8 @@
 //! The parent of one worker: whatever the worker forks stays below its warden.
 //!
 //! A warden is a fork of the keeper without a program of its own, so it costs a few pages. It is the subreaper of
-//! its worker's tree. When the worker ends, when it is told to, or when the keeper is gone (its leash is at
-//! end-of-file), it kills everything below it, and reports once the kernel says that no child is left and the
+//! its worker's tree. When the worker ends, when it is told to, or when the keeper is gone (its pidfd
+//! says so, or its leash is at end-of-file), it kills everything below it, and reports once the kernel says that no child is left and the
 //! cgroup is empty. Only then it leaves.
 
 use super::cgroup::Cgroup;
@@ -14,6 +14,7 @@ use crate::wire::{Ending, Failure, Gone, Report, Request, SpawnRequest, Stage};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -30,11 +31,14 @@ pub(super) struct Plan {
     pub(super) fds: Vec<OwnedFd>,
     pub(super) cgroup: Option<Cgroup>,
     pub(super) leash: Link,
+    pub(super) keeper: Pid,
 }
 
 struct Warden {
     worker: u32,
     leash: Link,
+    /// A stolen copy of the leash hides the keeper's death, its pidfd does not.
+    keeper: OwnedFd,
     signals: Signals,
     lineage: Lineage,
     cgroup: Option<Cgroup>,
@@ -67,6 +71,7 @@ impl Warden {
         rustix::thread::set_name(c"sw-warden")?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let signals = Signals::take_all()?;
+        let keeper = watch_keeper(plan.keeper)?;
         let (launch, failed) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let warden = rustix::process::getpid();
         let cgroup = plan.cgroup.as_ref().map(AsFd::as_fd);
@@ -79,6 +84,7 @@ impl Warden {
             Ok(Forked::Parent(child, pidfd)) => Ok(Self {
                 worker: plan.worker,
                 leash: plan.leash,
+                keeper,
                 signals,
                 lineage: Lineage::look(),
                 cgroup: plan.cgroup,
@@ -116,8 +122,11 @@ impl Warden {
     }
 
     fn wait(&mut self) -> io::Result<()> {
-        let mut fds =
-            vec![PollFd::new(self.signals.fd(), PollFlags::IN), PollFd::new(&self.leash, PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::new(self.signals.fd(), PollFlags::IN),
+            PollFd::new(&self.leash, PollFlags::IN),
+            PollFd::new(&self.keeper, PollFlags::IN),
+        ];
         if let Some(launch) = &self.launch {
             fds.push(PollFd::new(launch, PollFlags::IN));
         }
@@ -131,7 +140,8 @@ impl Warden {
             self.ending |=
                 matches!(signal, libc::SIGSEGV | libc::SIGABRT | libc::SIGBUS | libc::SIGILL | libc::SIGFPE);
         }
-        if ready.get(2) == Some(&true) {
+        self.ending |= ready.get(2) == Some(&true);
+        if ready.get(3) == Some(&true) {
             self.read_launch();
         }
         if ready.get(1) == Some(&true) {
@@ -226,6 +236,13 @@ impl Warden {
         }
         gone
     }
+}
+
+/// Opens the keeper, and has the kernel wake this process when the keeper dies, should somebody have stopped it.
+fn watch_keeper(keeper: Pid) -> io::Result<OwnedFd> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
+    let pidfd = rustix::process::pidfd_open(keeper, PidfdFlags::empty())?;
+    if rustix::process::getppid() == Some(keeper) { Ok(pidfd) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// What the cgroup saw.
