@@ -24,7 +24,7 @@ def bomb(place: Place, finding: Finding) -> None:
     finding.note(f"at most {most} processes", 15 < most <= 20)
     begin = time.monotonic()
     box.tell(box.owner, signal.SIGKILL)
-    control.until(lambda: control.empty(box.tree), NEVER)
+    control.until(lambda: control.empty(box.pool), NEVER)
     took = time.monotonic() - begin
     finding.note(f"tree dead {took * 1000:.0f} ms after kill -9 of the owner", took <= 1)
 

@@ -23,7 +23,7 @@ def both(place: Place, finding: Finding, tier: str, *options: str) -> None:
     begin = time.monotonic()
     storm.tell(storm.keeper, signal.SIGKILL)
     storm.tell(storm.owner, signal.SIGKILL)
-    control.until(lambda: control.empty(storm.tree), NEVER)
+    control.until(lambda: control.empty(storm.pool), NEVER)
     took = time.monotonic() - begin
     finding.note(f"{crowd} processes gone after {took * 1000:.0f} ms", took <= BOUND)
     control.until(lambda: not storm.marked(), NEVER)
@@ -43,14 +43,13 @@ def in_a_cgroup(place: Place, finding: Finding) -> None:
 def nothing_stays(place: Place, finding: Finding) -> None:
     """After an ordinary end the cgroups of the run are gone."""
     keep = place.keep("--namespace=off", "--limit=pids=50", command=zoo("hold"))
-    run = keep.tree.parent
     inside = control.read(keep.tree, "cgroup.procs").split()
     finding.note(f"{len(inside)} process in {keep.tree.name}", len(inside) == 1)
     own = control.read(place.base, "cgroup.procs")
     finding.note("base holds no process" if not own else f"base holds {own}", not own)
     keep.process.send_signal(signal.SIGTERM)
     finding.note(f"exit {keep.wait()} after SIGTERM", keep.wait() == 143)
-    finding.note("its cgroup is gone" if not run.exists() else f"{run.name} is still there", not run.exists())
+    finding.note("its cgroup is gone" if not keep.pool.exists() else f"{keep.pool.name} is still there", not keep.pool.exists())
 
 
 CASES = [

@@ -17,7 +17,9 @@ import control
 HERE = Path(__file__).resolve().parent
 BINARY = str(HERE / "sidewinder")
 # An emulated processor is about ten times slower; a wait this long means "never".
-NEVER = 20.0
+NEVER = 10.0
+# The cgroup of the first worker, below that of the run.
+FIRST = "w1"
 
 
 def zoo(*words: object) -> list[str]:
@@ -66,15 +68,9 @@ class Keep:
         started = self.wait_event("started")
         self.run = str(started["run"])
         self.tier = str(started["tier"])
-        self.cgroup = Path(started["cgroup"]) if started["cgroup"] else None
+        self.pool = Path(started["cgroup"])
+        self.tree = self.pool / FIRST
         self.owner, self.keeper, self.command = (os.pidfd_open(started[who]) for who in ("owner", "keeper", "command"))
-
-    @property
-    def tree(self) -> Path:
-        """The cgroup of the command's tree."""
-        if self.cgroup is None:
-            raise RuntimeError("the report names no cgroup")
-        return self.cgroup
 
     def tell(self, pidfd: int, number: int) -> None:
         """Signal by pidfd: never by a number that may be somebody else's by now."""

@@ -15,9 +15,11 @@ def doctor(_: Place, finding: Finding) -> None:
     said = subprocess.run([BINARY, "doctor", "--json"], capture_output=True, text=True, timeout=NEVER)
     facts = json.loads(said.stdout)
     finding.note(f"exit {said.returncode}", said.returncode == 0)
-    finding.note(f"tier {facts.get('tier')}", facts.get("tier") == "A")
-    limits = facts.get("limits", {})
-    finding.note(f"limits {json.dumps(limits)}", all(limits.get(name) for name in WANTED))
+    finding.note(f"tier {facts['tier']}", facts["tier"] == "A")
+    held = dict(facts["limits"])
+    finding.note(", ".join(f"{name}: {by}" for name, by in held.items()), all(held.get(name) == "cgroup" for name in WANTED))
+    doubts = [check["name"] for check in facts["checks"] if not check["yes"]]
+    finding.note(f"no to: {'; '.join(doubts) or 'nothing'}")
 
 
-CASES = [Case("sidewinder doctor --json", f"tier A; {', '.join(WANTED)}: yes", doctor)]
+CASES = [Case("sidewinder doctor --json", f"tier A; {', '.join(WANTED)} by cgroup", doctor)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import control
-from keep import BINARY, NEVER, zoo
+from keep import BINARY, FIRST, NEVER, zoo
 from place import WANTED, Place
 from rows import Case, Finding
 
@@ -43,7 +43,7 @@ def automatic(finding: Finding, user: str) -> None:
     """Nothing is named on the command line but the limits."""
     unit = f"auto-{user}"
     event = started(start(unit, user, "--limit=memory=60M", "--limit=pids=20", "--limit=cpu=0.5")) or {}
-    inside, around = Path(event["cgroup"] or "/nowhere"), control.ROOT / "system.slice" / f"{unit}.service"
+    inside, around = Path(event["cgroup"] or "/nowhere") / FIRST, control.ROOT / "system.slice" / f"{unit}.service"
     finding.note(f"tier {event['tier']}", event["tier"] in "AB")
     finding.note(f"command in {inside.relative_to(around)}" if inside.is_relative_to(around) else f"command in {inside}",
                  inside.is_relative_to(around))
