@@ -48,7 +48,10 @@ impl Kept {
     }
 
     /// Kills owner, keeper and warden, each one stopped before the first is killed: nobody can clean up.
-    pub fn behead(&self) -> io::Result<()> {
+    ///
+    /// The worker itself dies with its warden. How long that took is the answer.
+    pub fn behead(&self) -> io::Result<Duration> {
+        let worker = Handle::of_descendant(self.started.command)?;
         let warden = procfs::entry(self.started.command)
             .map(|worker| worker.parent)
             .filter(|warden| procfs::entry(*warden).is_some_and(|entry| entry.name == "sw-warden"))
@@ -63,10 +66,14 @@ impl Kept {
         for guardian in &guardians {
             guardian.send(Signal::KILL)?;
         }
-        if guardians.iter().all(|guardian| guardian.ends_within(FACT_LIMIT)) {
-            return Ok(());
+        let struck = Instant::now();
+        if !guardians.iter().all(|guardian| guardian.ends_within(FACT_LIMIT)) {
+            return Err(io::Error::other("a guardian outlived SIGKILL"));
         }
-        Err(io::Error::other("a guardian outlived SIGKILL"))
+        if !worker.ends_within(FACT_LIMIT) {
+            return Err(io::Error::other("the worker itself did not die with its warden"));
+        }
+        Ok(struck.elapsed())
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     keep.args(arena.worker("deaf")).stderr(File::create(arena.file("stderr"))?);
     let kept = Kept::start(&mut keep, &report)?;
     let run = kept.started.run.as_str();
-    kept.behead()?;
+    let worker_died = kept.behead()?;
     let moment = procfs::now();
     if tier == Tier::A {
         // The kernel ends a namespace with its init: only the record can be left.
@@ -45,7 +45,8 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     harvest::harvest()?;
     let took = begun.elapsed();
     println!(
-        "  tier {tier}: {alive} processes left by the kill, reaped in {} ms, bound {}",
+        "  tier {tier}: worker dead {} ms after its guardians; {alive} processes left, reaped in {} ms, bound {}",
+        milliseconds(worker_died),
         milliseconds(took),
         BOUND.as_millis()
     );

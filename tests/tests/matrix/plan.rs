@@ -164,7 +164,7 @@ pub(crate) struct Plan {
 }
 
 /// Cases whose outcome hangs on a race or on a guardian that cannot act: always part of the reduced choice.
-const ALWAYS: [(&str, Target, Blow); 9] = [
+const ALWAYS: [(&str, Target, Blow); 10] = [
     ("fork_storm", Target::OwnerAndKeeper, Blow::Kill),
     ("fork_storm", Target::One(Victim::Keeper), Blow::StopThenKill),
     ("leaks_sockets", Target::One(Victim::Owner), Blow::Kill),
@@ -173,6 +173,7 @@ const ALWAYS: [(&str, Target, Blow); 9] = [
     ("stops_parent", Target::One(Victim::Owner), Blow::Kill),
     ("stops_parent", Target::One(Victim::Keeper), Blow::Kill),
     ("stops_parent", Target::OwnerAndKeeper, Blow::Kill),
+    ("stops_parent", Target::One(Victim::Worker), Blow::Kill),
     ("kills_parent", Target::OwnerAndKeeper, Blow::Kill),
 ];
 
