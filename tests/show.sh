@@ -85,7 +85,7 @@ hold() {
     until_true 10 all_there
     echo "tier $(value tier): caller $caller, owner $owner, keeper $(value keeper), and below it:"
     for pid in $(marked); do
-        sed "s/.*) . \([0-9]*\) [0-9]* \([0-9]*\) .*/  process $pid, child of \1, in session \2/" "/proc/$pid/stat"
+        sed -E "s/.*\((.*)\) . ([0-9]+) [0-9]+ ([0-9]+) .*/  $pid \1, child of \2, in session \3/" "/proc/$pid/stat"
     done
 }
 
