@@ -20,6 +20,7 @@ pub mod figures;
 pub mod handle;
 pub mod harvest;
 pub mod kept;
+pub mod owner;
 pub mod procfs;
 pub mod proofs;
 pub mod reap;

@@ -57,6 +57,7 @@ fn place_descriptors(request: &SpawnRequest, fds: &[OwnedFd]) -> io::Result<()> 
     let moved: Vec<OwnedFd> =
         fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, above)).collect::<Result<_, _>>()?;
     let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let nothing = rustix::io::fcntl_dupfd_cloexec(nothing, above)?;
     for standard in 0..3 {
         if !request.fds.contains(&standard) {
             sys::place(nothing.as_fd(), standard)?;

@@ -158,10 +158,13 @@ impl Signals {
 
 /// Gives every signal its default meaning again and unblocks them all, as a program expects when it starts.
 pub fn reset_signals() -> io::Result<()> {
+    // All zero is SIG_DFL without flags, in the kernel's own layout: libc refuses the two signals it keeps for itself.
+    let default = [0_u64; 4];
     // SAFETY: SIG_DFL is no function of ours; the set is filled before it is used.
     unsafe {
         for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+            // KILL and STOP have no other meaning to take back.
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8);
         }
         let mut none: libc::sigset_t = zeroed();
         libc::sigemptyset(&raw mut none);
