@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -48,13 +49,22 @@ def empty(cgroup: Path) -> bool:
     return field(cgroup, "cgroup.events", "populated") == 0
 
 
+def members(cgroup: Path) -> list[int]:
+    """Every process in a cgroup and below it."""
+    return [int(pid) for folder in folders(cgroup) for pid in read(folder, "cgroup.procs").split()]
+
+
+def folders(cgroup: Path) -> list[Path]:
+    """A cgroup after all those below it; whoever else removes one meanwhile is not in the way."""
+    return [Path(path) for path, _, _ in os.walk(cgroup, topdown=False)]
+
+
 def kill(cgroup: Path) -> None:
     """Kill and remove a tree of cgroups."""
     with contextlib.suppress(OSError):
         (cgroup / "cgroup.kill").write_text("1")
     until(lambda: empty(cgroup), 10)
-    inner = sorted((path for path in cgroup.rglob("*") if path.is_dir()), reverse=True)
-    for path in [*inner, cgroup]:
+    for path in folders(cgroup):
         with contextlib.suppress(OSError):
             path.rmdir()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from pathlib import Path
 
 import control
 from keep import NEVER, zoo
@@ -52,6 +54,22 @@ def nothing_stays(place: Place, finding: Finding) -> None:
     finding.note("its cgroup is gone" if not keep.pool.exists() else f"{keep.pool.name} is still there", not keep.pool.exists())
 
 
+def name(pid: int) -> str:
+    """What a process is called and which state it is in."""
+    try:
+        identity, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:
+        return f"{pid} (gone by now)"
+    return f"{identity}) {rest.split()[0]}"
+
+
+def nobody_else(place: Place, finding: Finding) -> None:
+    """After all the cases: the wardens, keepers and owners of every run have left as well."""
+    others = [name(pid) for pid in control.members(place.base) if pid != os.getpid()]
+    finding.note(f"left: {', '.join(others) or 'nobody'}", not others)
+
+
+LAST = Case("after all of them", "nobody and nothing is left in the unit", nobody_else)
 CASES = [
     Case("tier A: kill -9 of owner and keeper in a fork storm", f"zero left ≤ {BOUND:g} s", in_a_namespace),
     Case("tier B: kill -9 of owner and keeper in a fork storm", f"zero left ≤ {BOUND:g} s", in_a_cgroup),
