@@ -30,7 +30,7 @@ run: ## build, then show a keeper that holds a nasty command and leaves nothing 
 test: ## all tests; as root the black-box tests run twice, the second time without privileges
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory build
-	$(CARGO) test $(LOCKED) --workspace
+	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
 	@sh tests/unprivileged.sh
 
 check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell
@@ -50,7 +50,7 @@ sim: ## the core under a seeded simulation: SIM_EVENTS=1000000 SIM_SEED=…
 soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory build
-	MATRIX=full CYCLES=1000 $(CARGO) test $(LOCKED) -p sidewinder-tests
+	MATRIX=full CYCLES=1000 $(CARGO) test $(LOCKED) --no-fail-fast -p sidewinder-tests
 	@MATRIX=full CYCLES=1000 sh tests/unprivileged.sh
 	@$(MAKE) --no-print-directory sim SIM_EVENTS=$(or $(SIM_EVENTS),100000000)
 

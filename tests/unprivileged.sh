@@ -49,6 +49,7 @@ delegate() {
 }
 delegate
 
+failed=
 while read -r name path; do
     printf '\n== %s, as user %s\n' "$name" "$nobody"
     (
@@ -60,5 +61,7 @@ while read -r name path; do
             SIDEWINDER_BIN="$stage/bin/sidewinder" CARGO_MANIFEST_DIR="$stage/tests" \
             ${cgroup:+"SIDEWINDER_TEST_CGROUP=$cgroup"} ${CI:+"CI=$CI"} ${MATRIX:+"MATRIX=$MATRIX"} ${CYCLES:+"CYCLES=$CYCLES"} \
             setpriv --reuid="$nobody" --regid="$nobody" --clear-groups "$stage/bin/$name" </dev/null
-    )
+    ) || failed="$failed $name"
 done <"$stage/list"
+
+[ -z "$failed" ] || { echo "without privileges these failed:$failed" >&2; exit 1; }
