@@ -53,7 +53,7 @@ failed=
 while read -r name path; do
     printf '\n== %s, as user %s\n' "$name" "$nobody"
     (
-        cd "$stage/tests"
+        cd "$stage/tests" || exit
         [ -z "$cgroup" ] || echo 0 >"$cgroup/tests/cgroup.procs"
         # An environment of its own: root's PATH and HOME lead to places that user cannot enter.
         env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 \
