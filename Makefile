@@ -62,7 +62,8 @@ bench: ## figures: what a keeper weighs and costs
 bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep
 	@$(SETUP) build peers
 	@$(MAKE) --no-print-directory build
-	python3 tests/bench/leaks.py
+	@mkdir -p docs
+	python3 tests/bench/leaks.py --write docs/leaks.md
 
 test-machine: ## a booted machine with a real systemd and every cgroup controller
 	@$(SETUP) build
