@@ -20,7 +20,7 @@ pub(crate) struct Census {
     pub(crate) starting: usize,
     /// Running and meant to stay, those due for replacement included.
     pub(crate) kept: usize,
-    /// Those of them that have a call.
+    /// Those of them that have a call, or are silent: no help for whoever waits.
     pub(crate) occupied: usize,
     pub(crate) outgoing: usize,
     pub(crate) closed: usize,
@@ -92,9 +92,9 @@ pub(crate) struct Places {
 
 impl Places {
     /// Makes room for so many slots. Room is never taken back: the numbers of lives must go on growing.
-    pub(crate) fn grow(&mut self, ceiling: u16) {
+    pub(crate) fn grow(&mut self, slots: u16) {
         let from = u16::try_from(self.slots.len()).unwrap_or(u16::MAX);
-        for id in (from..ceiling).map(SlotId) {
+        for id in (from..slots).map(SlotId) {
             self.slots.push(Slot::new(id));
             self.vacant.insert(id);
         }

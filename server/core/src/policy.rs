@@ -6,8 +6,8 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-/// No pool has more places than this, headroom included.
-pub const SLOTS_MAX: u16 = 4096;
+/// No pool has more slots than this.
+pub const SLOTS_MAX: u16 = 8192;
 /// No span in a policy is longer than this.
 pub const SPAN_MAX: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -24,8 +24,9 @@ impl Size {
     /// `min..=max` workers of which `spare` are kept idle and warm, and `headroom` more for as long as a
     /// replacement stands beside the one it replaces. `None` if that cannot be.
     pub fn new(min: u16, max: u16, spare: u16, headroom: u16) -> Option<Self> {
-        let fits = max.checked_add(headroom).is_some_and(|sum| sum <= SLOTS_MAX);
-        (max > 0 && min <= max && spare <= max && fits).then_some(Self { min, max, spare, headroom })
+        let size = Self { min, max, spare, headroom };
+        let fits = u32::from(max) * 2 + u32::from(headroom) <= SLOTS_MAX.into();
+        (max > 0 && min <= max && spare <= max && fits).then_some(size)
     }
 
     /// Kept even when there is nothing to do.
@@ -46,6 +47,11 @@ impl Size {
     /// Processes above `max` while a replacement starts or an old life ends its calls.
     pub fn headroom(self) -> u16 {
         self.headroom
+    }
+
+    /// Slots enough for every process there can be and, beside them, for as many that rest or have given up.
+    pub(crate) fn slots(self) -> u16 {
+        self.ceiling().saturating_add(self.max)
     }
 
     /// The most processes there can be.

@@ -18,7 +18,7 @@ use crate::call::line::Line;
 use crate::call::poison::Strikes;
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::id::{Generation, Life, SlotId};
+use crate::id::{ClientId, Generation, Life, SlotId};
 use crate::life::Places;
 use crate::life::restart::Record;
 use crate::life::slot::{Slot, Stage, Step};
@@ -78,7 +78,7 @@ impl Pool {
             turns: 0,
             renewed: Generation::default(),
         };
-        pool.places.grow(pool.policy.size.ceiling());
+        pool.places.grow(pool.policy.size.slots());
         pool.line.set_running_max(pool.policy.line.client_running_max);
         pool.timers.set(Alarm::Birth, &mut None, Some(now));
         pool
@@ -107,15 +107,13 @@ impl Pool {
             Event::DrainRequested { within } => self.on_drain_requested(within, effects),
             Event::ResumeRequested => self.on_resume_requested(),
         }
-        self.ring(effects);
-        self.settle(newcomer, effects);
+        self.come_to_rest(newcomer, effects);
     }
 
     /// Does what is due. To be called at [`Pool::next_deadline`]; coming early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.now = self.now.max(now);
-        self.ring(effects);
-        self.settle(None, effects);
+        self.come_to_rest(None, effects);
     }
 
     /// The next moment at which [`Pool::handle_timeout`] may have something to do.
@@ -141,6 +139,16 @@ impl Pool {
             bound_keys: self.bindings.len(),
             struck_keys: self.strikes.len(),
             slots,
+        }
+    }
+
+    /// Until nothing is due: with a grace of nothing, what was just asked for is late already.
+    fn come_to_rest(&mut self, newcomer: Option<ClientId>, effects: &mut Vec<Effect>) {
+        self.ring(effects);
+        self.settle(newcomer, effects);
+        while self.timers.next().is_some_and(|at| at <= self.now) {
+            self.ring(effects);
+            self.settle(None, effects);
         }
     }
 

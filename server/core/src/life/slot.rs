@@ -242,9 +242,10 @@ impl Running {
     }
 
     fn view(&self, slot: SlotId) -> View {
+        let occupied = !self.is_idle() || self.suspect_since.is_some();
         let (class, turn) = match self.standing {
-            Standing::Kept => (Class::Kept { occupied: !self.is_idle() }, None),
-            Standing::Due(_, turn) => (Class::Kept { occupied: !self.is_idle() }, Some(turn)),
+            Standing::Kept => (Class::Kept { occupied }, None),
+            Standing::Due(_, turn) => (Class::Kept { occupied }, Some(turn)),
             Standing::Outgoing(_, turn) => (Class::Outgoing, Some(turn)),
             Standing::Closed(..) => (Class::Closed, None),
             Standing::Lingering(_) => (Class::Lingering, None),

@@ -31,7 +31,7 @@ impl Pool {
 
     pub(super) fn on_resized(&mut self, size: Size, effects: &mut Vec<Effect>) {
         self.policy.resize(size);
-        self.places.grow(size.ceiling());
+        self.places.grow(size.slots());
         self.shrink(effects);
     }
 
@@ -41,7 +41,7 @@ impl Pool {
         self.generation = Generation(self.generation.0.wrapping_add(1));
         self.proof = Proof::default();
         self.strikes.clear_all();
-        self.places.grow(self.policy.size.ceiling());
+        self.places.grow(self.policy.size.slots());
         self.line.set_running_max(self.policy.line.client_running_max);
         if self.drain.is_none() {
             for id in self.places.ids() {

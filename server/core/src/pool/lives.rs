@@ -206,6 +206,10 @@ impl Running {
     fn finish(&mut self, now: Instant, call: CallId, is_ghost: bool) {
         self.seats.remove(&call);
         self.ghosts -= usize::from(is_ghost);
+        if self.ghosts == 0 {
+            // Whoever would not give up has done so after all: the others need not die for it.
+            self.condemned = None;
+        }
         self.served += 1;
         // A frame on the wire is as good as an answer to a ping.
         self.suspect_since = None;
@@ -235,7 +239,9 @@ fn end(slot: &mut Slot, now: Instant, early: Duration) -> End {
         Stage::Running(running) => {
             let young = now.saturating_duration_since(running.since) < early;
             let leaving = running.is_closed() || matches!(running.standing, Standing::Outgoing(..));
-            let death = if running.served > 0 || !young || leaving {
+            let death = if leaving {
+                Death::Late
+            } else if running.served > 0 || !young {
                 slot.record.fruitful();
                 Death::Late
             } else if running.is_idle() {

@@ -1,0 +1,406 @@
+//! A world that drives a pool: callers, workers good and bad, operators, time.
+
+use crate::ensure;
+use crate::model::{Model, Phase, State};
+use crate::rng::Rng;
+use crate::rules::{self, ms};
+use sidewinder_core::{
+    Affinity, AffinityKey, AffinityMode, CallId, CallKey, ClientId, Effect, Event, Generation, Life,
+    OnAbandon, Phase as Shows, Pool, Priority, Request, SlotId, State as Shown,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::time::Instant;
+
+pub(crate) struct World {
+    pub(crate) model: Model,
+    rng: Rng,
+    pool: Pool,
+    next_call: u64,
+    graveyard: Vec<Life>,
+    /// Of a hundred workers, so many die before they are ready, and so many in mid-call.
+    boot_crash: u64,
+    call_crash: u64,
+    /// One caller talks more than the others.
+    noisy: bool,
+    pub(crate) events: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, begin: Instant) -> Self {
+        let mut rng = Rng::new(seed);
+        let policy = rules::policy(&mut rng);
+        let pool = Pool::new(begin, policy.clone().check().expect("a policy without flaws"));
+        let model = Model {
+            seed,
+            now: begin,
+            policy,
+            generation: Generation::default(),
+            procs: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            seated: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            strikes: BTreeMap::new(),
+            bound: BTreeMap::new(),
+            sheets: BTreeMap::new(),
+            pool_sheet: crate::model::Sheet::default(),
+            proved: false,
+            pool_fatal: false,
+            rests: BTreeMap::new(),
+            fatal: BTreeSet::new(),
+            drain: None,
+            halted: false,
+            overtaken: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            plain: rng.percent(50),
+            resized: false,
+            before: pool.snapshot(),
+            event: None,
+            bereft: false,
+            early: None,
+            strays: Vec::new(),
+            digest: std::hash::DefaultHasher::new(),
+        };
+        let boot_crash = rng.pick(&[0, 5, 40, 100]).unwrap_or(0);
+        let call_crash = rng.pick(&[0, 3, 10, 30]).unwrap_or(0);
+        let noisy = rng.percent(50);
+        let mut world = Self {
+            model,
+            rng,
+            pool,
+            next_call: 0,
+            graveyard: Vec::new(),
+            boot_crash,
+            call_crash,
+            noisy,
+            events: 0,
+        };
+        world.time(begin);
+        world
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.model.digest.finish()
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.events += 1;
+        self.model.fact(&event);
+        self.model.event = Some(event.clone());
+        let mut effects = Vec::new();
+        self.pool.handle(self.model.now, event, &mut effects);
+        self.settle(&effects);
+    }
+
+    fn time(&mut self, now: Instant) {
+        self.events += 1;
+        self.model.now = now;
+        let mut effects = Vec::new();
+        self.pool.handle_timeout(now, &mut effects);
+        self.settle(&effects);
+    }
+
+    fn settle(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            effect.hash(&mut self.model.digest);
+            self.model.effect(effect);
+        }
+        self.model.after(self.pool.snapshot(), self.pool.next_deadline());
+    }
+
+    /// A fact that must change nothing.
+    fn stale(&mut self, event: Event) {
+        self.events += 1;
+        let before = self.pool.snapshot();
+        let told = format!("{event:?}");
+        let mut effects = Vec::new();
+        self.pool.handle(self.model.now, event, &mut effects);
+        ensure!(self.model, effects.is_empty(), "{told} is stale, and yet {effects:?}");
+        ensure!(self.model, before == self.pool.snapshot(), "{told} is stale, and changed something");
+    }
+
+    pub(crate) fn step(&mut self) {
+        match self.rng.below(1_000) {
+            0..280 => self.submit(),
+            280..340 => self.abandon(),
+            340..660 => self.worker(),
+            660..700 => self.gossip(),
+            700..720 => self.measure(),
+            720..730 => self.late_facts(),
+            730..737 => self.operator(),
+            _ => self.pass_time(),
+        }
+    }
+
+    fn submit(&mut self) {
+        self.next_call += 1;
+        let client = if self.noisy && self.rng.percent(70) { 0 } else { self.rng.below(4) };
+        let mut request = Request::new(CallId(self.next_call), ClientId(client));
+        if self.rng.percent(40) {
+            request.deadline = Some(self.model.now + ms(self.rng.below(3_000)));
+        }
+        if self.rng.percent(30) {
+            request.priority = self.rng.pick(&[Priority::Low, Priority::High]).unwrap_or_default();
+        }
+        if self.rng.percent(15) {
+            request.on_abandon = OnAbandon::Finish;
+        }
+        if self.rng.percent(40) {
+            request.key = Some(CallKey(self.rng.below(6)));
+        }
+        if !self.model.plain && self.rng.percent(50) {
+            let modes = [AffinityMode::Hint, AffinityMode::StrictQueue, AffinityMode::StrictFailFast];
+            let mode = self.rng.pick(&modes).unwrap_or(AffinityMode::Hint);
+            request.affinity = Some(Affinity { key: AffinityKey(self.rng.below(5)), mode });
+        }
+        self.feed(Event::Submitted(request));
+    }
+
+    fn abandon(&mut self) {
+        let calls: Vec<CallId> = self.model.calls.keys().copied().collect();
+        let known = self.rng.pick(&calls).unwrap_or(CallId(self.next_call + 7));
+        self.feed(Event::Abandoned { call: known });
+    }
+
+    fn some_life(&mut self) -> Option<Life> {
+        let lives: Vec<Life> = self.model.procs.keys().copied().collect();
+        self.rng.pick(&lives)
+    }
+
+    fn worker(&mut self) {
+        let Some(life) = self.some_life() else { return self.pass_time() };
+        let jitter = self.rng.jitter();
+        match self.model.procs[&life].phase {
+            Phase::Starting { .. } if self.rng.percent(self.boot_crash) => {
+                self.bury(life);
+                let failed = self.rng.percent(30);
+                self.feed(if failed {
+                    Event::SpawnFailed { life, jitter }
+                } else {
+                    Event::Exited { life, jitter }
+                });
+            }
+            Phase::Starting { .. } => self.feed(Event::Ready { life, jitter }),
+            Phase::Ready => self.work(life),
+            Phase::Stopping { .. } | Phase::Killed { .. } => {
+                self.bury(life);
+                self.feed(Event::Exited { life, jitter });
+            }
+        }
+    }
+
+    fn work(&mut self, life: Life) {
+        let jitter = self.rng.jitter();
+        let calls: Vec<CallId> = self.model.procs[&life].calls.iter().copied().collect();
+        let crash = if calls.is_empty() { self.call_crash / 3 } else { self.call_crash };
+        if self.rng.percent(crash) {
+            self.bury(life);
+            self.feed(Event::Exited { life, jitter });
+        } else if let Some(call) = self.rng.pick(&calls) {
+            self.feed(Event::Finished { life, call });
+        }
+    }
+
+    fn bury(&mut self, life: Life) {
+        self.graveyard.push(life);
+        if self.graveyard.len() > 50 {
+            self.graveyard.remove(0);
+        }
+    }
+
+    fn gossip(&mut self) {
+        let Some(life) = self.some_life() else { return };
+        let suspect = self.rng.percent(40);
+        self.feed(if suspect { Event::Suspected { life } } else { Event::Recovered { life } });
+    }
+
+    fn measure(&mut self) {
+        let Some(life) = self.some_life() else { return };
+        let resident = self.rng.below(1_100);
+        self.feed(Event::Measured { life, resident });
+    }
+
+    /// From the dead, about the dead, or about something that never was.
+    fn late_facts(&mut self) {
+        self.time(self.model.now);
+        let jitter = self.rng.jitter();
+        let call = CallId(self.rng.below(self.next_call + 1));
+        let old = self.rng.pick(&self.graveyard.clone());
+        let dying = self.some_life().filter(|life| {
+            matches!(self.model.procs[life].phase, Phase::Stopping { .. } | Phase::Killed { .. })
+        });
+        if let Some(life) = old {
+            for event in [
+                Event::Ready { life, jitter },
+                Event::Finished { life, call },
+                Event::Exited { life, jitter },
+                Event::SpawnFailed { life, jitter },
+                Event::Suspected { life },
+                Event::Measured { life, resident: u64::MAX },
+            ] {
+                self.stale(event);
+            }
+            let future = Life { slot: life.slot, number: life.number + 1_000 };
+            self.stale(Event::Exited { life: future, jitter });
+        }
+        if let Some(life) = dying {
+            self.stale(Event::Ready { life, jitter });
+            self.stale(Event::Finished { life, call });
+            self.stale(Event::Suspected { life });
+        }
+        if let Some(life) = self.some_life()
+            && !self.model.procs[&life].calls.contains(&call)
+        {
+            self.stale(Event::Finished { life, call });
+        }
+        self.stale(Event::Exited { life: Life { slot: SlotId(4_000), number: 1 }, jitter });
+    }
+
+    fn operator(&mut self) {
+        match self.rng.below(6) {
+            0 | 1 => {
+                let one = self.rng.percent(50).then(|| SlotId(self.rng.small(0, 6)));
+                self.feed(Event::RestartRequested { slot: one });
+            }
+            2 => {
+                let size = rules::size(&mut self.rng);
+                let on_demand = size.min() == 0 && self.model.policy.line.waiting_max == 0;
+                if !on_demand && self.rng.percent(50) {
+                    self.feed(Event::Resized { size });
+                }
+            }
+            3 | 4 => {
+                let mut policy = rules::policy(&mut self.rng);
+                policy.grace = self.model.policy.grace.clone();
+                policy.line.affinity_keys_max = self.model.policy.line.affinity_keys_max;
+                if self.rng.percent(70) {
+                    policy.size = self.model.policy.size;
+                    policy.line.waiting_max = policy.line.waiting_max.max(1);
+                }
+                self.feed(Event::Reloaded { policy: Box::new(policy.check().expect("no flaws")) });
+            }
+            _ => {
+                let within = ms(self.rng.below(2_000));
+                self.feed(Event::DrainRequested { within });
+                for _ in 0..self.rng.below(60) {
+                    self.step_without_operator();
+                }
+                self.feed(Event::ResumeRequested);
+            }
+        }
+    }
+
+    fn step_without_operator(&mut self) {
+        match self.rng.below(100) {
+            0..25 => self.submit(),
+            25..30 => self.abandon(),
+            30..70 => self.worker(),
+            _ => self.pass_time(),
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let now = self.model.now;
+        let next = self.pool.next_deadline();
+        let later = match self.rng.below(100) {
+            0..50 => next.unwrap_or(now + ms(10)),
+            50..80 => now + ms(self.rng.below(50)),
+            80..97 => now + ms(self.rng.below(1_500)),
+            _ => now + ms(self.rng.below(60_000)),
+        };
+        self.model.now = later.max(now);
+        // Often the clock has moved on by the time a fact arrives, and nobody has said so.
+        if self.rng.percent(70) {
+            self.time(self.model.now);
+        }
+    }
+
+    /// Everybody behaves and nobody calls: the pool must come to rest, with as many lives as it should have.
+    pub(crate) fn calm(&mut self) {
+        if self.model.drain.is_some() {
+            return;
+        }
+        self.feed(Event::RestartRequested { slot: None });
+        for _ in 0..3_000 {
+            let lives: Vec<Life> = self.model.procs.keys().copied().collect();
+            let mut moved = false;
+            for life in lives {
+                moved |= self.behave(life);
+            }
+            let waiting = !self.model.waiting.is_empty();
+            if !moved && let Some(next) = self.pool.next_deadline() {
+                self.time(next);
+            } else if !moved {
+                break;
+            }
+            let idle_for = |since: Instant| self.model.now.saturating_duration_since(since) > ms(120_000);
+            if !waiting && self.model.procs.values().all(|proc| idle_for(proc.idle_since)) {
+                break;
+            }
+        }
+        let restless = self.model.policy.recycle.age.is_some();
+        let snapshot = self.pool.snapshot();
+        ensure!(self.model, self.model.calls.is_empty(), "calls are left: {:?}", self.model.calls);
+        if !restless {
+            let wanted = self.model.policy.size.min().max(self.model.policy.size.spare());
+            let staying =
+                snapshot.slots.iter().filter(|view| view.state == Shown::Running && view.leaving.is_none());
+            ensure!(
+                self.model,
+                staying.count() == usize::from(wanted),
+                "{wanted} lives are wanted: {snapshot:?}"
+            );
+            ensure!(self.model, snapshot.processes == usize::from(wanted), "{wanted} lives: {snapshot:?}");
+        }
+        ensure!(self.model, snapshot.phase == Shows::Serving, "{snapshot:?}");
+    }
+
+    fn behave(&mut self, life: Life) -> bool {
+        let jitter = self.rng.jitter();
+        let Some(proc) = self.model.procs.get(&life).cloned() else { return false };
+        match proc.phase {
+            Phase::Starting { .. } => self.feed(Event::Ready { life, jitter }),
+            Phase::Stopping { .. } | Phase::Killed { .. } => self.feed(Event::Exited { life, jitter }),
+            Phase::Ready if proc.suspect_since.is_some() => self.feed(Event::Recovered { life }),
+            Phase::Ready => {
+                let Some(&call) = proc.calls.first() else { return false };
+                self.feed(Event::Finished { life, call });
+            }
+        }
+        true
+    }
+
+    /// The end: within its bound everything has been killed, and every call has had its ending.
+    pub(crate) fn end(&mut self) {
+        let within = ms(self.rng.below(5_000));
+        self.feed(Event::DrainRequested { within });
+        let by = self.model.drain.unwrap_or(self.model.now);
+        for _ in 0..2_000 {
+            if self.model.now >= by {
+                let killed = self.model.procs.values().all(|proc| matches!(proc.phase, Phase::Killed { .. }));
+                ensure!(self.model, killed, "the drain is over: {:?}", self.model.procs);
+                let owed = self.model.calls.values().any(|held| !matches!(held.state, State::Ghost(..)));
+                ensure!(self.model, !owed, "the drain is over: {:?}", self.model.calls);
+                break;
+            }
+            if self.rng.percent(15) {
+                self.pass_time()
+            } else {
+                self.step_without_operator()
+            }
+            if self.model.now >= by {
+                self.time(self.model.now);
+            }
+        }
+        for life in self.model.procs.keys().copied().collect::<Vec<_>>() {
+            let jitter = self.rng.jitter();
+            self.feed(Event::Exited { life, jitter });
+        }
+        ensure!(self.model, self.model.halted, "the drain does not end");
+        ensure!(self.model, self.model.calls.is_empty(), "calls are left: {:?}", self.model.calls);
+        ensure!(self.model, self.pool.snapshot().phase == Shows::Drained, "{:?}", self.pool.snapshot());
+        ensure!(self.model, self.pool.next_deadline().is_none(), "a drained pool wants to be woken");
+    }
+}
