@@ -165,7 +165,7 @@ def caption(arguments: argparse.Namespace, versions: list[str]) -> str:
         f"How many of the {MEMBERS} processes of `tests/zoo/deaf.py` (worker, child, daemonised "
         f"grandchild, all deaf to TERM) live {arguments.limit:g} s after the deed, or how long "
         f"the last of them took to be gone (worst of {arguments.repeat}). Measured "
-        f"{time.strftime('%Y-%m-%d')} on Linux {platform.release()} with {', '.join(versions)}, "
+        f"{time.strftime('%Y-%m-%d')} on Linux {".".join(platform.release().split(".")[:2])} with {', '.join(versions)}, "
         f"Python {python}, by `make bench-leaks`."
     )
 
