@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::id::{ClientId, Generation, Life, SlotId};
 use crate::life::Places;
 use crate::life::restart::Record;
-use crate::life::slot::{Slot, Stage, Step};
+use crate::life::slot::{Slot, Stage, Standing, Step};
 use crate::policy::Checked;
 use crate::snapshot::{Phase, SlotView, Snapshot, State};
 use crate::timer::{Alarm, Timers};
@@ -199,6 +199,7 @@ fn view(slot: &Slot) -> Option<SlotView> {
         resident: running.map_or(0, |running| running.resident),
         suspect_since: running.and_then(|running| running.suspect_since),
         leaving: running.and_then(crate::life::slot::Running::leave),
+        replacing: running.is_some_and(|running| matches!(running.standing, Standing::Outgoing(..))),
         open: running.is_some_and(|running| !running.is_closed()),
         unkillable,
     })

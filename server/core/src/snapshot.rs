@@ -63,6 +63,8 @@ pub struct SlotView {
     pub suspect_since: Option<Instant>,
     /// Why it is going, or is to be replaced.
     pub leaving: Option<Leave>,
+    /// Its replacement has been sent for.
+    pub replacing: bool,
     /// Takes calls.
     pub open: bool,
     /// Killed, and still there.

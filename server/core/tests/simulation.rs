@@ -2,7 +2,7 @@
 //! same life, and every failure names its seed:
 //!
 //! ```text
-//! SIM_SEED=17 cargo test -p sidewinder-core --test simulation
+//! SIM_SEED=17 cargo test -p sidewinder-core --test simulation limits -- --nocapture
 //! SIM_EVENTS=1000000 cargo test --release -p sidewinder-core --test simulation
 //! ```
 #![expect(
@@ -47,11 +47,11 @@ fn number(name: &str) -> Option<u64> {
 /// One life of a pool. Says how many events it had, and what all of its decisions come to.
 fn live(seed: u64, begin: Instant) -> (u64, u64) {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(seed, begin);
+        let mut world = World::new(seed, begin, number("SIM_SEED").is_some());
         for _ in 0..700 {
             world.step();
         }
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             world.calm();
         }
         world.end();

@@ -9,15 +9,17 @@ use crate::life::slot::Stage;
 use crate::policy::{Checked, Size};
 
 impl Pool {
-    /// Fresh lives, one after the other; those that rest or have given up try again at once.
+    /// Fresh lives, one after the other; those that rest or have given up try again at once. What was
+    /// written down against them is struck out.
     pub(super) fn on_restart_requested(&mut self, only: Option<SlotId>, effects: &mut Vec<Effect>) {
         if self.drain.is_some() {
             return;
         }
-        if self.proof.fatal {
+        if !self.proof.proved {
             self.proof = Proof::default();
         }
         for id in self.places.ids().filter(|&id| only.is_none_or(|only| only == id)) {
+            self.change(id, |slot| slot.record = Record::default());
             match self.places.get(id).stage {
                 Stage::Backoff { .. } | Stage::Fatal => {
                     self.pardon(id);

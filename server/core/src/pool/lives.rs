@@ -5,7 +5,7 @@ use crate::call::CallStage;
 use crate::call::line::Dest;
 use crate::effect::{Effect, Failure, KillCause, Leave, Notice, Refusal};
 use crate::event::Jitter;
-use crate::id::{CallId, Life, SlotId};
+use crate::id::{CallId, CallKey, Life, SlotId};
 use crate::life::recycle::Limits;
 use crate::life::restart::{Death, Verdict};
 use crate::life::slot::{Running, Slot, Stage, Standing};
@@ -98,8 +98,13 @@ impl Pool {
             slot.stage = Stage::Empty;
             ended
         });
-        for call in calls {
-            self.end_on_death(call, effects);
+        // One death is one strike, however often a key was on it.
+        let keys: BTreeSet<CallKey> =
+            calls.into_iter().filter_map(|call| self.end_on_death(call, effects)).collect();
+        for key in keys {
+            if self.strikes.strike(now, key, &self.policy.poison) {
+                effects.push(Effect::Report(Notice::Quarantined { key }));
+            }
         }
         self.part(id, Some(Refusal::AffinityLost), effects);
         let wanted = self.drain.is_none() && self.places.census().keeping() < self.policy.size.max().into();
@@ -111,18 +116,14 @@ impl Pool {
         self.report_renewed(effects);
     }
 
-    /// The worker died under this call, and the call may be why.
-    fn end_on_death(&mut self, id: CallId, effects: &mut Vec<Effect>) {
-        let Some(call) = self.calls.remove(id, &mut self.timers) else { return };
+    /// The worker died under this call, and the call may be why: gives its key.
+    fn end_on_death(&mut self, id: CallId, effects: &mut Vec<Effect>) -> Option<CallKey> {
+        let call = self.calls.remove(id, &mut self.timers)?;
         self.line.unseated(call.request.client);
         if let CallStage::Running { .. } = call.stage {
             effects.push(Effect::Fail { call: id, failure: Failure::WorkerDied });
         }
-        if let Some(key) = call.request.key
-            && self.strikes.strike(self.now, key, &self.policy.poison)
-        {
-            effects.push(Effect::Report(Notice::Quarantined { key }));
-        }
+        call.request.key
     }
 
     /// The next life of this slot has to wait, or there is none.

@@ -1,7 +1,7 @@
 //! Is this decision allowed, now? And what it changes.
 
 use crate::ensure;
-use crate::model::{Model, Phase, Proc, State};
+use crate::model::{Model, Phase, Proc, State, least};
 use sidewinder_core::{
     AffinityMode, CallId, Effect, Event, Failure, KillCause, Leave, Life, Notice, OnAbandon, Priority,
     Refusal, Request,
@@ -222,7 +222,7 @@ impl Model {
                 self.conclude(call, Some((life, self.now + self.policy.grace.interrupt)));
             }
             state @ (State::Ghost(..) | State::Owed(_)) => {
-                ensure!(self, false, "{call:?} is forgotten, being {state:?}")
+                ensure!(self, false, "{call:?} is forgotten, being {state:?}");
             }
         }
     }
@@ -253,7 +253,7 @@ impl Model {
         ensure!(self, proc.calls.is_empty(), "{life} is asked to stop in mid-call");
         if why == Leave::ScaleDown {
             let rules = &proc.policy.recycle;
-            let least = self.least(rules.scale_down, rules.spread_percent);
+            let least = least(rules.scale_down, rules.spread_percent);
             ensure!(self, now - proc.idle_since >= least, "{life} was not idle for long");
         }
         let closed = self

@@ -1,6 +1,6 @@
 //! What an event means, in the simulation's own words.
 
-use crate::model::{Held, Model, Phase, Proc, Sheet, State};
+use crate::model::{Held, Model, Phase, Proc, Sheet, State, least};
 use sidewinder_core::{CallId, Event, Failure, Life, SlotId, State as Shown};
 
 impl Model {
@@ -24,10 +24,11 @@ impl Model {
             Event::Measured { life, resident } => self.ready(*life, |proc| proc.resident = *resident),
             Event::RestartRequested { slot } => {
                 if self.drain.is_none() {
-                    if self.pool_fatal {
+                    if !self.proved {
                         self.unproved();
                     }
                     self.pardon(*slot);
+                    self.sheets.retain(|of, _| slot.is_some_and(|only| only != *of));
                 }
             }
             Event::Resized { size } => {
@@ -103,6 +104,9 @@ impl Model {
         proc.idle_since = now;
         let sheet = self.sheets.entry(life.slot).or_default();
         (sheet.streak, sheet.fruitless) = (0, 0);
+        if !proc.calls.iter().any(|call| matches!(self.calls[call].state, State::Ghost(..))) {
+            proc.condemned = None;
+        }
         let request = self.calls[&call].request;
         self.unseat(request.client);
         if let State::Ghost(..) = self.calls[&call].state {
@@ -119,11 +123,11 @@ impl Model {
         let Some(proc) = self.procs.remove(&life) else { return };
         self.bereft = true;
         let shown = self.before.slots.iter().find(|slot| slot.life == Some(life));
-        let leaving = shown.filter(|slot| slot.leaving.is_some());
+        let going = shown.is_some_and(|slot| slot.replacing || !slot.open);
         let early = match proc.phase {
             Phase::Starting { .. } => Some(true),
             Phase::Stopping { early, .. } | Phase::Killed { early, .. } => early.then_some(true),
-            Phase::Ready => self.judge(life.slot, &proc, leaving.map(|slot| slot.open)),
+            Phase::Ready => (!going && self.judge(life.slot, &proc)).then_some(true),
         };
         self.bereave(proc.calls, Failure::WorkerDied, true);
         if proc.generation == self.generation && self.drain.is_none() {
@@ -131,25 +135,18 @@ impl Model {
         }
     }
 
-    /// Whether a life that served, or could have, died early. A life whose replacement is on its way
-    /// cannot have, and from outside it looks like one whose replacement is only wanted.
-    fn judge(&mut self, slot: SlotId, proc: &Proc, leaving: Option<bool>) -> Option<bool> {
-        if leaving == Some(false) {
-            return None;
-        }
-        let vague = leaving == Some(true);
+    /// Whether a life that served, or could have, died early.
+    fn judge(&mut self, slot: SlotId, proc: &Proc) -> bool {
         let sheet = self.sheets.entry(slot).or_default();
         if proc.served > 0 || self.now - proc.ready_at >= self.policy.restart.early {
-            if !vague || proc.served > 0 {
-                (sheet.streak, sheet.fruitless) = (0, 0);
-            }
-            return None;
+            (sheet.streak, sheet.fruitless) = (0, 0);
+            return false;
         }
         if proc.calls.is_empty() {
-            return Some(!vague);
+            return true;
         }
         sheet.fruitless += 1;
-        (sheet.fruitless > 2).then_some(!vague)
+        sheet.fruitless > 2
     }
 
     /// Writes an early death down and says what must follow.
@@ -173,7 +170,7 @@ impl Model {
             self.fatal.insert(slot);
             return Shown::Fatal;
         }
-        let least = self.least(whole, rules.jitter_percent);
+        let least = least(whole, rules.jitter_percent);
         self.rests.insert(slot, (now + least, now + whole));
         Shown::Backoff
     }

@@ -55,6 +55,7 @@ pub(crate) struct Sheet {
     pub(crate) fruitless: u32,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "facts about a run, not the states of a machine")]
 pub(crate) struct Model {
     pub(crate) seed: u64,
     pub(crate) now: Instant,
@@ -69,6 +70,8 @@ pub(crate) struct Model {
     pub(crate) numbers: BTreeMap<SlotId, u32>,
     pub(crate) strikes: BTreeMap<CallKey, (u8, Instant)>,
     pub(crate) bound: BTreeMap<AffinityKey, Life>,
+    /// Keys of which it is no longer known where they are bound.
+    pub(crate) vague: BTreeSet<AffinityKey>,
     pub(crate) sheets: BTreeMap<SlotId, Sheet>,
     pub(crate) pool_sheet: Sheet,
     pub(crate) proved: bool,
@@ -107,10 +110,6 @@ impl Model {
         self.policy.line.client_running_max.is_some_and(|max| seats >= max)
     }
 
-    pub(crate) fn open(&self, snapshot: &Snapshot, life: Life) -> bool {
-        snapshot.slots.iter().any(|slot| slot.life == Some(life) && slot.open)
-    }
-
     /// By all that is known from outside, this life could take a call.
     pub(crate) fn free(&self, life: Life) -> bool {
         self.procs.get(&life).is_some_and(|proc| {
@@ -125,10 +124,6 @@ impl Model {
         self.strikes.get(&key).is_some_and(|&(count, last)| {
             count >= self.policy.poison.strikes_max && self.now - last < self.policy.poison.quarantine
         })
-    }
-
-    pub(crate) fn least(&self, whole: Duration, percent: u8) -> Duration {
-        whole * u32::from(100 - percent) / 100 - Duration::from_micros(1).min(whole)
     }
 
     pub(crate) fn unseat(&mut self, client: ClientId) {
@@ -154,6 +149,7 @@ impl Model {
 
     /// Everything on a life that ended: ghosts go, the others are owed an ending.
     pub(crate) fn bereave(&mut self, calls: BTreeSet<CallId>, failure: Failure, strikes: bool) {
+        let mut keys = BTreeSet::new();
         for call in calls {
             let held = self.calls.get_mut(&call).expect("a call on a life is known");
             let request = held.request;
@@ -163,12 +159,23 @@ impl Model {
                 held.state = State::Owed(Some(failure));
             }
             self.unseat(request.client);
-            if let Some(key) = request.key.filter(|_| strikes) {
-                let fresh = (0, self.now);
-                let (count, last) = self.strikes.get(&key).copied().unwrap_or(fresh);
-                let count = if self.now - last < self.policy.poison.quarantine { count } else { 0 };
-                self.strikes.insert(key, (count + 1, self.now));
-            }
+            keys.extend(request.key.filter(|_| strikes));
+        }
+        for key in keys {
+            let fresh = (0, self.now);
+            let (count, last) = self.strikes.get(&key).copied().unwrap_or(fresh);
+            let count = if self.now - last < self.policy.poison.quarantine { count } else { 0 };
+            self.strikes.insert(key, (count + 1, self.now));
         }
     }
+}
+
+/// The least that chance may leave of a span.
+pub(crate) fn least(whole: Duration, percent: u8) -> Duration {
+    (whole * u32::from(100 - percent) / 100).saturating_sub(Duration::from_micros(1))
+}
+
+/// Whether this life is shown to take calls.
+pub(crate) fn open(snapshot: &Snapshot, life: Life) -> bool {
+    snapshot.slots.iter().any(|slot| slot.life == Some(life) && slot.open)
 }

@@ -23,11 +23,14 @@ pub(crate) struct World {
     call_crash: u64,
     /// One caller talks more than the others.
     noisy: bool,
+    begin: Instant,
+    /// Tell what happens.
+    trace: bool,
     pub(crate) events: u64,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, begin: Instant) -> Self {
+    pub(crate) fn new(seed: u64, begin: Instant, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
         let policy = rules::policy(&mut rng);
         let pool = Pool::new(begin, policy.clone().check().expect("a policy without flaws"));
@@ -44,6 +47,7 @@ impl World {
             numbers: BTreeMap::new(),
             strikes: BTreeMap::new(),
             bound: BTreeMap::new(),
+            vague: BTreeSet::new(),
             sheets: BTreeMap::new(),
             pool_sheet: crate::model::Sheet::default(),
             proved: false,
@@ -75,6 +79,8 @@ impl World {
             boot_crash,
             call_crash,
             noisy,
+            begin,
+            trace,
             events: 0,
         };
         world.time(begin);
@@ -103,6 +109,9 @@ impl World {
     }
 
     fn settle(&mut self, effects: &[Effect]) {
+        if self.trace {
+            eprintln!("{:?}: {:?} {effects:?}", self.model.now - self.begin, self.model.event);
+        }
         for effect in effects {
             effect.hash(&mut self.model.digest);
             self.model.effect(effect);
@@ -268,6 +277,7 @@ impl World {
                 let size = rules::size(&mut self.rng);
                 let on_demand = size.min() == 0 && self.model.policy.line.waiting_max == 0;
                 if !on_demand && self.rng.percent(50) {
+                    self.time(self.model.now);
                     self.feed(Event::Resized { size });
                 }
             }
@@ -322,6 +332,12 @@ impl World {
         if self.model.drain.is_some() {
             return;
         }
+        self.time(self.model.now);
+        for life in self.model.procs.keys().copied().collect::<Vec<_>>() {
+            if !matches!(self.model.procs[&life].phase, Phase::Ready | Phase::Starting { .. }) {
+                self.behave(life);
+            }
+        }
         self.feed(Event::RestartRequested { slot: None });
         for _ in 0..3_000 {
             let lives: Vec<Life> = self.model.procs.keys().copied().collect();
@@ -336,7 +352,10 @@ impl World {
                 break;
             }
             let idle_for = |since: Instant| self.model.now.saturating_duration_since(since) > ms(120_000);
-            if !waiting && self.model.procs.values().all(|proc| idle_for(proc.idle_since)) {
+            if !waiting
+                && self.model.rests.is_empty()
+                && self.model.procs.values().all(|proc| idle_for(proc.idle_since))
+            {
                 break;
             }
         }
@@ -386,9 +405,9 @@ impl World {
                 break;
             }
             if self.rng.percent(15) {
-                self.pass_time()
+                self.pass_time();
             } else {
-                self.step_without_operator()
+                self.step_without_operator();
             }
             if self.model.now >= by {
                 self.time(self.model.now);
