@@ -17,6 +17,8 @@ mod check;
 mod effect;
 #[path = "sim/fact.rs"]
 mod fact;
+#[path = "sim/finale.rs"]
+mod finale;
 #[path = "sim/model.rs"]
 mod model;
 #[path = "sim/rng.rs"]
@@ -71,7 +73,7 @@ fn limits_and_safety_hold_in_every_life() {
         live(seed, begin);
         return;
     }
-    let wanted = number("SIM_EVENTS").unwrap_or(60_000);
+    let wanted = number("SIM_EVENTS").unwrap_or(150_000);
     let (mut seed, mut events) = (0, 0);
     while events < wanted {
         events += live(seed, begin).0;

@@ -205,10 +205,7 @@ impl Running {
 
     pub(crate) fn has_free_seat(&self) -> bool {
         let seats = usize::try_from(self.limits.seats).unwrap_or(usize::MAX);
-        !self.is_closed()
-            && self.suspect_since.is_none()
-            && self.begun < self.limits.calls_hard
-            && self.seats.len() < seats
+        !self.is_closed() && self.suspect_since.is_none() && self.seats.len() < seats
     }
 
     /// When an idle and silent life is given up.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct Drain {
-    pub(super) by: Instant,
+    by: Instant,
     interrupt_at: Option<Instant>,
     armed: Option<Instant>,
     pub(super) halted: bool,
@@ -42,8 +42,7 @@ impl Pool {
                 Stage::Backoff { .. } | Stage::Fatal => self.pardon(id),
                 Stage::Starting { .. } => self.ask(id, Leave::Drain, effects),
                 Stage::Running(_) => self.close(id, Leave::Drain, effects),
-                Stage::Stopping { .. } => self.hurry(id),
-                Stage::Empty => {}
+                Stage::Stopping { .. } | Stage::Empty => {}
             }
         }
     }
@@ -108,15 +107,5 @@ impl Pool {
                 Stage::Stopping { .. } | Stage::Empty | Stage::Backoff { .. } | Stage::Fatal => {}
             }
         }
-    }
-
-    /// A life that was asked to leave before the drain has no longer than the drain.
-    fn hurry(&mut self, id: crate::id::SlotId) {
-        let Some(by) = self.drain.as_ref().map(|drain| drain.by) else { return };
-        self.change(id, |slot| {
-            if let Stage::Stopping { step: Step::Asked { kill_at }, .. } = &mut slot.stage {
-                *kill_at = (*kill_at).min(by);
-            }
-        });
     }
 }

@@ -27,11 +27,7 @@ impl Pool {
 
     /// Asks a life without calls to leave.
     pub(super) fn ask(&mut self, slot: SlotId, why: Leave, effects: &mut Vec<Effect>) {
-        let mut kill_at = self.now + self.policy.grace.stop;
-        if let Some(drain) = &self.drain {
-            kill_at = kill_at.min(drain.by);
-        }
-        let step = Step::Asked { kill_at };
+        let step = Step::Asked { kill_at: self.now + self.policy.grace.stop };
         let asked = self.change(slot, |slot| {
             let (generation, why) = match &slot.stage {
                 Stage::Starting { generation, .. } => (*generation, why),

@@ -165,6 +165,9 @@ impl Model {
         };
         for (life, proc) in &self.procs {
             let (first_ghost, all_ghosts) = self.ghosts(proc);
+            if let Some(by) = self.drain.filter(|_| !matches!(proc.phase, Phase::Killed { .. })) {
+                owe(by, format!("drain of {life}"));
+            }
             match proc.phase {
                 Phase::Starting { ready_by } => owe(ready_by, format!("start of {life}")),
                 Phase::Stopping { kill_at, .. } => owe(kill_at, format!("stop of {life}")),
@@ -184,8 +187,13 @@ impl Model {
                     {
                         owe(proc.ready_at + age, format!("age of {life}"));
                     }
-                    if let Some(by) = self.drain {
-                        owe(by, format!("drain of {life}"));
+                    let deaf = |call: &CallId| {
+                        self.calls[call].state == State::Running(*life) && !self.calls[call].interrupted
+                    };
+                    if let Some(by) =
+                        self.drain.filter(|_| !grace.interrupt.is_zero() && proc.calls.iter().any(deaf))
+                    {
+                        owe(by.checked_sub(grace.interrupt).unwrap_or(by), format!("interrupt on {life}"));
                     }
                 }
             }

@@ -262,7 +262,7 @@ impl Model {
             .iter()
             .any(|slot| slot.life == Some(life) && slot.leaving == Some(Leave::Drain));
         ensure!(self, why != Leave::Drain || drain.is_some() || closed, "{life} drains without a drain");
-        let kill_at = drain.map_or(now + stop, |by| by.min(now + stop));
+        let kill_at = now + stop;
         self.procs.get_mut(&life).expect("it is there").phase = Phase::Stopping { kill_at, early: false };
     }
 

@@ -47,11 +47,6 @@ impl Model {
                 let by = self.now + *within;
                 self.drain = Some(self.drain.map_or(by, |old| old.min(by)));
                 self.pardon(None);
-                for proc in self.procs.values_mut() {
-                    if let Phase::Stopping { kill_at, .. } = &mut proc.phase {
-                        *kill_at = (*kill_at).min(by);
-                    }
-                }
             }
             Event::ResumeRequested => {
                 self.drain = None;
