@@ -6,6 +6,7 @@ bytes as it expects, and only then prints ``ready``. So ``ready`` is a fact
 about every member; no clock is involved.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -67,7 +68,18 @@ def daemonise_into(life: Life) -> None:
     os.waitpid(between, 0)
 
 
-def require_keeper() -> None:
-    """Refuses to strike at a parent that is no part of Sidewinder."""
+def hold_parent() -> int:
+    """A pidfd of the warden. Refuses to take hold of a parent that is no part of Sidewinder."""
     if "SIDEWINDER_RUN" not in os.environ:
         sys.exit("this worker attacks its parent: run it under `sidewinder keep` only")
+    parent = os.getppid()
+    pidfd = os.pidfd_open(parent)
+    if os.getppid() != parent:
+        sys.exit("the parent is gone already")
+    return pidfd
+
+
+def strike(pidfd: int, blow: signal.Signals) -> None:
+    """Sends a signal to a process that is held; one that is gone is left in peace."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, blow)

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | a worker that ignores TERM | it lives on | sees it alive, then kills it |
 //! | the keeper of tier A | is the init of a PID namespace: the kernel drops SEGV, ABRT and TERM that have no handler | sees the tree alive, then kills the keeper |
-//! | tiers B and C: owner and keeper are struck down while the worker holds the warden dead or stopped | nobody is left who could clean up at once | runs `sidewinder reap`, which must end it all |
+//! | tiers B and C: owner and keeper are struck down while the worker takes the warden out of the game | nobody is left who could clean up at once | runs `sidewinder reap`, which must end it all |
 
 use std::time::Duration;
 
@@ -25,10 +25,11 @@ const BOUND: Duration = Duration::from_millis(250);
 const BOUND_PER_GIB: Duration = Duration::from_millis(500);
 
 /// Workers that ignore TERM themselves (children that do so are no exception at all).
-const DEAF_WORKERS: [&str; 4] = ["deaf", "fork_storm", "kills_parent", "stops_parent"];
+const DEAF_WORKERS: [&str; 5] = ["deaf", "fork_storm", "kills_parent", "stops_parent", "holds_parent"];
 
-/// Workers that take the warden out of the game.
-const WARDEN_BREAKERS: [&str; 2] = ["kills_parent", "stops_parent"];
+/// Workers that cost the warden its life: they kill it, or stop it so often that the keeper gives it up.
+/// (One that stops it once gains nothing: the warden is woken at once.)
+const WARDEN_KILLERS: [&str; 2] = ["kills_parent", "holds_parent"];
 
 /// The promise: 250 ms and half a second for each resident GiB.
 pub(crate) fn bound(worker: &str) -> Duration {
@@ -51,12 +52,12 @@ pub(crate) fn rightly_survives(case: &Case, victim: Victim) -> Option<&'static s
 
 /// Whether the worker itself brings its run to an end, so that a victim may be gone before the blow.
 pub(crate) fn ends_itself(case: &Case) -> bool {
-    case.worker == "kills_parent"
+    WARDEN_KILLERS.contains(&case.worker)
 }
 
 /// Whether nobody is left who could clean up at once, so that `sidewinder reap` has to.
 pub(crate) fn needs_reap(case: &Case) -> bool {
-    case.tier != Tier::A && WARDEN_BREAKERS.contains(&case.worker) && owner_and_keeper(case)
+    case.tier != Tier::A && WARDEN_KILLERS.contains(&case.worker) && owner_and_keeper(case)
 }
 
 /// Whether a record of the run may remain although no process does.

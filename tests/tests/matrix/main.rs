@@ -19,6 +19,7 @@ use std::io;
 use std::process::{Command, ExitCode};
 
 use sidewinder_tests::arena::{Arena, Tier};
+use sidewinder_tests::figures::milliseconds;
 use sidewinder_tests::{harvest, seed};
 
 use crate::plan::{Extent, Plan};
@@ -74,6 +75,9 @@ fn run_plan(plan: &Plan, arena: &Arena) -> io::Result<Table> {
             for problem in &verdict.problems {
                 println!("  {problem}");
             }
+        }
+        if let Some(took) = verdict.took.filter(|took| *took > law::bound(case.worker)) {
+            println!("late: {case} took {} ms", milliseconds(took));
         }
         table.add(case, &verdict);
     }

@@ -7,7 +7,7 @@ use sidewinder_tests::arena::Tier;
 use sidewinder_tests::seed::Dice;
 
 /// Every nasty worker, by the name of its file.
-pub(crate) const ZOO: [&str; 17] = [
+pub(crate) const ZOO: [&str; 18] = [
     "fork_child",
     "setsid_child",
     "double_fork",
@@ -23,6 +23,7 @@ pub(crate) const ZOO: [&str; 17] = [
     "leaks_sockets",
     "kills_parent",
     "stops_parent",
+    "holds_parent",
     "clears_pdeathsig",
     "gibibyte",
 ];
@@ -164,7 +165,7 @@ pub(crate) struct Plan {
 }
 
 /// Cases whose outcome hangs on a race or on a guardian that cannot act: always part of the reduced choice.
-const ALWAYS: [(&str, Target, Blow); 10] = [
+const ALWAYS: [(&str, Target, Blow); 14] = [
     ("fork_storm", Target::OwnerAndKeeper, Blow::Kill),
     ("fork_storm", Target::One(Victim::Keeper), Blow::StopThenKill),
     ("leaks_sockets", Target::One(Victim::Owner), Blow::Kill),
@@ -174,6 +175,10 @@ const ALWAYS: [(&str, Target, Blow); 10] = [
     ("stops_parent", Target::One(Victim::Keeper), Blow::Kill),
     ("stops_parent", Target::OwnerAndKeeper, Blow::Kill),
     ("stops_parent", Target::One(Victim::Worker), Blow::Kill),
+    ("holds_parent", Target::One(Victim::Owner), Blow::Kill),
+    ("holds_parent", Target::One(Victim::Keeper), Blow::Kill),
+    ("holds_parent", Target::One(Victim::Worker), Blow::Kill),
+    ("holds_parent", Target::OwnerAndKeeper, Blow::Kill),
     ("kills_parent", Target::OwnerAndKeeper, Blow::Kill),
 ];
 
