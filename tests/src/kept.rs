@@ -18,6 +18,8 @@ const FACT_LIMIT: Duration = Duration::from_secs(10);
 pub struct Kept {
     /// The process the test started: the owner, or a caller between.
     pub child: i32,
+    /// The worker, which was alive when it said `ready`.
+    pub worker: i32,
     /// Who is who.
     pub started: Started,
     /// The rest of the report.
@@ -44,15 +46,26 @@ impl Kept {
         }
         let started = report.started(FACT_LIMIT)?;
         let child = i32::try_from(child.id()).map_err(io::Error::other)?;
-        Ok(Self { child, started, report, took, _stdout: stdout })
+        let worker = started.command.ok_or_else(|| io::Error::other("the worker is gone already"))?;
+        Ok(Self { child, worker, started, report, took, _stdout: stdout })
+    }
+
+    /// Asks the run to stop and blocks until the process that was started has ended.
+    pub fn stop(self) -> io::Result<()> {
+        let child = Handle::of_descendant(self.child)?;
+        child.send(Signal::TERM)?;
+        if child.ends_within(FACT_LIMIT) {
+            return Ok(());
+        }
+        Err(io::Error::other("a run that was asked to stop did not end"))
     }
 
     /// Kills owner, keeper and warden, each one stopped before the first is killed: nobody can clean up.
     ///
     /// The worker itself dies with its warden. How long that took is the answer.
     pub fn behead(&self) -> io::Result<Duration> {
-        let worker = Handle::of_descendant(self.started.command)?;
-        let warden = procfs::entry(self.started.command)
+        let worker = Handle::of_descendant(self.worker)?;
+        let warden = procfs::entry(self.worker)
             .map(|worker| worker.parent)
             .filter(|warden| procfs::entry(*warden).is_some_and(|entry| entry.name == "sw-warden"))
             .ok_or_else(|| io::Error::other("the parent of the command is no warden"))?;

@@ -43,8 +43,8 @@ pub struct Started {
     pub owner: i32,
     /// The keeper.
     pub keeper: i32,
-    /// The command: the worker.
-    pub command: i32,
+    /// The command: the worker. One that ended at once may have no number any more.
+    pub command: Option<i32>,
     /// The inode of the PID namespace in tier A.
     pub namespace: Option<u64>,
     /// The cgroup of the run, if it has one.

@@ -29,7 +29,7 @@ pub(crate) fn start_beside(arena: &Arena, problems: &mut Vec<String>) -> io::Res
     if orphans.len() < ORPHANS {
         problems.push(format!("only {} of {ORPHANS} orphans outlived their keeper", orphans.len()));
     }
-    let newcomer = start(arena, "newcomer", &arena.worker("fork_child"))?;
+    let newcomer = start(arena, "newcomer", &quiet_command())?;
     let delay = newcomer.took.saturating_sub(without.median());
     if delay > BOUND {
         problems.push(format!("the start was delayed by {delay:?}"));
@@ -39,6 +39,9 @@ pub(crate) fn start_beside(arena: &Arena, problems: &mut Vec<String>) -> io::Res
     let begun = Instant::now();
     let by_start = orphans.iter().filter(|orphan| orphan.ends_within(limit)).count();
     let swept_in = begun.elapsed();
+    let beside = newcomer.took;
+    // Its sweep may end with it, between the last orphan and the record.
+    newcomer.stop()?;
     reap::reap(arena)?;
     let by_all = orphans.iter().filter(|orphan| orphan.ends_within(limit)).count();
     if by_all < orphans.len() {
@@ -49,12 +52,11 @@ pub(crate) fn start_beside(arena: &Arena, problems: &mut Vec<String>) -> io::Res
         "  ms from start to ready: {} without orphans (p50 of {BASELINES}), {} beside {}; ended by the start {by_start} \
          (within {} ms), by reap {}",
         milliseconds(without.median()),
-        milliseconds(newcomer.took),
+        milliseconds(beside),
         orphans.len(),
         milliseconds(swept_in),
         by_all - by_start,
     );
-    Handle::of_descendant(newcomer.child)?.send(Signal::TERM)?;
     Ok(())
 }
 
@@ -91,19 +93,17 @@ pub(crate) fn spare_strangers(arena: &Arena, problems: &mut Vec<String>) -> io::
             problems.push(format!("the first process {name} was ended"));
         }
     }
-    for root in [living.child, elsewhere.child] {
-        Handle::of_descendant(root)?.send(Signal::TERM)?;
-    }
+    living.stop()?;
+    elsewhere.stop()?;
     end_crowd(crowd)
 }
 
 /// From the start of `sidewinder keep` to the first word of its command; returns once the run has ended.
 fn start_up(arena: &Arena, name: &str) -> io::Result<Duration> {
-    let kept = start(arena, name, &arena.worker("fork_child"))?;
-    let owner = Handle::of_descendant(kept.child)?;
-    owner.send(Signal::TERM)?;
-    owner.ends_within(Duration::from_secs(20));
-    Ok(kept.took)
+    let kept = start(arena, name, &quiet_command())?;
+    let took = kept.took;
+    kept.stop()?;
+    Ok(took)
 }
 
 fn start(arena: &Arena, name: &str, command: &[OsString]) -> io::Result<Kept> {
@@ -172,4 +172,9 @@ fn hold_descendants() -> Vec<Handle> {
 
 fn stderr(arena: &Arena) -> io::Result<File> {
     File::options().create(true).append(true).open(arena.file("stderr"))
+}
+
+/// Ready as soon as it runs, and then there for as long as it is wanted.
+fn quiet_command() -> [OsString; 3] {
+    ["sh", "-c", "echo ready; exec sleep 3600"].map(OsString::from)
 }

@@ -103,7 +103,7 @@ fn set_scene(case: &Case, arena: &Arena) -> io::Result<Scene> {
         caller: hold(case, Victim::Caller, kept.child)?,
         owner: hold(case, Victim::Owner, kept.started.owner)?,
         keeper: hold(case, Victim::Keeper, kept.started.keeper)?,
-        worker: hold(case, Victim::Worker, kept.started.command)?,
+        worker: hold(case, Victim::Worker, kept.worker)?,
     };
     Ok(Scene { kept, players })
 }
