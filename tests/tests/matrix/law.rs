@@ -25,7 +25,8 @@ const BOUND: Duration = Duration::from_millis(250);
 const BOUND_PER_GIB: Duration = Duration::from_millis(500);
 
 /// Workers that ignore TERM themselves (children that do so are no exception at all).
-const DEAF_WORKERS: [&str; 5] = ["deaf", "fork_storm", "kills_parent", "stops_parent", "holds_parent"];
+const DEAF_WORKERS: [&str; 6] =
+    ["deaf", "fork_storm", "kills_parent", "stops_parent", "holds_parent", "hides_proc"];
 
 /// Workers that cost the warden its life: they kill it, or stop it so often that the keeper gives it up.
 /// (One that stops it once gains nothing: the warden is woken at once.)

@@ -7,7 +7,7 @@ use sidewinder_tests::arena::Tier;
 use sidewinder_tests::seed::Dice;
 
 /// Every nasty worker, by the name of its file.
-pub(crate) const ZOO: [&str; 18] = [
+pub(crate) const ZOO: [&str; 19] = [
     "fork_child",
     "setsid_child",
     "double_fork",
@@ -25,6 +25,7 @@ pub(crate) const ZOO: [&str; 18] = [
     "stops_parent",
     "holds_parent",
     "clears_pdeathsig",
+    "hides_proc",
     "gibibyte",
 ];
 
@@ -165,7 +166,7 @@ pub(crate) struct Plan {
 }
 
 /// Cases whose outcome hangs on a race or on a guardian that cannot act: always part of the reduced choice.
-const ALWAYS: [(&str, Target, Blow); 14] = [
+const ALWAYS: [(&str, Target, Blow); 15] = [
     ("fork_storm", Target::OwnerAndKeeper, Blow::Kill),
     ("fork_storm", Target::One(Victim::Keeper), Blow::StopThenKill),
     ("leaks_sockets", Target::One(Victim::Owner), Blow::Kill),
@@ -175,6 +176,7 @@ const ALWAYS: [(&str, Target, Blow); 14] = [
     ("stops_parent", Target::One(Victim::Keeper), Blow::Kill),
     ("stops_parent", Target::OwnerAndKeeper, Blow::Kill),
     ("stops_parent", Target::One(Victim::Worker), Blow::Kill),
+    ("hides_proc", Target::One(Victim::Worker), Blow::Kill),
     ("holds_parent", Target::One(Victim::Owner), Blow::Kill),
     ("holds_parent", Target::One(Victim::Keeper), Blow::Kill),
     ("holds_parent", Target::One(Victim::Worker), Blow::Kill),
