@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use sidewinder_tests::arena::{Arena, Tier};
 use sidewinder_tests::figures::{Figures, milliseconds};
-use sidewinder_tests::report::{self, Event};
+use sidewinder_tests::run::report::{self, Event};
 use sidewinder_tests::{harvest, procfs};
 
 /// Starts and stops; the process table has to be empty after each one.

@@ -10,8 +10,9 @@ use rustix::process::Signal;
 use sidewinder_tests::arena::{Arena, Tier};
 use sidewinder_tests::figures::{Figures, milliseconds};
 use sidewinder_tests::handle::Handle;
-use sidewinder_tests::kept::Kept;
-use sidewinder_tests::{harvest, procfs, reap, watchdog};
+use sidewinder_tests::run::kept::Kept;
+use sidewinder_tests::run::reap;
+use sidewinder_tests::{harvest, procfs, watchdog};
 
 use crate::{BOUND, TEST_FACTOR};
 

@@ -7,8 +7,9 @@ use std::time::Instant;
 use sidewinder_tests::arena::{Arena, Tier};
 use sidewinder_tests::figures::milliseconds;
 use sidewinder_tests::handle::Handle;
-use sidewinder_tests::kept::Kept;
-use sidewinder_tests::{harvest, procfs, proofs, reap};
+use sidewinder_tests::run::kept::Kept;
+use sidewinder_tests::run::{proofs, reap};
+use sidewinder_tests::{harvest, procfs};
 
 use crate::{BOUND, TEST_FACTOR};
 

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::handle::Handle;
 use sidewinder_tests::harvest::{self, Harvest};
-use sidewinder_tests::kept::Kept;
 use sidewinder_tests::procfs::{self, Ticks};
-use sidewinder_tests::proofs;
-use sidewinder_tests::reap;
-use sidewinder_tests::report::Event;
+use sidewinder_tests::run::kept::Kept;
+use sidewinder_tests::run::proofs;
+use sidewinder_tests::run::reap;
+use sidewinder_tests::run::report::Event;
 use sidewinder_tests::watchdog::{self, Watchdog};
 
 use crate::law;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sidewinder_tests::handle::Handle;
-use sidewinder_tests::kept::is_stopped;
 use sidewinder_tests::procfs::{self, Disposition, Ticks};
+use sidewinder_tests::run::kept::is_stopped;
 
 use crate::law;
 use crate::plan::{Blow, Case, Victim};

@@ -6,9 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::report::Started;
 use crate::arena::Arena;
 use crate::procfs::{self, Ticks};
-use crate::report::Started;
 
 /// What a run that was ended at the given moment left alive. Empty when it is gone.
 pub fn survivors(run: &Started, ended: Ticks) -> Vec<String> {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::report::{Report, Started};
 use crate::handle::Handle;
 use crate::procfs;
-use crate::report::{Report, Started};
 
 const FACT_LIMIT: Duration = Duration::from_secs(10);
 
