@@ -11,8 +11,8 @@ import sys
 
 import bound
 import death
+import left
 import limits
-import marks
 import rows
 import truth
 import units
@@ -23,17 +23,17 @@ def phase_one(place: Place) -> list[rows.Case]:
     """What is tried on the first boot."""
     cases = [*truth.CASES, *limits.CASES, *bound.CASES, *death.CASES]
     # Only root can ask the system's systemd for units.
-    return [*cases, *(units.CASES if place.is_root else []), death.LAST]
+    return [*cases, *truth.LESSER, *units.CASES] if place.is_root else cases
 
 
 def main() -> None:
     """Run the phase named by the first argument."""
     place = Place.delegated()
-    cases = phase_one(place) if sys.argv[1] == "1" else marks.CASES
+    cases = phase_one(place) if sys.argv[1] == "1" else left.CASES
     for case in cases:
         rows.run(case, place)
     if place.is_root and sys.argv[1] == "1":
-        marks.leave_running()
+        left.leave_running()
 
 
 if __name__ == "__main__":

@@ -54,6 +54,15 @@ def members(cgroup: Path) -> list[int]:
     return [int(pid) for folder in folders(cgroup) for pid in read(folder, "cgroup.procs").split()]
 
 
+def name(pid: int) -> str:
+    """What a process is called and which state it is in."""
+    try:
+        identity, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:
+        return f"{pid} (gone by now)"
+    return f"{identity}) {rest.split()[0]}"
+
+
 def folders(cgroup: Path) -> list[Path]:
     """A cgroup after all those below it; whoever else removes one meanwhile is not in the way."""
     return [Path(path) for path, _, _ in os.walk(cgroup, topdown=False)]

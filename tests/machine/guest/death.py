@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import select
 import signal
 import time
-from pathlib import Path
 
 import control
-from keep import NEVER, zoo
+import reap
+from keep import NEVER, Keep, elapsed, zoo
 from place import Place
 from rows import Case, Finding
 
 # The promise is 250 ms on a real processor; an emulated one forks and exits about ten times slower.
 BOUND = 1.0
+# The processes of the animal of that name.
+FAMILY = 2
 
 
 def both(place: Place, finding: Finding, tier: str, *options: str) -> None:
@@ -42,6 +44,47 @@ def in_a_cgroup(place: Place, finding: Finding) -> None:
     both(place, finding, "B", "--namespace=off")
 
 
+def all_three(place: Place, *options: str) -> tuple[Keep, int]:
+    """A keep in tier B whose owner and keeper are killed while its warden is stopped; the warden's pidfd."""
+    keep = place.keep("--namespace=off", *options, command=zoo("family", 1))
+    control.until(lambda: control.number(keep.tree, "pids.current") == FAMILY, NEVER)
+    warden = keep.warden()
+    for pidfd, number in ((warden, signal.SIGSTOP), (keep.owner, signal.SIGKILL), (keep.keeper, signal.SIGKILL)):
+        keep.tell(pidfd, number)
+    keep.wait()
+    return keep, warden
+
+
+def removed(place: Place, finding: Finding) -> None:
+    """A warden that finds its cgroup gone has nothing more to wait for."""
+    keep, warden = all_three(place)
+    control.kill(keep.pool)
+    finding.note("cgroup removed by somebody else", not keep.pool.exists())
+    begin = time.monotonic()
+    keep.tell(warden, signal.SIGCONT)
+    control.until(lambda: bool(select.select([warden], [], [], 0)[0]), NEVER)
+    finding.note(f"warden left after {elapsed(begin)}")
+
+
+def nobody_to_clean_up(place: Place, finding: Finding) -> None:
+    """Owner, keeper and warden are all killed: the tree lives, until reap is asked."""
+    keep, warden = all_three(place)
+    keep.tell(warden, signal.SIGKILL)
+    survivors = control.number(keep.tree, "pids.current")
+    finding.note(f"{survivors} survive", survivors > 0)
+    status, said = reap.run()
+    mine = next(one for one in said if one["run"] == keep.run)
+    killed = len(mine["processes"])
+    finding.note(
+        f"reap: {mine['verdict']} with {killed} killed; exit {status}",
+        (status, mine["verdict"]) == (0, "abandoned") and killed > 0,
+    )
+    finding.note(f"{len(keep.marked())} left", not keep.marked())
+    finding.note(
+        "its cgroup is gone" if not keep.pool.exists() else f"{keep.pool.name} is still there", not keep.pool.exists()
+    )
+
+
 def nothing_stays(place: Place, finding: Finding) -> None:
     """After an ordinary end the cgroups of the run are gone."""
     keep = place.keep("--namespace=off", "--limit=pids=50", command=zoo("hold"))
@@ -51,27 +94,15 @@ def nothing_stays(place: Place, finding: Finding) -> None:
     finding.note("base holds no process" if not own else f"base holds {own}", not own)
     keep.process.send_signal(signal.SIGTERM)
     finding.note(f"exit {keep.wait()} after SIGTERM", keep.wait() == 143)
-    finding.note("its cgroup is gone" if not keep.pool.exists() else f"{keep.pool.name} is still there", not keep.pool.exists())
+    finding.note(
+        "its cgroup is gone" if not keep.pool.exists() else f"{keep.pool.name} is still there", not keep.pool.exists()
+    )
 
 
-def name(pid: int) -> str:
-    """What a process is called and which state it is in."""
-    try:
-        identity, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-    except OSError:
-        return f"{pid} (gone by now)"
-    return f"{identity}) {rest.split()[0]}"
-
-
-def nobody_else(place: Place, finding: Finding) -> None:
-    """After all the cases: the wardens, keepers and owners of every run have left as well."""
-    others = [name(pid) for pid in control.members(place.base) if pid != os.getpid()]
-    finding.note(f"left: {', '.join(others) or 'nobody'}", not others)
-
-
-LAST = Case("after all of them", "nobody and nothing is left in the unit", nobody_else)
 CASES = [
     Case("tier A: kill -9 of owner and keeper in a fork storm", f"zero left ≤ {BOUND:g} s", in_a_namespace),
     Case("tier B: kill -9 of owner and keeper in a fork storm", f"zero left ≤ {BOUND:g} s", in_a_cgroup),
+    Case("tier B: somebody else removes the cgroup of the dead", "the warden leaves", removed),
+    Case("tier B: owner, keeper and warden killed, then reap", "reap ends the rest and says so", nobody_to_clean_up),
     Case("tier B: SIGTERM to the owner", "143, the cgroup tree is gone", nothing_stays),
 ]

@@ -37,7 +37,9 @@ class Keep:
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [BINARY, "keep", f"--report={report}", *options, "--", *command],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
             )
 
     def event(self, name: str) -> dict[str, Any] | None:
@@ -70,7 +72,13 @@ class Keep:
         self.tier = str(started["tier"])
         self.pool = Path(started["cgroup"])
         self.tree = self.pool / FIRST
+        self.keeper_pid = int(started["keeper"])
         self.owner, self.keeper, self.command = (os.pidfd_open(started[who]) for who in ("owner", "keeper", "command"))
+
+    def warden(self) -> int:
+        """A pidfd of the warden: the keeper's only child."""
+        (pid,) = Path(f"/proc/{self.keeper_pid}/task/{self.keeper_pid}/children").read_text().split()
+        return os.pidfd_open(int(pid))
 
     def tell(self, pidfd: int, number: int) -> None:
         """Signal by pidfd: never by a number that may be somebody else's by now."""

@@ -10,17 +10,23 @@ from place import Place
 from rows import Case, Finding
 
 
-def hog_alone(place: Place, finding: Finding) -> None:
+def hog_alone(place: Place, finding: Finding, *options: str) -> None:
     """A hog beside a quiet neighbour."""
-    neighbour = place.keep("--limit=memory=60M", command=zoo("hold"))
+    neighbour = place.keep("--limit=memory=60M", *options, command=zoo("hold"))
     begin = time.monotonic()
-    hog = place.keep("--limit=memory=60M", command=zoo("hog", 120))
+    hog = place.keep("--limit=memory=60M", *options, command=zoo("hog", 120))
+    finding.note(f"tier {hog.tier}", hog.tier == ("B" if options else "A"))
     status = hog.wait()
     finding.note(f"exit {status} after {elapsed(begin)}", status == 137)
     kills = hog.wait_event("gone")["oom_kills"]
     finding.note(f"oom_kills {kills}", kills >= 1)
     finding.note(f"{len(hog.marked())} left of it", not hog.marked())
     finding.note("neighbour lives" if neighbour.alive() else "neighbour died", neighbour.alive())
+
+
+def hog_in_tier_b(place: Place, finding: Finding) -> None:
+    """The same without a namespace."""
+    hog_alone(place, finding, "--namespace=off")
 
 
 def group_kill(place: Place, finding: Finding) -> None:
@@ -48,6 +54,7 @@ def high(place: Place, finding: Finding) -> None:
 
 CASES = [
     Case("memory=60M, a hog beside a neighbour", "only its tree dies, exit 137, oom_kills ≥ 1", hog_alone),
+    Case("memory=60M in tier B, a hog beside a neighbour", "the same", hog_in_tier_b),
     Case("memory=60M, a child is the hog", "the whole tree is killed at once", group_kill),
     Case("memory-high=40M, a hog of 200M", "slowed down, not killed", high),
 ]

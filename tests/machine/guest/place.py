@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,8 @@ import control
 from keep import Keep
 
 WANTED = ("cpu", "io", "memory", "pids")
+# Long enough for a slow machine, short enough to say that somebody hangs.
+SOON = 3.0
 
 
 @dataclass
@@ -47,10 +51,18 @@ class Place:
         keep.begun()
         return keep
 
-    def end_everything(self) -> None:
-        """Between cases nothing of the last one may be left, whatever it did wrong."""
+    def end_everything(self) -> list[str]:
+        """End the keeps of a case. Owners, keepers and wardens have to leave by themselves: who does not is returned."""
         for keep in self.keeps:
             keep.end()
+        others = []
+        with contextlib.suppress(TimeoutError):
+            control.until(lambda: control.members(self.base) == [os.getpid()], SOON)
+        for pid in control.members(self.base):
+            if pid != os.getpid():
+                others.append(control.name(pid))
+                os.kill(pid, signal.SIGKILL)
         for left in self.base.glob("sidewinder-*"):
             control.kill(left)
         self.keeps.clear()
+        return others

@@ -41,7 +41,8 @@ def run(case: Case, place: Place) -> None:
     except Exception as error:  # the next case must run whatever happened to this one
         where = traceback.extract_tb(error.__traceback__)[-1]
         finding.note(f"{type(error).__name__}: {error} ({where.name}:{where.lineno})", False)
-    place.end_everything()
+    others = place.end_everything()
+    finding.note(f"left in the unit: {', '.join(others)}" if others else "nobody left", not others)
     verdict = "pass" if finding.passed else "FAIL"
     seen = ", ".join(finding.notes) + f" [{time.monotonic() - begin:.1f} s]"
     print(" | ".join((verdict, place.who.ljust(6), case.what, case.promised, seen.replace("\n", " "))), flush=True)

@@ -20,10 +20,20 @@ def start(unit: str, user: str, *options: str) -> Path:
     (folder / "report").unlink(missing_ok=True)
     subprocess.run(
         [
-            "systemd-run", "--quiet", "--collect", f"--unit={unit}",
-            f"--property=User={user}", f"--property=StateDirectory={unit}", "--property=Delegate=yes",
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            f"--unit={unit}",
+            f"--property=User={user}",
+            f"--property=StateDirectory={unit}",
+            "--property=Delegate=yes",
             f"--setenv=SIDEWINDER_RUNTIME_DIR={folder}/runtime",
-            BINARY, "keep", f"--report={folder}/report", *options, "--", *zoo("hold"),
+            BINARY,
+            "keep",
+            f"--report={folder}/report",
+            *options,
+            "--",
+            *zoo("hold"),
         ],
         check=True,
     )
@@ -45,8 +55,10 @@ def automatic(finding: Finding, user: str) -> None:
     event = started(start(unit, user, "--limit=memory=60M", "--limit=pids=20", "--limit=cpu=0.5")) or {}
     inside, around = Path(event["cgroup"] or "/nowhere") / FIRST, control.ROOT / "system.slice" / f"{unit}.service"
     finding.note(f"tier {event['tier']}", event["tier"] in "AB")
-    finding.note(f"command in {inside.relative_to(around)}" if inside.is_relative_to(around) else f"command in {inside}",
-                 inside.is_relative_to(around))
+    finding.note(
+        f"command in {inside.relative_to(around)}" if inside.is_relative_to(around) else f"command in {inside}",
+        inside.is_relative_to(around),
+    )
     own = control.read(around, "cgroup.procs")
     finding.note("no process in the unit's own cgroup" if not own else f"{own} in the unit's own cgroup", not own)
     handed = control.read(around, "cgroup.subtree_control").split()
@@ -54,7 +66,9 @@ def automatic(finding: Finding, user: str) -> None:
     limits = [control.read(inside, name) for name in ("memory.max", "pids.max", "cpu.max")]
     finding.note(" ".join(limits), limits == [str(60 << 20), "20", "50000 100000"])
     subprocess.run(["systemctl", "stop", unit], check=True)
-    finding.note("unit's cgroup gone after stop" if not around.exists() else f"{around} is still there", not around.exists())
+    finding.note(
+        "unit's cgroup gone after stop" if not around.exists() else f"{around} is still there", not around.exists()
+    )
 
 
 def of_root(_: Place, finding: Finding) -> None:

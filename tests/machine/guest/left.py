@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import pwd
 import signal
 import struct
-import subprocess
 from pathlib import Path
 
+import reap
 import units
-from keep import BINARY, NEVER
 from place import Place
 from rows import Case, Finding
 
@@ -33,9 +31,9 @@ def leave_running() -> None:
 
 
 def innocent(pid: int, user: int) -> bool:
-    """Start a process under that id which does nothing. Whoever has the id already is as innocent."""
+    """Start a process under that id which does nothing; false when somebody as innocent has it already."""
     if state(pid):
-        return True
+        return False
     wanted = ctypes.c_int32(pid)
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size
     arguments = struct.pack("10Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(wanted), 1)
@@ -44,7 +42,9 @@ def innocent(pid: int, user: int) -> bool:
         os.setuid(user)
         while True:
             signal.pause()
-    return bool(child == pid)
+    if child != pid:
+        raise OSError(ctypes.get_errno(), f"clone3 under the id {pid}")
+    return True
 
 
 def state(pid: int) -> str:
@@ -52,15 +52,6 @@ def state(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return ""
-
-
-def reap(user: str, folder: Path) -> tuple[int, list[str]]:
-    """Run `sidewinder reap` as that user: its exit status, and what it says of each run."""
-    environment = {**os.environ, "SIDEWINDER_RUNTIME_DIR": str(folder / "runtime")}
-    command = [BINARY, "reap", "--json"]
-    done = subprocess.run(command, env=environment, user=user, capture_output=True, text=True, timeout=NEVER, check=False)
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    return done.returncode, [f"{one['verdict']} with {len(one['processes'])} killed" for one in said]
 
 
 def after_the_cut(finding: Finding, user: str) -> None:
@@ -71,13 +62,18 @@ def after_the_cut(finding: Finding, user: str) -> None:
     record = folder / "runtime" / "runs" / str(event["run"])
     finding.note("record found" if record.exists() else "no record", record.exists())
     recorded = sorted({int(event[who]) for who in ("owner", "keeper", "command")})
-    placed = [innocent(pid, pwd.getpwnam(user).pw_uid) for pid in recorded]
-    finding.note(f"{sum(placed)} strangers under the old ids", all(placed))
-    status, verdicts = reap(user, folder)
-    finding.note(f"reap: {', '.join(verdicts)}; exit {status}", (status, verdicts) == (0, ["earlier_boot with 0 killed"]))
+    placed = [pid for pid in recorded if innocent(pid, pwd.getpwnam(user).pw_uid)]
+    status, said = reap.run(user, SIDEWINDER_RUNTIME_DIR=str(folder / "runtime"))
+    verdicts = [f"{one['verdict']} with {len(one['processes'])} killed" for one in said]
+    finding.note(
+        f"reap: {', '.join(verdicts)}; exit {status}", (status, verdicts) == (0, ["earlier_boot with 0 killed"])
+    )
     finding.note("record deleted" if not record.exists() else "record still there", not record.exists())
     unharmed = [pid for pid in recorded if state(pid) in {"S", "R", "I", "D"}]
-    finding.note(f"{len(unharmed)} of {len(recorded)} strangers untouched", unharmed == recorded)
+    finding.note(f"{len(unharmed)} of {len(recorded)} strangers under the old ids untouched", unharmed == recorded)
+    for pid in placed:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def of_root(_: Place, finding: Finding) -> None:
