@@ -56,9 +56,8 @@ def disk(place: Place, finding: Finding) -> None:
     finding.note(f"io.max '{limit}'", f"wbps={rate}" in limit and f"rbps={rate}" in limit)
     control.until(took.exists, NEVER)
     seconds = float(took.read_text())
-    finding.note(
-        f"{WRITE_MIB / seconds:.1f} MiB/s over {seconds:.1f} s", RATE_MIB / 3 <= WRITE_MIB / seconds <= RATE_MIB * 1.5
-    )
+    speed = WRITE_MIB / seconds
+    finding.note(f"{speed:.1f} MiB/s over {seconds:.1f} s", RATE_MIB / 3 <= speed <= RATE_MIB * 1.5)
 
 
 CASES = [

@@ -49,8 +49,9 @@ def all_three(place: Place, *options: str) -> tuple[Keep, int]:
     keep = place.keep("--namespace=off", *options, command=zoo("family", 1))
     control.until(lambda: control.number(keep.tree, "pids.current") == FAMILY, NEVER)
     warden = keep.warden()
-    for pidfd, number in ((warden, signal.SIGSTOP), (keep.owner, signal.SIGKILL), (keep.keeper, signal.SIGKILL)):
-        keep.tell(pidfd, number)
+    keep.tell(warden, signal.SIGSTOP)
+    keep.tell(keep.owner, signal.SIGKILL)
+    keep.tell(keep.keeper, signal.SIGKILL)
     keep.wait()
     return keep, warden
 
@@ -80,9 +81,7 @@ def nobody_to_clean_up(place: Place, finding: Finding) -> None:
         (status, mine["verdict"]) == (0, "abandoned") and killed > 0,
     )
     finding.note(f"{len(keep.marked())} left", not keep.marked())
-    finding.note(
-        "its cgroup is gone" if not keep.pool.exists() else f"{keep.pool.name} is still there", not keep.pool.exists()
-    )
+    finding.either(not keep.pool.exists(), "its cgroup is gone", "its cgroup is still there")
 
 
 def nothing_stays(place: Place, finding: Finding) -> None:
@@ -91,18 +90,20 @@ def nothing_stays(place: Place, finding: Finding) -> None:
     inside = control.read(keep.tree, "cgroup.procs").split()
     finding.note(f"{len(inside)} process in {keep.tree.name}", len(inside) == 1)
     own = control.read(place.base, "cgroup.procs")
-    finding.note("base holds no process" if not own else f"base holds {own}", not own)
+    finding.either(not own, "base holds no process", f"base holds {own}")
     keep.process.send_signal(signal.SIGTERM)
     finding.note(f"exit {keep.wait()} after SIGTERM", keep.wait() == 143)
-    finding.note(
-        "its cgroup is gone" if not keep.pool.exists() else f"{keep.pool.name} is still there", not keep.pool.exists()
-    )
+    finding.either(not keep.pool.exists(), "its cgroup is gone", "its cgroup is still there")
 
 
 CASES = [
     Case("tier A: kill -9 of owner and keeper in a fork storm", f"zero left ≤ {BOUND:g} s", in_a_namespace),
     Case("tier B: kill -9 of owner and keeper in a fork storm", f"zero left ≤ {BOUND:g} s", in_a_cgroup),
     Case("tier B: somebody else removes the cgroup of the dead", "the warden leaves", removed),
-    Case("tier B: owner, keeper and warden killed, then reap", "reap ends the rest and says so", nobody_to_clean_up),
+    Case(
+        "tier B: owner, keeper and warden killed, then reap",
+        "reap ends the rest",
+        nobody_to_clean_up,
+    ),
     Case("tier B: SIGTERM to the owner", "143, the cgroup tree is gone", nothing_stays),
 ]

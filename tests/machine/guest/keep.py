@@ -73,7 +73,7 @@ class Keep:
         self.pool = Path(started["cgroup"])
         self.tree = self.pool / FIRST
         self.keeper_pid = int(started["keeper"])
-        self.owner, self.keeper, self.command = (os.pidfd_open(started[who]) for who in ("owner", "keeper", "command"))
+        self.owner, self.keeper = (os.pidfd_open(started[who]) for who in ("owner", "keeper"))
 
     def warden(self) -> int:
         """A pidfd of the warden: the keeper's only child."""

@@ -1,7 +1,7 @@
 """The machine loses its power under a running keep; on the next boot `sidewinder reap` finds the record.
 
-The record and the report lie on the disk. Before reaping, innocents of the same user are started under exactly
-the process ids that the record knows: a signal to any of them would be a signal to a stranger.
+The record and the report lie on the disk. Before reaping, innocents of the same user are started under
+exactly the process ids that the keep had: a signal to any of them would be a signal to a stranger.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def innocent(pid: int, user: int) -> bool:
     if state(pid):
         return False
     wanted = ctypes.c_int32(pid)
-    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid
+    # and how many of those.
     arguments = struct.pack("10Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(wanted), 1)
     child = ctypes.CDLL(None, use_errno=True).syscall(CLONE3, arguments, len(arguments))
     if child == 0:
@@ -60,17 +61,15 @@ def after_the_cut(finding: Finding, user: str) -> None:
     event = units.started(folder) or {}
     finding.note("another boot", (folder / "boot").read_text() != BOOT_ID.read_text())
     record = folder / "runtime" / "runs" / str(event["run"])
-    finding.note("record found" if record.exists() else "no record", record.exists())
+    finding.either(record.exists(), "record found", "no record")
     recorded = sorted({int(event[who]) for who in ("owner", "keeper", "command")})
     placed = [pid for pid in recorded if innocent(pid, pwd.getpwnam(user).pw_uid)]
     status, said = reap.run(user, SIDEWINDER_RUNTIME_DIR=str(folder / "runtime"))
-    verdicts = [f"{one['verdict']} with {len(one['processes'])} killed" for one in said]
-    finding.note(
-        f"reap: {', '.join(verdicts)}; exit {status}", (status, verdicts) == (0, ["earlier_boot with 0 killed"])
-    )
-    finding.note("record deleted" if not record.exists() else "record still there", not record.exists())
+    verdicts = [f"{one['verdict']}, {len(one['processes'])} killed" for one in said]
+    finding.note(f"reap: {verdicts}, exit {status}", (status, verdicts) == (0, ["earlier_boot, 0 killed"]))
+    finding.either(not record.exists(), "record deleted", "record still there")
     unharmed = [pid for pid in recorded if state(pid) in {"S", "R", "I", "D"}]
-    finding.note(f"{len(unharmed)} of {len(recorded)} strangers under the old ids untouched", unharmed == recorded)
+    finding.note(f"{len(unharmed)} of {len(recorded)} strangers untouched", unharmed == recorded)
     for pid in placed:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

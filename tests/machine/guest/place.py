@@ -52,7 +52,10 @@ class Place:
         return keep
 
     def end_everything(self) -> list[str]:
-        """End the keeps of a case. Owners, keepers and wardens have to leave by themselves: who does not is returned."""
+        """End the keeps of a case.
+
+        Owners, keepers and wardens have to leave by themselves: who does not is killed and returned.
+        """
         for keep in self.keeps:
             keep.end()
         others = []

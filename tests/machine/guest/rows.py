@@ -22,6 +22,10 @@ class Finding:
         self.notes.append(fact if as_promised else f"WRONG: {fact}")
         self.passed = self.passed and as_promised
 
+    def either(self, fact: bool, so: str, otherwise: str) -> None:
+        """Add one of two facts; the second one breaks the promise."""
+        self.note(so if fact else otherwise, fact)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -42,7 +46,7 @@ def run(case: Case, place: Place) -> None:
         where = traceback.extract_tb(error.__traceback__)[-1]
         finding.note(f"{type(error).__name__}: {error} ({where.name}:{where.lineno})", False)
     others = place.end_everything()
-    finding.note(f"left in the unit: {', '.join(others)}" if others else "nobody left", not others)
+    finding.either(not others, "nobody left", f"left in the unit: {', '.join(others)}")
     verdict = "pass" if finding.passed else "FAIL"
-    seen = ", ".join(finding.notes) + f" [{time.monotonic() - begin:.1f} s]"
-    print(" | ".join((verdict, place.who.ljust(6), case.what, case.promised, seen.replace("\n", " "))), flush=True)
+    seen = ", ".join(finding.notes).replace("\n", " ") + f" [{time.monotonic() - begin:.1f} s]"
+    print(" | ".join((verdict, place.who.ljust(6), case.what, case.promised, seen)), flush=True)

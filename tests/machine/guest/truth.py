@@ -41,7 +41,7 @@ def compare(finding: Finding, said: str, tier: str, held: dict[str, str]) -> Non
     limits = dict(facts["limits"])
     finding.note(", ".join(f"{name}: {by}" for name, by in limits.items()), limits == held)
     unexplained = [check["name"] for check in facts["checks"] if not check["yes"] and not check.get("fix")]
-    finding.note(f"no fix for: {', '.join(unexplained)}" if unexplained else "a fix for each no", not unexplained)
+    finding.either(not unexplained, "a fix for each no", f"no fix for: {', '.join(unexplained)}")
 
 
 def whole(_: Place, finding: Finding) -> None:
@@ -68,9 +68,8 @@ def no_namespaces(_: Place, finding: Finding) -> None:
         compare(finding, as_user("no", "doctor", "--json").stdout, "C", NO_CGROUP)
         for delegate, required in (("yes", "A"), ("no", "B")):
             done = as_user(delegate, "keep", f"--require-tier={required}", "--", "/bin/true")
-            finding.note(
-                f"require {required}: exit {done.returncode}", done.returncode == REFUSED and "tier" in done.stderr
-            )
+            refused = done.returncode == REFUSED and "tier" in done.stderr
+            finding.note(f"require {required}: exit {done.returncode}", refused)
         done = as_user("yes", "keep", "--require-tier=B", "--", "/bin/true")
         finding.note(f"require B: exit {done.returncode}", done.returncode == 0)
     finally:
@@ -85,6 +84,8 @@ LESSER = [
         not_delegated,
     ),
     Case(
-        "doctor without user namespaces", "delegated: tier B; not: tier C; --require-tier above it: 125", no_namespaces
+        "doctor without user namespaces",
+        "delegated: tier B; not: tier C; more required: 125",
+        no_namespaces,
     ),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import control
 from keep import BINARY, FIRST, NEVER, zoo
-from place import WANTED, Place
+from place import Place
 from rows import Case, Finding
 
 
@@ -53,22 +53,18 @@ def automatic(finding: Finding, user: str) -> None:
     """Nothing is named on the command line but the limits."""
     unit = f"auto-{user}"
     event = started(start(unit, user, "--limit=memory=60M", "--limit=pids=20", "--limit=cpu=0.5")) or {}
-    inside, around = Path(event["cgroup"] or "/nowhere") / FIRST, control.ROOT / "system.slice" / f"{unit}.service"
+    inside = Path(event["cgroup"] or "/nowhere") / FIRST
+    around = control.ROOT / "system.slice" / f"{unit}.service"
     finding.note(f"tier {event['tier']}", event["tier"] in "AB")
-    finding.note(
-        f"command in {inside.relative_to(around)}" if inside.is_relative_to(around) else f"command in {inside}",
-        inside.is_relative_to(around),
-    )
+    finding.either(inside.is_relative_to(around), "command below the unit", f"command in {inside}")
     own = control.read(around, "cgroup.procs")
-    finding.note("no process in the unit's own cgroup" if not own else f"{own} in the unit's own cgroup", not own)
+    finding.either(not own, "no process in the unit's own cgroup", f"{own} in the unit's own cgroup")
     handed = control.read(around, "cgroup.subtree_control").split()
-    finding.note(f"handed down: {' '.join(handed)}", {"cpu", "memory", "pids"} <= set(handed) <= {*WANTED, "cpuset"})
+    finding.note(f"handed down: {' '.join(handed)}", {"cpu", "memory", "pids"} <= set(handed))
     limits = [control.read(inside, name) for name in ("memory.max", "pids.max", "cpu.max")]
     finding.note(" ".join(limits), limits == [str(60 << 20), "20", "50000 100000"])
     subprocess.run(["systemctl", "stop", unit], check=True)
-    finding.note(
-        "unit's cgroup gone after stop" if not around.exists() else f"{around} is still there", not around.exists()
-    )
+    finding.either(not around.exists(), "unit's cgroup gone after stop", f"{around} is still there")
 
 
 def of_root(_: Place, finding: Finding) -> None:

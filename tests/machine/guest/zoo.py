@@ -20,7 +20,7 @@ def hog(mib: str) -> None:
 
 
 def family(mib: str) -> None:
-    """A modest parent whose child in a session of its own is the hog: only a kill of the group ends the parent."""
+    """A modest parent; its child, in a session of its own, is the hog."""
     if os.fork() == 0:
         os.setsid()
         hog(mib)
