@@ -161,11 +161,12 @@ def find_sidewinder() -> str:
 
 def caption(arguments: argparse.Namespace, versions: list[str]) -> str:
     python = platform.python_version()
+    release = ".".join(platform.release().split(".")[:2])
     return (
         f"How many of the {MEMBERS} processes of `tests/zoo/deaf.py` (worker, child, daemonised "
         f"grandchild, all deaf to TERM) live {arguments.limit:g} s after the deed, or how long "
         f"the last of them took to be gone (worst of {arguments.repeat}). Measured "
-        f"{time.strftime('%Y-%m-%d')} on Linux {".".join(platform.release().split(".")[:2])} with {', '.join(versions)}, "
+        f"{time.strftime('%Y-%m-%d')} on Linux {release} with {', '.join(versions)}, "
         f"Python {python}, by `make bench-leaks`."
     )
 

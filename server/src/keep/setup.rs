@@ -39,7 +39,7 @@ pub(super) fn set_up(order: Order) -> Result<Watch, Error> {
     };
     match start(&order, &pool, &mut record) {
         Ok((lifeline, keeper, welcome)) => {
-            Ok(Watch::new(order, signals, caller, lifeline, keeper, welcome, journal, record, pool.path))
+            Ok(Watch::new(order, signals, caller, lifeline, keeper, welcome, journal, record, pool.path)?)
         }
         Err(error) => {
             pool.path.iter().for_each(|path| drop(cgroup::remove_tree(path)));

@@ -18,8 +18,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Wardens whose keeper was killed end their trees by themselves; after this time the owner helps.
-const WARDEN_PATIENCE: Duration = Duration::from_secs(1);
+/// Wardens whose keeper was killed end their trees by themselves; after this time the owner takes their place.
+const WARDEN_PATIENCE: Duration = Duration::from_millis(100);
 /// Between two looks at what a killed keeper left.
 const ROUND: Duration = Duration::from_millis(5);
 
@@ -35,6 +35,7 @@ pub(super) struct Watch {
     journal: Journal,
     record: Option<Record>,
     pool: Option<PathBuf>,
+    lineage: Lineage,
     /// Children of ours that were there before the keeper: whoever executed us may have left some.
     foreign: Vec<i32>,
     kill_at: Option<Instant>,
@@ -55,10 +56,12 @@ impl Watch {
         journal: Journal,
         record: Record,
         pool: Option<PathBuf>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let own = identity::pid_of(&keeper).unwrap_or(0);
-        let children = Lineage::look().children().unwrap_or_default();
-        Self {
+        let lineage = Lineage::look()?;
+        let children = lineage.children()?;
+        Ok(Self {
+            lineage,
             order,
             signals,
             caller,
@@ -73,7 +76,7 @@ impl Watch {
             stopping: false,
             ending: None,
             over: None,
-        }
+        })
     }
 
     /// Waits until the command and its whole tree are gone.
@@ -225,16 +228,15 @@ impl Watch {
         self.lifeline = None;
         self.journal.write(&Line::KeeperLost);
         let help_at = Instant::now() + WARDEN_PATIENCE;
-        let lineage = Lineage::look();
         loop {
             reap();
-            let left = lineage.children().unwrap_or_default();
+            let left = self.lineage.children().unwrap_or_default();
             if left.iter().all(|pid| self.foreign.contains(pid)) {
                 break;
             }
             if Instant::now() >= help_at {
                 self.kill_pool();
-                let _ = lineage.strike(|pid| self.foreign.contains(&pid));
+                let _ = self.lineage.strike(|pid| self.foreign.contains(&pid));
             }
             let round = Timespec::try_from(ROUND).ok();
             let _ = rustix::event::poll(&mut [PollFd::new(self.signals.fd(), PollFlags::IN)], round.as_ref());

@@ -3,6 +3,8 @@
 //! A process id is reused. What is kept on disk is the id together with something that is not: the inode of the
 //! process's pidfd (Linux 6.9 and later: unique until the next boot), or else the time it started.
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Timespec;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fmt;
 use std::fs;
@@ -27,10 +29,10 @@ impl Identity {
         Ok(Self { pid, pidfd_inode: inode_of(pidfd)?, started: started(pid)? })
     }
 
-    /// Opens the process, if it is still the same.
+    /// Opens the process, if it is still the same and lives.
     pub(crate) fn open(self) -> Option<OwnedFd> {
         let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
-        (Self::of(&pidfd).ok()? == self).then_some(pidfd)
+        (Self::of(&pidfd).ok()? == self && !has_ended(&pidfd)).then_some(pidfd)
     }
 }
 
@@ -61,6 +63,12 @@ pub(crate) fn pid_of(pidfd: &OwnedFd) -> io::Result<i32> {
 /// Kills the process behind a pidfd: nobody else can be hit.
 pub(crate) fn kill(pidfd: &OwnedFd) -> io::Result<()> {
     Ok(pidfd_send_signal(pidfd, Signal::KILL)?)
+}
+
+/// Whether it is dead, perhaps not reaped yet.
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether pidfds have inodes of their own here.

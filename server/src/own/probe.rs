@@ -144,7 +144,7 @@ fn kernel_checks() -> Vec<Check> {
     let peer = Link::pair().and_then(|(one, _other)| sys::peer_pidfd(one.as_fd()));
     let own = pidfd_open(rustix::process::getpid(), PidfdFlags::empty());
     let inode = own.ok().and_then(|pidfd| identity::inode_of(&pidfd).ok().flatten());
-    let children = Lineage::look().children();
+    let children = Lineage::look().and_then(|lineage| lineage.children());
     let runtime = record::directory();
     vec![
         Check {

@@ -1,6 +1,5 @@
 //! One cgroup (v2): a directory whose files are the kernel's knobs.
 
-use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io::{self, Read, Write};
@@ -62,20 +61,12 @@ impl Cgroup {
         self.write("cgroup.kill", "1")
     }
 
-    /// Whether anybody lives in it or below it.
+    /// Whether anybody lives in it or below it. One that somebody has removed was empty.
     pub fn populated(&self) -> bool {
-        self.count("cgroup.events", "populated") != Some(0)
-    }
-
-    /// Waits until nobody lives in it, or this many milliseconds.
-    pub fn wait_until_empty(&self, milliseconds: i64) -> bool {
-        let Ok(events) = self.knob("cgroup.events", OFlags::RDONLY) else { return !self.populated() };
-        if !self.populated() {
-            return true;
+        match self.read("cgroup.events") {
+            Ok(events) => !events.lines().any(|line| line == "populated 0"),
+            Err(error) => !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)),
         }
-        let timeout = rustix::fs::Timespec { tv_sec: 0, tv_nsec: milliseconds.min(999) * 1_000_000 };
-        let _ = rustix::event::poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&timeout));
-        !self.populated()
     }
 
     fn knob(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {

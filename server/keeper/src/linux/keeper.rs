@@ -8,10 +8,10 @@ use super::facts;
 use super::lineage::Lineage;
 use super::link::{Link, Received};
 use super::sys::{self, Signals};
-use super::ward::{Heard, Ward};
+use super::ward::{self, Heard, Ward};
 use crate::Tier;
 use crate::machine::{Effect, Event, Machine};
-use crate::wire::{self, Entry, FRAME_MAX, Gone, Hello, Report, Request, SpawnRequest, Welcome};
+use crate::wire::{self, Entry, FRAME_MAX, Gone, Hello, Report, Request, SpawnRequest, Stage, Welcome};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use rustix::process::PidfdFlags;
@@ -72,7 +72,7 @@ impl Keeper {
         Ok(Self {
             machine: Machine::new(wire::WORKERS_MAX),
             place,
-            lineage: Lineage::look(),
+            lineage: Lineage::look()?,
             signals: Signals::take_all()?,
             lifeline: Some(lifeline),
             owner: None,
@@ -210,7 +210,8 @@ impl Keeper {
         let lost = |ward: &&Ward| ward.leash.is_none();
         self.wards.values().filter(lost).for_each(Ward::kill_cgroup);
         let guarded: Vec<i32> = self.wards.values().filter(|w| w.leash.is_some()).map(|w| w.warden).collect();
-        let left = self.lineage.strike(|pid| guarded.contains(&pid)).unwrap_or(0);
+        // Who cannot be seen is not gone.
+        let left = self.lineage.strike(|pid| guarded.contains(&pid)).unwrap_or(usize::MAX);
         self.reap();
         if left == 0 && self.wards.values().filter(lost).all(Ward::is_empty) {
             self.learn(Event::StraysGone);
@@ -385,7 +386,11 @@ impl Keeper {
     fn start(&mut self, worker: u32) {
         let Some((request, fds)) = self.asked.take() else { return };
         let kept = [2, self.lock.as_raw_fd()];
-        match Ward::start(worker, request, fds, self.pool.as_ref(), &kept) {
+        let started = match self.lineage.try_clone() {
+            Ok(lineage) => Ward::start(worker, request, fds, self.pool.as_ref(), lineage, &kept),
+            Err(error) => Err(ward::failure(Stage::Fork, &error, "the warden")),
+        };
+        match started {
             Ok(ward) => drop(self.wards.insert(worker, ward)),
             Err(failure) => {
                 self.learn(Event::SpawnFailed(worker));

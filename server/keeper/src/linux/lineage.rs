@@ -5,37 +5,51 @@
 //! subreaper; so killing in rounds ends with everybody, and `ECHILD` is the proof.
 
 use super::sys;
-use std::fs;
-use std::io;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// How to read process ids out of `/proc`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Lineage {
+    /// Held from the start: a worker with the power to cover `/proc` must not blind its keepers.
+    proc: OwnedFd,
     /// Where our namespace stands in an `NSpid` line, when `/proc` shows another one.
     foreign: Option<usize>,
 }
 
 impl Lineage {
-    /// Finds out whose `/proc` this is.
-    pub fn look() -> Self {
+    /// Opens `/proc`, and finds out whose it is.
+    pub fn look() -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
+        let mut lineage = Self { proc, foreign: None };
         let ours = rustix::process::getpid().as_raw_nonzero().get().to_string();
-        let is_ours = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == ours.as_str());
-        let foreign = if is_ours { None } else { ns_pids("self").map(|pids| pids.len().saturating_sub(1)) };
-        Self { foreign }
+        let link = rustix::fs::readlinkat(&lineage.proc, "self", Vec::new())?;
+        if link.to_bytes() != ours.as_bytes() {
+            lineage.foreign = lineage.ns_pids("self").map(|pids| pids.len().saturating_sub(1));
+        }
+        Ok(lineage)
+    }
+
+    /// The same view, for a fork of this process.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { proc: self.proc.try_clone()?, foreign: self.foreign })
     }
 
     /// The process ids of the direct children, as this process knows them. Zombies are among them.
-    pub fn children(self) -> io::Result<Vec<i32>> {
-        let listed = fs::read_to_string("/proc/thread-self/children")?;
+    pub fn children(&self) -> io::Result<Vec<i32>> {
+        let listed = self.read("thread-self/children")?;
         let pids = listed.split_ascii_whitespace();
         Ok(match self.foreign {
             None => pids.filter_map(|pid| pid.parse().ok()).collect(),
-            Some(level) => pids.filter_map(|pid| ns_pids(pid)?.get(level).copied()).collect(),
+            Some(level) => pids.filter_map(|pid| self.ns_pids(pid)?.get(level).copied()).collect(),
         })
     }
 
     /// Kills every direct child but the spared ones, and says how many there were.
-    pub fn strike(self, spared: impl Fn(i32) -> bool) -> io::Result<usize> {
+    pub fn strike(&self, spared: impl Fn(i32) -> bool) -> io::Result<usize> {
         let mut struck = 0;
         for pid in self.children()? {
             if !spared(pid) {
@@ -46,10 +60,23 @@ impl Lineage {
         }
         Ok(struck)
     }
+
+    fn ns_pids(&self, pid: &str) -> Option<Vec<i32>> {
+        let status = self.read(&format!("{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        line.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect()
+    }
+
+    fn read(&self, path: &str) -> io::Result<String> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let mut text = String::new();
+        File::from(rustix::fs::openat(&self.proc, path, flags, Mode::empty())?).read_to_string(&mut text)?;
+        Ok(text)
+    }
 }
 
-fn ns_pids(pid: &str) -> Option<Vec<i32>> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect()
+impl AsRawFd for Lineage {
+    fn as_raw_fd(&self) -> RawFd {
+        self.proc.as_raw_fd()
+    }
 }

@@ -1,6 +1,7 @@
 //! One worker as its keeper sees it: the warden, the leash to it, the cgroup of the tree.
 
 use super::cgroup::{self, Cgroup};
+use super::lineage::Lineage;
 use super::link::{Link, Received};
 use super::sys::{self, Forked, Reaped};
 use super::warden::{self, Plan};
@@ -38,6 +39,7 @@ impl Ward {
         request: Box<SpawnRequest>,
         fds: Vec<OwnedFd>,
         pool: Option<&Cgroup>,
+        lineage: Lineage,
         kept: &[RawFd],
     ) -> Result<Self, Failure> {
         let cgroup = make_cgroup(worker, &request, pool)?;
@@ -56,7 +58,7 @@ impl Ward {
                 reaped: None,
             }),
             Ok(((_, leash), Forked::Child)) => {
-                warden::run(Plan { worker, request, fds, cgroup, leash, keeper }, kept)
+                warden::run(Plan { worker, request, fds, cgroup, leash, keeper, lineage }, kept)
             }
             Err(error) => {
                 let _ = path.map(|path| cgroup::remove_tree(&path));
@@ -186,6 +188,6 @@ fn remove(path: &Path) {
     let _ = cgroup::remove_tree(path);
 }
 
-fn failure(stage: Stage, error: &io::Error, message: &str) -> Failure {
+pub(super) fn failure(stage: Stage, error: &io::Error, message: &str) -> Failure {
     Failure { stage, errno: error.raw_os_error().unwrap_or(0), message: message.to_owned() }
 }

@@ -32,6 +32,7 @@ pub(super) struct Plan {
     pub(super) cgroup: Option<Cgroup>,
     pub(super) leash: Link,
     pub(super) keeper: Pid,
+    pub(super) lineage: Lineage,
 }
 
 struct Warden {
@@ -56,6 +57,7 @@ pub(super) fn run(plan: Plan, kept: &[i32]) -> ! {
     let worker = plan.worker;
     let mut open = kept.to_vec();
     open.push(plan.leash.as_fd().as_raw_fd());
+    open.push(plan.lineage.as_raw_fd());
     open.extend(plan.fds.iter().map(AsRawFd::as_raw_fd));
     open.extend(plan.cgroup.iter().map(|cgroup| cgroup.as_fd().as_raw_fd()));
     let result = sys::close_all_but(&open).and_then(|()| Warden::begin(plan)).and_then(Warden::tend);
@@ -86,7 +88,7 @@ impl Warden {
                 leash: plan.leash,
                 keeper,
                 signals,
-                lineage: Lineage::look(),
+                lineage: plan.lineage,
                 cgroup: plan.cgroup,
                 child,
                 pidfd,
