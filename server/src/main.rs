@@ -3,6 +3,9 @@
 //! One executable plays two parts. Before anything else exists, `main` looks whether it is to be a keeper; only
 //! then does it read its command line.
 
+// These panic when nobody reads any more; `complain!` and a checked write do not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod cli;
 mod keep;
 mod own;
@@ -10,6 +13,7 @@ mod own;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    sidewinder_keeper::linux::sys::expect_children();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == sidewinder_keeper::KEEPER_ARGUMENT) {
         sidewinder_keeper::linux::main(arguments);

@@ -20,6 +20,18 @@
 //! [`wire`] and [`machine`] are pure. Everything that touches the system is Linux and lives behind one module,
 //! so that another system has one place to be added.
 
+// These panic when nobody reads any more; `complain!` and a checked write do not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+/// Says a line on standard error. One that nobody reads any more, or that is full, ends nothing.
+#[macro_export]
+macro_rules! complain {
+    ($($words:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::writeln!(::std::io::stderr(), "sidewinder: {}", ::std::format_args!($($words)*));
+    }};
+}
+
 pub mod machine;
 mod tier;
 pub mod wire;

@@ -1,8 +1,8 @@
 //! `sidewinder completions`: the command line, for a shell to complete.
 
+use super::style::show;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::io;
 use std::process::ExitCode;
 
 /// Print the completions for a shell
@@ -15,6 +15,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    clap_complete::generate(arguments.shell, &mut super::Cli::command(), "sidewinder", &mut io::stdout());
-    ExitCode::SUCCESS
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut super::Cli::command(), "sidewinder", &mut script);
+    match show(&String::from_utf8_lossy(&script)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::fail(&format!("cannot write the completions: {error}")),
+    }
 }

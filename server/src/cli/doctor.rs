@@ -1,8 +1,9 @@
 //! `sidewinder doctor`: which tier and which limits this machine gives, and why.
 
-use super::style::Style;
+use super::style::{Style, show};
 use crate::own::probe::{self, Check, Findings, Holder};
 use sidewinder_keeper::Tier;
+use sidewinder_keeper::complain;
 use std::process::ExitCode;
 
 /// Say which tier and which limits this machine gives, and why
@@ -21,41 +22,42 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let findings = probe::probe();
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&findings).unwrap_or_default());
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&findings).unwrap_or_default() + "\n"
     } else {
-        print(&findings, Style::of_stdout());
+        describe(&findings, Style::of_stdout())
+    };
+    if let Err(error) = show(&text) {
+        return super::fail(&format!("cannot say what was found: {error}"));
     }
     match arguments.require_tier {
         Some(required) if !findings.strength.satisfies(required) => {
-            eprintln!("sidewinder: tier {required} is required and this machine gives {}", findings.tier);
+            complain!("tier {required} is required and this machine gives {}", findings.tier);
             ExitCode::FAILURE
         }
         Some(_) | None => ExitCode::SUCCESS,
     }
 }
 
-fn print(findings: &Findings, style: Style) {
-    println!("{}", style.strong(&format!("tier {}: {}", findings.tier, findings.meaning)));
-    println!();
-    for check in &findings.checks {
-        print_check(check, style);
-    }
-    println!();
-    for (limit, holder) in &findings.limits {
-        let held = match holder {
-            Holder::Cgroup => style.good("the whole tree (cgroup)"),
-            Holder::EachProcess => "each process or user (rlimit)".to_owned(),
-            Holder::Nothing => style.bad("nothing: refused"),
-        };
-        println!("limit {limit:<8} held by {held}");
-    }
+fn describe(findings: &Findings, style: Style) -> String {
+    let title = style.strong(&format!("tier {}: {}", findings.tier, findings.meaning));
+    let checks: String = findings.checks.iter().map(|check| describe_check(check, style)).collect();
+    let limits: String =
+        findings.limits.iter().map(|(limit, holder)| describe_limit(limit, *holder, style)).collect();
+    format!("{title}\n\n{checks}\n{limits}")
 }
 
-fn print_check(check: &Check, style: Style) {
+fn describe_check(check: &Check, style: Style) -> String {
     let answer = if check.yes { style.good("yes") } else { style.bad("no ") };
-    println!("{answer}  {:<30} {}", check.name, check.detail);
-    if let Some(fix) = check.fix {
-        println!("     {:<30} fix: {fix}", "");
-    }
+    let fix = check.fix.map(|fix| format!("     {:<30} fix: {fix}\n", "")).unwrap_or_default();
+    format!("{answer}  {:<30} {}\n{fix}", check.name, check.detail)
+}
+
+fn describe_limit(limit: &str, holder: Holder, style: Style) -> String {
+    let held = match holder {
+        Holder::Cgroup => style.good("the whole tree (cgroup)"),
+        Holder::EachProcess => "each process or user (rlimit)".to_owned(),
+        Holder::Nothing => style.bad("nothing: refused"),
+    };
+    format!("limit {limit:<8} held by {held}\n")
 }

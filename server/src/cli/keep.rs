@@ -5,6 +5,7 @@ use super::time::duration;
 use crate::keep::{self, Error, Graceful, Order};
 use crate::own::subtree::Wish;
 use sidewinder_keeper::Tier;
+use sidewinder_keeper::complain;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,8 +46,8 @@ pub(super) struct Arguments {
     /// Where to make a cgroup: `auto` (where one is delegated), `off`, or below a directory
     #[arg(long, value_name = "auto|off|DIR", default_value = "auto")]
     cgroup: OsString,
-    /// The user to become (needs privilege)
-    #[arg(long, value_name = "N")]
+    /// The user to become, with --gid (needs privilege)
+    #[arg(long, value_name = "N", requires = "gid")]
     uid: Option<u32>,
     /// The group to become (needs privilege)
     #[arg(long, value_name = "N")]
@@ -87,7 +88,11 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         cgroup: match arguments.cgroup.to_str() {
             Some("auto") => Wish::Auto,
             Some("off") => Wish::Off,
-            Some(_) | None => Wish::Below(PathBuf::from(arguments.cgroup)),
+            Some(path) => match std::path::absolute(path) {
+                Ok(path) => Wish::Below(path),
+                Err(error) => return super::fail(&format!("--cgroup {path}: {error}")),
+            },
+            None => return super::fail(&"the path of --cgroup must be UTF-8"),
         },
         uid: arguments.uid,
         gid: arguments.gid,
@@ -101,7 +106,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match keep::keep(order) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("sidewinder: {error}");
+            complain!("{error}");
             ExitCode::from(match error {
                 Error::NotFound(_) => super::NOT_FOUND,
                 Error::NotExecutable(_) => super::NOT_EXECUTABLE,

@@ -11,6 +11,7 @@ mod time;
 pub(crate) use limit::{Limit, place};
 
 use clap::{Parser, Subcommand};
+use sidewinder_keeper::complain;
 use std::process::ExitCode;
 
 /// Sidewinder could not do its own part.
@@ -47,6 +48,6 @@ pub(crate) fn main() -> ExitCode {
 
 /// Says what went wrong, and returns the status for it.
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("sidewinder: {error}");
+    complain!("{error}");
     ExitCode::from(FAILED)
 }

@@ -1,6 +1,6 @@
 //! `sidewinder reap`: ends what earlier runs left behind, and says what it did.
 
-use super::style::Style;
+use super::style::{Style, show};
 use crate::own::sweep::{self, Swept, Verdict};
 use std::process::ExitCode;
 
@@ -24,15 +24,20 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(swept) => swept,
         Err(error) => return super::fail(&format!("cannot look for earlier runs: {error}")),
     };
-    for run in &swept {
+    let style = Style::of_stdout();
+    let line = |run: &Swept| {
         if arguments.json {
-            println!("{}", serde_json::to_string(run).unwrap_or_default());
+            serde_json::to_string(run).unwrap_or_default()
         } else {
-            println!("{}", describe(run, arguments.dry_run, Style::of_stdout()));
+            describe(run, arguments.dry_run, style)
         }
-    }
+    };
+    let mut text: String = swept.iter().map(|run| line(run) + "\n").collect();
     if swept.is_empty() && !arguments.json {
-        println!("nothing was left behind");
+        "nothing was left behind\n".clone_into(&mut text);
+    }
+    if let Err(error) = show(&text) {
+        return super::fail(&format!("cannot say what was done: {error}"));
     }
     let all_ended = arguments.dry_run || swept.iter().all(|run| run.left.is_empty());
     if all_ended { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -41,6 +46,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn describe(run: &Swept, dry_run: bool, style: Style) -> String {
     let why = match run.verdict {
         Verdict::Living => return format!("{}  is held by somebody: left alone", run.run),
+        Verdict::Elsewhere => {
+            return format!("{}  belongs to another PID namespace: left alone, run reap there", run.run);
+        }
         Verdict::EarlierBoot => "is of an earlier boot: forgotten, nobody signalled",
         Verdict::Abandoned => "is held by nobody",
         Verdict::Stuck => "has lost its owner, and its keeper did not act",

@@ -1,6 +1,16 @@
-//! Colour, where a person looks: on a terminal, unless `NO_COLOR` is set.
+//! What goes to standard output: in colour where a person looks (a terminal, unless `NO_COLOR` is set), and without
+//! a fuss when nobody reads it to its end.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+
+/// Shows a text. A reader that has seen enough, such as `head`, is no error.
+pub(super) fn show(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
 
 /// Whether to colour what goes to standard output.
 #[derive(Clone, Copy, Debug)]

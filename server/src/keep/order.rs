@@ -67,6 +67,12 @@ impl Order {
         })
     }
 
+    /// The directory to run in, as a person would write it.
+    pub(crate) fn directory_name(&self) -> String {
+        let directory = self.cwd.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+        directory.display().to_string()
+    }
+
     /// The command as a person would write it.
     pub(crate) fn name(&self) -> String {
         self.command.first().map(|command| command.to_string_lossy().into_owned()).unwrap_or_default()

@@ -1,9 +1,11 @@
 //! What happens, for a program to read: one JSON object a line.
 
 use serde::Serialize;
+use sidewinder_keeper::complain;
 use sidewinder_keeper::wire::{Ending, Gone};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// One line.
@@ -70,14 +72,14 @@ impl Journal {
         Ok(match path {
             None => Self::Nowhere,
             Some(path) if path.as_os_str() == "-" => Self::Stderr,
-            Some(path) => {
-                Self::File(File::options().append(true).create(true).open(path).map_err(|error| {
+            Some(path) => Self::File(
+                File::options().append(true).create(true).mode(0o600).open(path).map_err(|error| {
                     io::Error::new(
                         error.kind(),
                         format!("cannot write the report to {}: {error}", path.display()),
                     )
-                })?)
-            }
+                })?,
+            ),
         })
     }
 
@@ -91,7 +93,7 @@ impl Journal {
             Self::File(file) => file.write_all(text.as_bytes()),
         };
         if let Err(error) = result {
-            eprintln!("sidewinder: the report could not be written: {error}");
+            complain!("the report could not be written: {error}");
         }
     }
 }

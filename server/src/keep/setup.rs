@@ -8,8 +8,9 @@ use crate::own::identity::Identity;
 use crate::own::lifeline::Lifeline;
 use crate::own::record::Record;
 use crate::own::subtree::{self, Base};
-use rustix::process::{PidfdFlags, pidfd_open};
-use sidewinder_keeper::linux::sys::Signals;
+use rustix::process::{PidfdFlags, Signal, pidfd_open};
+use sidewinder_keeper::complain;
+use sidewinder_keeper::linux::sys::{Signals, is_ignored};
 use sidewinder_keeper::linux::{cgroup, facts};
 use sidewinder_keeper::wire::{Graces, SpawnRequest, Welcome};
 use std::io;
@@ -24,7 +25,11 @@ pub(super) fn set_up(order: Order) -> Result<Watch, Error> {
     let caller = caller();
     let journal = Journal::open(order.report.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(io::Error::from)?;
-    let signals = Signals::take_all()?;
+    // A stopped owner wakes when its caller dies.
+    rustix::process::set_parent_process_death_signal(Some(Signal::CONT)).map_err(io::Error::from)?;
+    let stops = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+    let ignored = stops.into_iter().filter(|signal| is_ignored(*signal)).collect();
+    let signals = (Signals::take_all()?, ignored);
     let own = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).map_err(io::Error::from)?;
     let mut record = Record::begin(facts::boot_id()?, Identity::of(&own).ok()).map_err(|error| {
         Error::Other(format!("cannot record the run, so nothing would find what is left of it: {error}"))
@@ -61,7 +66,7 @@ fn build_pool(order: &Order, base: &Result<Base, String>, record: &mut Record) -
     let controllers: &[String] = base.as_ref().map_or(&[], |base| &base.controllers);
     let root = order.uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()) == 0;
     let held = place(&order.limits, controllers, root).map_err(Error::Other)?;
-    held.notes.iter().for_each(|note| eprintln!("sidewinder: {note}"));
+    held.notes.iter().for_each(|note| complain!("{note}"));
     let mut wanted: Vec<&str> = held.tree.knobs().iter().map(|(controller, _, _)| *controller).collect();
     wanted.dedup();
     (request.limits, request.rlimits) = (held.tree, held.process);

@@ -9,6 +9,8 @@ use crate::own::record::Record;
 use crate::own::sweep;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
+use rustix::process::{Signal, pidfd_send_signal};
+use sidewinder_keeper::complain;
 use sidewinder_keeper::linux::cgroup;
 use sidewinder_keeper::linux::lineage::Lineage;
 use sidewinder_keeper::linux::sys::{self, Signals};
@@ -16,10 +18,14 @@ use sidewinder_keeper::wire::{Ending, Failure, Gone, Report, Request, Stage, Wel
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Wardens whose keeper was killed end their trees by themselves; after this time the owner takes their place.
 const WARDEN_PATIENCE: Duration = Duration::from_millis(100);
+/// A keeper that was told to kill and has not is told again after this time, and woken; in the end it is killed.
+const KEEPER_PATIENCE: Duration = Duration::from_millis(250);
+const KILLS_MAX: u32 = 40;
 /// Between two looks at what a killed keeper left.
 const ROUND: Duration = Duration::from_millis(5);
 
@@ -38,7 +44,12 @@ pub(super) struct Watch {
     lineage: Lineage,
     /// Children of ours that were there before the keeper: whoever executed us may have left some.
     foreign: Vec<i32>,
+    /// Signals that whoever executed us wanted ignored.
+    ignored: Vec<i32>,
+    sweep: Option<JoinHandle<()>>,
     kill_at: Option<Instant>,
+    /// How often the keeper was told to kill.
+    kills: u32,
     stopping: bool,
     ending: Option<Ending>,
     over: Option<Result<u8, Error>>,
@@ -48,7 +59,7 @@ impl Watch {
     #[expect(clippy::too_many_arguments, reason = "called once, by the setup that makes each of them")]
     pub(super) fn new(
         order: Order,
-        signals: Signals,
+        (signals, ignored): (Signals, Vec<i32>),
         caller: Option<OwnedFd>,
         lifeline: Lifeline,
         keeper: OwnedFd,
@@ -72,7 +83,10 @@ impl Watch {
             record: Some(record),
             pool,
             foreign: children.into_iter().filter(|pid| *pid != own).collect(),
+            ignored,
+            sweep: None,
             kill_at: None,
+            kills: 0,
             stopping: false,
             ending: None,
             over: None,
@@ -125,8 +139,7 @@ impl Watch {
             self.stop(libc::SIGTERM, self.order.graceful.orphan);
         }
         if self.kill_at.is_some_and(|at| at <= Instant::now()) {
-            self.kill_at = None;
-            self.say(&Request::Kill(WORKER));
+            self.kill();
         }
         Ok(())
     }
@@ -134,6 +147,7 @@ impl Watch {
     fn take_signals(&mut self) {
         while let Some(signal) = self.signals.next() {
             match signal {
+                _ if self.ignored.contains(&signal) => {}
                 libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT => {
                     let grace = if self.stopping { Duration::ZERO } else { self.order.graceful.stop };
                     self.stop(signal, grace);
@@ -151,8 +165,7 @@ impl Watch {
     fn stop(&mut self, signal: i32, grace: Duration) {
         self.stopping = true;
         if grace.is_zero() {
-            self.kill_at = None;
-            self.say(&Request::Kill(WORKER));
+            self.kill();
         } else {
             self.say(&Request::Signal(WORKER, signal));
             self.kill_at = Some(Instant::now() + grace);
@@ -160,9 +173,19 @@ impl Watch {
     }
 
     fn say(&self, request: &Request) {
-        // A keeper that is gone is noticed where it is heard.
+        // A keeper that is gone is noticed where it is heard; one that somebody has stopped is woken.
         if let Some(lifeline) = &self.lifeline {
             let _ = lifeline.send(request, &[]);
+            let _ = pidfd_send_signal(&self.keeper, Signal::CONT);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.say(&Request::Kill(WORKER));
+        self.kills += 1;
+        self.kill_at = Some(Instant::now() + KEEPER_PATIENCE);
+        if self.kills > KILLS_MAX {
+            let _ = identity::kill(&self.keeper);
         }
     }
 
@@ -201,19 +224,16 @@ impl Watch {
             cgroup: cgroup.as_deref(),
         });
         // The command runs; now there is time for what earlier runs left.
-        std::thread::spawn(|| sweep::sweep(false, false));
+        self.sweep = Builder::new().spawn(sweep_quietly).ok();
     }
 
     fn on_gone(&mut self, gone: &Gone) {
         self.journal.write(&Line::gone(gone));
         if gone.oom_kills > 0 {
-            eprintln!("sidewinder: {} was over its memory limit: the kernel killed it", self.order.name());
+            complain!("{} was over its memory limit: the kernel killed it", self.order.name());
         }
         if gone.warden_lost {
-            eprintln!(
-                "sidewinder: the warden of {} was killed; its tree was ended in its place",
-                self.order.name()
-            );
+            complain!("the warden of {} was killed; its tree was ended in its place", self.order.name());
         }
         self.say(&Request::Acknowledge(WORKER));
         self.over = Some(Ok(match gone.ending.or(self.ending) {
@@ -269,7 +289,7 @@ impl Watch {
             Stage::Limits => format!(
                 "cannot limit {name}: {why} (niceness, OOM score, processors or a --limit of each process)"
             ),
-            Stage::Directory => format!("cannot run {name} in its directory: {why}"),
+            Stage::Directory => format!("cannot run {name} in {}: {why}", self.order.directory_name()),
             Stage::User => {
                 format!("cannot become the user for {name}: {why} (--uid and --gid need privilege)")
             }
@@ -279,6 +299,10 @@ impl Watch {
 
     /// Lets the keeper leave, and makes sure that nothing of the run is left on disk.
     pub(super) fn clean_up(&mut self) {
+        match self.sweep.take() {
+            Some(sweep) => drop(sweep.join()),
+            None => sweep_quietly(),
+        }
         self.lifeline = None;
         let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
         let _ = rustix::event::poll(&mut [PollFd::new(&self.keeper, PollFlags::IN)], Some(&patience));
@@ -289,6 +313,12 @@ impl Watch {
         if let Some(record) = self.record.take() {
             record.end();
         }
+    }
+}
+
+fn sweep_quietly() {
+    if let Err(error) = sweep::sweep(false, false) {
+        complain!("cannot look for what earlier runs left: {error}");
     }
 }
 

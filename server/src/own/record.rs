@@ -11,12 +11,18 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A draft gets its name within milliseconds.
+const DRAFT_AGE: Duration = Duration::from_mins(1);
 
 /// What is known of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) run: String,
     pub(crate) boot: String,
+    /// The PID namespace in which the process ids below mean something.
+    pub(crate) namespace: u64,
     pub(crate) owner: Option<Identity>,
     pub(crate) keeper: Option<Identity>,
     pub(crate) cgroup: Option<String>,
@@ -35,14 +41,16 @@ impl Record {
     pub(crate) fn begin(boot: String, owner: Option<Identity>) -> io::Result<Self> {
         let runs = directory()?;
         let run = new_run()?;
-        let facts = Facts { run, boot, owner, keeper: None, cgroup: None };
+        let namespace = sidewinder_keeper::linux::facts::pid_namespace()?;
+        let facts = Facts { run, boot, namespace, owner, keeper: None, cgroup: None };
         // Under its name only once it is locked: a sweep must not take it for one that nobody holds.
         let (path, draft) = (runs.join(&facts.run), runs.join(format!(".{}", facts.run)));
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = fs::File::from(rustix::fs::open(&draft, flags, Mode::RUSR | Mode::WUSR)?);
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut record = Self { path: path.clone(), facts, file };
-        record.write().and_then(|()| fs::rename(&draft, &path)).inspect_err(|_| {
+        let locked = flock(&record.file, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from);
+        let written = locked.and_then(|()| record.write()).and_then(|()| fs::rename(&draft, &path));
+        written.inspect_err(|_| {
             let _ = fs::remove_file(&draft);
         })?;
         Ok(record)
@@ -74,7 +82,7 @@ impl Record {
 
 impl Facts {
     fn to_text(&self) -> String {
-        let mut text = format!("run={}\nboot={}\n", self.run, self.boot);
+        let mut text = format!("run={}\nboot={}\nnamespace={}\n", self.run, self.boot, self.namespace);
         let fields = [
             ("owner", self.owner.map(|owner| owner.to_string())),
             ("keeper", self.keeper.map(|keeper| keeper.to_string())),
@@ -96,6 +104,7 @@ impl Facts {
         Self {
             run: value("run").unwrap_or_default(),
             boot: value("boot").unwrap_or_default(),
+            namespace: value("namespace").and_then(|inode| inode.parse().ok()).unwrap_or(0),
             owner: value("owner").and_then(|owner| owner.parse().ok()),
             keeper: value("keeper").and_then(|keeper| keeper.parse().ok()),
             cgroup: value("cgroup"),
@@ -118,12 +127,27 @@ pub(crate) fn find_all() -> io::Result<Vec<(PathBuf, Found)>> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(&runs)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     paths.sort();
+    paths.iter().for_each(|path| remove_old_draft(path));
+    paths.retain(|path| is_run(name_of(path)));
     Ok(paths.into_iter().filter_map(|path| Some((path.clone(), find(&path).ok()??))).collect())
+}
+
+/// An owner that died before its record had a name has started nothing.
+fn remove_old_draft(path: &Path) {
+    let is_draft = name_of(path).strip_prefix('.').is_some_and(is_run);
+    let age = fs::symlink_metadata(path).and_then(|there| there.modified()).map(|then| then.elapsed());
+    if is_draft && matches!(age, Ok(Ok(age)) if age > DRAFT_AGE) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// Looks at one record. A file that is no record is none of ours.
 pub(crate) fn find(path: &Path) -> io::Result<Option<Found>> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name_of(path);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let free = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
@@ -192,7 +216,14 @@ mod tests {
     fn facts_survive_being_written() {
         let owner = "12 34 56".parse().ok();
         let cgroup = Some("/sys/fs/cgroup/a b=c".to_owned());
-        let facts = Facts { run: new_run().expect("random"), boot: "b".into(), owner, keeper: None, cgroup };
+        let facts = Facts {
+            run: new_run().expect("random"),
+            boot: "b".into(),
+            namespace: 7,
+            owner,
+            keeper: None,
+            cgroup,
+        };
         assert_eq!(Facts::from_text(&facts.to_text()), facts);
         assert!(is_run(&facts.run));
         assert!(

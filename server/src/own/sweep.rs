@@ -44,6 +44,8 @@ pub(crate) struct Swept {
 pub(crate) enum Verdict {
     /// Somebody who cleans up is there.
     Living,
+    /// It belongs to a PID namespace that cannot be seen from here: its own next start ends it.
+    Elsewhere,
     /// It belongs to an earlier boot: nothing of it can be left.
     EarlierBoot,
     /// Nobody holds it any more.
@@ -54,28 +56,50 @@ pub(crate) enum Verdict {
 
 /// Looks at every record of this user. `look_only` ends nothing; `patient` waits for keepers that should have ended.
 pub(crate) fn sweep(look_only: bool, patient: bool) -> io::Result<Vec<Swept>> {
-    let boot = facts::boot_id()?;
+    let here = Here { boot: facts::boot_id()?, namespace: facts::pid_namespace()? };
     let mut swept = Vec::new();
     for (path, found) in record::find_all()? {
         swept.push(match found {
-            Found::Abandoned(facts, lock) => {
-                // Nobody else takes the record while its lock is held.
-                let swept = end_abandoned(&path, &facts, &boot, look_only);
-                drop(lock);
-                swept
-            }
-            Found::Held(facts) => end_stuck(&path, &facts, &boot, look_only, patient),
+            // Nobody else takes the record while its lock is held.
+            Found::Abandoned(facts, lock) => end_abandoned(&path, &facts, &lock, &here, look_only),
+            Found::Held(facts) if patient => end_stuck(&path, &facts, &here, look_only),
+            Found::Held(facts) => Swept::new(&facts, Verdict::Living),
         });
     }
     Ok(swept)
 }
 
-fn end_abandoned(path: &Path, facts: &Facts, boot: &str, look_only: bool) -> Swept {
-    let verdict = if facts.boot == boot { Verdict::Abandoned } else { Verdict::EarlierBoot };
-    let mut swept = Swept::new(facts, verdict);
-    if verdict == Verdict::Abandoned {
-        end_processes(facts, look_only, &mut swept);
+/// Where this process looks from.
+struct Here {
+    boot: String,
+    namespace: u64,
+}
+
+impl Here {
+    /// Whether every process of a run can be seen, and its process ids mean here what they meant there.
+    fn sees(&self, facts: &Facts) -> bool {
+        facts.namespace == self.namespace
     }
+
+    /// From the first namespace of the machine everybody can be seen, by other numbers.
+    fn sees_marks(&self, facts: &Facts) -> bool {
+        self.sees(facts) || self.namespace == facts::FIRST_PID_NAMESPACE
+    }
+}
+
+fn end_abandoned(path: &Path, facts: &Facts, _lock: &fs::File, here: &Here, look_only: bool) -> Swept {
+    if facts.boot != here.boot {
+        let swept = Swept::new(facts, Verdict::EarlierBoot);
+        if !look_only {
+            let _ = fs::remove_file(path);
+        }
+        return swept;
+    }
+    if !here.sees_marks(facts) {
+        return Swept::new(facts, Verdict::Elsewhere);
+    }
+    let mut swept = Swept::new(facts, Verdict::Abandoned);
+    end_processes(facts, look_only, &mut swept);
     if !look_only && swept.left.is_empty() {
         let _ = fs::remove_file(path);
     }
@@ -84,11 +108,12 @@ fn end_abandoned(path: &Path, facts: &Facts, boot: &str, look_only: bool) -> Swe
 
 /// A record that is held although its owner is dead: the keeper is given a moment, then it is killed, and the
 /// wardens or the kernel do the rest.
-fn end_stuck(path: &Path, facts: &Facts, boot: &str, look_only: bool, patient: bool) -> Swept {
-    let orphaned = facts.boot == boot && facts.owner.is_some_and(|owner| owner.open().is_none());
-    let keeper = facts.keeper.and_then(Identity::open);
+fn end_stuck(path: &Path, facts: &Facts, here: &Here, look_only: bool) -> Swept {
+    let ours = facts.boot == here.boot && here.sees(facts);
+    let orphaned = ours && facts.owner.is_some_and(|owner| owner.open().is_none());
+    let keeper = facts.keeper.filter(|_| orphaned).and_then(Identity::open);
     let patience = if keeper.is_some() { KEEPER_PATIENCE } else { WARDEN_PATIENCE };
-    if !orphaned || !patient || is_over(path, patience) {
+    if !orphaned || is_over(path, patience) {
         return Swept::new(facts, Verdict::Living);
     }
     let mut swept = Swept::new(facts, Verdict::Stuck);
@@ -102,7 +127,8 @@ fn end_stuck(path: &Path, facts: &Facts, boot: &str, look_only: bool, patient: b
         is_over(path, WARDEN_PATIENCE);
     }
     end_processes(facts, look_only, &mut swept);
-    if !look_only && swept.left.is_empty() {
+    // Only a free lock says that nobody is left who needs the record.
+    if !look_only && matches!(record::find(path), Ok(Some(Found::Abandoned(..)))) && swept.left.is_empty() {
         let _ = fs::remove_file(path);
     }
     swept

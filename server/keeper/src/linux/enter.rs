@@ -10,7 +10,7 @@ use super::link::Link;
 use super::sys::{self, Forked};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Signal};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -33,9 +33,7 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ! {
     match take_descriptors() {
         Ok((lifeline, lock)) => enter(lifeline, lock, wish),
         Err(error) => {
-            eprintln!(
-                "sidewinder: the keeper is started by `sidewinder keep` or `run`, never by hand ({error})"
-            );
+            complain!("the keeper is started by `sidewinder keep` or `run`, never by hand ({error})");
             sys::leave(125)
         }
     }
@@ -88,7 +86,7 @@ fn stay(lifeline: Link, lock: OwnedFd, record: Option<PathBuf>, place: Place) ->
 }
 
 fn give_up(error: &io::Error) -> ! {
-    eprintln!("sidewinder: the keeper cannot start: {error}");
+    complain!("the keeper cannot start: {error}");
     sys::leave(125)
 }
 
@@ -98,6 +96,8 @@ fn settle_in() -> io::Result<()> {
     rustix::thread::set_name(c"sw-keeper")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    // A keeper that somebody has stopped wakes when its owner dies.
+    rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     rustix::process::setsid()?;
     rustix::process::chdir("/")?;
     Ok(())

@@ -15,14 +15,27 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Where a launch failed, and with which error.
-pub(super) type Failed = (Stage, io::Error);
+type Failed = (Stage, io::Error);
 
-/// Becomes the worker. Returns only when that failed.
-pub(super) fn become_worker(request: &SpawnRequest, fds: &[OwnedFd], warden: rustix::process::Pid) -> Failed {
-    match prepare(request, fds, warden) {
-        Ok(()) => (Stage::Execute, execute(request)),
-        Err(failed) => failed,
+/// The highest number at which a descriptor may appear in a worker.
+const NUMBER_MAX: i32 = 255;
+
+/// Becomes the worker, or says through the pipe why not, and leaves.
+pub(super) fn launch(
+    request: &SpawnRequest,
+    fds: &[OwnedFd],
+    warden: rustix::process::Pid,
+    report: &OwnedFd,
+) -> ! {
+    // Out of the reach of every number that a worker may be given.
+    if let Ok(report) = rustix::io::fcntl_dupfd_cloexec(report, NUMBER_MAX + 1) {
+        let failed = match prepare(request, fds, warden) {
+            Ok(()) => (Stage::Execute, execute(request)),
+            Err(failed) => failed,
+        };
+        let _ = rustix::io::write(&report, &encode(&failed));
     }
+    sys::leave(127)
 }
 
 fn prepare(request: &SpawnRequest, fds: &[OwnedFd], warden: rustix::process::Pid) -> Result<(), Failed> {
@@ -108,7 +121,7 @@ fn execute(request: &SpawnRequest) -> io::Error {
 }
 
 /// A launch that failed, as bytes for the pipe to the warden.
-pub(super) fn encode(failed: &Failed) -> [u8; 5] {
+fn encode(failed: &Failed) -> [u8; 5] {
     let errno = failed.1.raw_os_error().unwrap_or(0).to_le_bytes();
     [failed.0 as u8, errno[0], errno[1], errno[2], errno[3]]
 }
@@ -129,7 +142,9 @@ pub(super) fn check_numbers(request: &SpawnRequest, fds: &[OwnedFd]) -> Result<(
             Err("as many descriptors as numbers for them must come along")
         }
         () if doubled => Err("two descriptors were given the same number"),
-        () if numbers.last().is_some_and(|last| *last > 255) => Err("descriptor numbers go up to 255"),
+        () if numbers.last().is_some_and(|last| i64::from(*last) > NUMBER_MAX.into()) => {
+            Err("descriptor numbers go up to 255")
+        }
         () if fds.iter().any(|fd| fd.as_raw_fd() < 0) => Err("a descriptor is invalid"),
         () => Ok(()),
     }

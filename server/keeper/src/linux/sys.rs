@@ -156,6 +156,21 @@ impl Signals {
     }
 }
 
+/// Whether this process was started with a signal ignored, as `nohup` does. Asked before the signals are taken.
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = [0_u64; 4];
+    let none = std::ptr::null::<u64>();
+    // SAFETY: the action has the size of the kernel's own, and lives through the call.
+    let asked = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, none, action.as_mut_ptr(), 8) };
+    asked == 0 && action[0] == libc::SIG_IGN as u64
+}
+
+/// Hears of dead children, also when whoever executed us did not want to.
+pub fn expect_children() {
+    // SAFETY: SIG_DFL is no function of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Gives every signal its default meaning again and unblocks them all, as a program expects when it starts.
 pub fn reset_signals() -> io::Result<()> {
     // All zero is SIG_DFL without flags, in the kernel's own layout: libc refuses the two signals it keeps for itself.

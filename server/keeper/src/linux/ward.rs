@@ -141,7 +141,7 @@ impl Ward {
         if let Some(cgroup) = &self.cgroup
             && let Err(error) = cgroup::remove_tree(cgroup.path())
         {
-            eprintln!("sidewinder: cannot remove {}: {error}", cgroup.path().display());
+            complain!("cannot remove {}: {error}", cgroup.path().display());
         }
     }
 }

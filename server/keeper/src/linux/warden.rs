@@ -62,7 +62,7 @@ pub(super) fn run(plan: Plan, kept: &[i32]) -> ! {
     open.extend(plan.cgroup.iter().map(|cgroup| cgroup.as_fd().as_raw_fd()));
     let result = sys::close_all_but(&open).and_then(|()| Warden::begin(plan)).and_then(Warden::tend);
     if let Err(error) = result {
-        eprintln!("sidewinder: the warden of worker {worker} failed: {error}");
+        complain!("the warden of worker {worker} failed: {error}");
         sys::leave(1);
     }
     sys::leave(0)
@@ -78,11 +78,7 @@ impl Warden {
         let warden = rustix::process::getpid();
         let cgroup = plan.cgroup.as_ref().map(AsFd::as_fd);
         match sys::fork(0, cgroup) {
-            Ok(Forked::Child) => {
-                let why = launch::become_worker(&plan.request, &plan.fds, warden);
-                let _ = rustix::io::write(&failed, &launch::encode(&why));
-                sys::leave(127)
-            }
+            Ok(Forked::Child) => launch::launch(&plan.request, &plan.fds, warden, &failed),
             Ok(Forked::Parent(child, pidfd)) => Ok(Self {
                 worker: plan.worker,
                 leash: plan.leash,
@@ -211,7 +207,7 @@ impl Warden {
         if let Err(error) = self.lineage.strike(|_| false)
             && self.reaped.is_none()
         {
-            eprintln!("sidewinder: cannot list the children of a warden ({error}): is /proc mounted?");
+            complain!("cannot list the children of a warden ({error}): is /proc mounted?");
             let _ = sys::kill(self.child, libc::SIGKILL);
         }
         let Some(cgroup) = &self.cgroup else { return true };
