@@ -4,7 +4,7 @@
 //! before the bound they are asked to give up; at the bound every life is killed. Said again, the shorter
 //! bound holds.
 
-use super::Pool;
+use super::{Pool, Proof};
 use crate::call::CallStage;
 use crate::effect::{Effect, KillCause, Leave, Refusal};
 use crate::life::slot::{Stage, Step};
@@ -50,6 +50,10 @@ impl Pool {
     pub(super) fn on_resume_requested(&mut self) {
         if let Some(mut drain) = self.drain.take() {
             self.timers.set(Alarm::Drain, &mut drain.armed, None);
+            if !self.proof.proved {
+                // The drain has pardoned the slots; the generation gets its new chance with them.
+                self.proof = Proof::default();
+            }
         }
     }
 

@@ -101,8 +101,8 @@ impl Pool {
     /// No life serves, and none will without an operator.
     pub(super) fn is_hopeless(&self) -> bool {
         let census = self.places.census();
-        let stuck = self.proof.fatal || census.keeping() >= self.policy.size.max().into();
-        self.drain.is_none() && census.hopeful() == 0 && census.fatal > 0 && stuck
+        let full = census.fatal > 0 && census.keeping() >= self.policy.size.max().into();
+        self.drain.is_none() && census.hopeful() == 0 && (self.proof.fatal || full)
     }
 
     /// This life has served long enough. It goes when its turn comes.

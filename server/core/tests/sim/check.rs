@@ -301,6 +301,8 @@ impl Model {
         let open = snapshot.slots.iter().filter(|view| view.open).count();
         let size = self.policy.size;
         let room = self.procs.len() < usize::from(size.ceiling()) && !self.pool_fatal;
+        let hopeless = self.pool_fatal && self.procs.is_empty();
+        ensure!(self, !hopeless || snapshot.phase == Shows::Fatal, "all is lost and not said: {snapshot:?}");
         let short = open + coming < usize::from(size.min());
         ensure!(self, !(room && short), "there are fewer lives than {}: {snapshot:?}", size.min());
         let unhelped = helpless > 0 && coming == 0 && open < usize::from(size.max());

@@ -181,7 +181,7 @@ impl Model {
             Refusal::AffinityBusy => mode == Some(AffinityMode::StrictFailFast),
             Refusal::AffinityLost => self.bereft && mode.is_some_and(|mode| mode != AffinityMode::Hint),
             Refusal::Quarantined => request.key.is_some_and(|key| self.quarantined(key)),
-            Refusal::Fatal => !self.fatal.is_empty() || self.early.is_some(),
+            Refusal::Fatal => self.pool_fatal || !self.fatal.is_empty() || self.early.is_some(),
         };
         ensure!(self, fits, "{call:?} is refused without a reason: {refusal:?}");
         let is_new = matches!(&self.event, Some(Event::Submitted(new)) if new.call == call);

@@ -49,6 +49,9 @@ impl Model {
                 self.pardon(None);
             }
             Event::ResumeRequested => {
+                if self.drain.is_some() && !self.proved {
+                    self.unproved();
+                }
                 self.drain = None;
                 self.halted = false;
             }

@@ -20,7 +20,7 @@ impl World {
             }
         }
         for _ in 0..3_000 {
-            if !self.model.fatal.is_empty() {
+            if self.model.pool_fatal || !self.model.fatal.is_empty() {
                 self.feed(Event::RestartRequested { slot: None });
             }
             let lives: Vec<Life> = self.model.procs.keys().copied().collect();
@@ -44,7 +44,13 @@ impl World {
         }
         let restless = self.model.policy.recycle.age.is_some();
         let snapshot = self.pool.snapshot();
-        ensure!(self.model, self.model.calls.is_empty(), "calls are left: {:?}", self.model.calls);
+        ensure!(
+            self.model,
+            self.model.calls.is_empty(),
+            "calls are left: {:?} {snapshot:?} {:?}",
+            self.model.calls,
+            self.model.policy
+        );
         if !restless {
             let wanted = self.model.policy.size.min().max(self.model.policy.size.spare());
             let staying =
