@@ -25,7 +25,8 @@ pub(crate) fn unsafe_elsewhere(tree: &Tree) -> Vec<Finding> {
 
 fn lifts_the_ban(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
-    code.contains(UNSAFE_LINT)
+    let confirms = code.contains("forbid(") || code.contains("deny(");
+    code.contains(UNSAFE_LINT) && !confirms
 }
 
 /// Without `[lints] workspace = true` a crate has no rules at all, and with a `clippy.toml` of its
@@ -76,7 +77,8 @@ fn a_path_is_private_only_from_its_beginning() {
 }
 
 #[test]
-fn a_comment_may_speak_of_the_lint() {
+fn the_lint_may_be_confirmed_and_spoken_of() {
     assert!(lifts_the_ban(&format!("#![allow({UNSAFE_LINT}, reason = \"…\")]")));
+    assert!(!lifts_the_ban(&format!("#![forbid({UNSAFE_LINT})]")));
     assert!(!lifts_the_ban(&format!("//! `{UNSAFE_LINT}` is denied")));
 }
