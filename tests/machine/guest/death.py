@@ -44,24 +44,24 @@ def in_a_cgroup(place: Place, finding: Finding) -> None:
     both(place, finding, "B", "--namespace=off")
 
 
-def all_three(place: Place, *options: str) -> tuple[Keep, int]:
-    """A keep in tier B whose owner and keeper are killed while its warden is stopped; the warden's pidfd."""
-    keep = place.keep("--namespace=off", *options, command=zoo("family", 1))
-    control.until(lambda: control.number(keep.tree, "pids.current") == FAMILY, NEVER)
+def helpless(place: Place) -> tuple[Keep, int]:
+    """A keep in tier B whose keeper and warden are stopped, so that they see nothing; the warden's pidfd."""
+    keep = place.keep("--namespace=off", command=zoo("family", 1))
+    control.until(lambda: len(control.members(keep.tree)) == FAMILY, NEVER)
     warden = keep.warden()
+    keep.tell(keep.keeper, signal.SIGSTOP)
     keep.tell(warden, signal.SIGSTOP)
-    keep.tell(keep.owner, signal.SIGKILL)
-    keep.tell(keep.keeper, signal.SIGKILL)
-    keep.wait()
     return keep, warden
 
 
 def removed(place: Place, finding: Finding) -> None:
     """A warden that finds its cgroup gone has nothing more to wait for."""
-    keep, warden = all_three(place)
+    keep, warden = helpless(place)
     control.kill(keep.pool)
     finding.note("cgroup removed by somebody else", not keep.pool.exists())
     begin = time.monotonic()
+    for pidfd in (keep.owner, keep.keeper):
+        keep.tell(pidfd, signal.SIGKILL)
     keep.tell(warden, signal.SIGCONT)
     control.until(lambda: bool(select.select([warden], [], [], 0)[0]), NEVER)
     finding.note(f"warden left after {elapsed(begin)}")
@@ -69,9 +69,11 @@ def removed(place: Place, finding: Finding) -> None:
 
 def nobody_to_clean_up(place: Place, finding: Finding) -> None:
     """Owner, keeper and warden are all killed: the tree lives, until reap is asked."""
-    keep, warden = all_three(place)
-    keep.tell(warden, signal.SIGKILL)
-    survivors = control.number(keep.tree, "pids.current")
+    keep, warden = helpless(place)
+    for pidfd in (warden, keep.owner, keep.keeper):
+        keep.tell(pidfd, signal.SIGKILL)
+    keep.wait()
+    survivors = len(control.members(keep.tree))
     finding.note(f"{survivors} survive", survivors > 0)
     status, said = reap.run()
     mine = next(one for one in said if one["run"] == keep.run)

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import control
 from place import Place
 
 
@@ -43,7 +44,8 @@ def run(case: Case, place: Place) -> None:
     try:
         case.attempt(place, finding)
     except Exception as error:  # the next case must run whatever happened to this one
-        where = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        where = [frame for frame in frames if frame.name != control.until.__name__][-1]
         finding.note(f"{type(error).__name__}: {error} ({where.name}:{where.lineno})", False)
     others = place.end_everything()
     finding.either(not others, "nobody left", f"left in the unit: {', '.join(others)}")
