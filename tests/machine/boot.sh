@@ -3,7 +3,7 @@
 # The two kinds of machine. Both give the rows on standard output and the console to a log, and both are
 # ended by a watchdog that knows them by their process. Sourced by run.sh, which sets kind, image and work.
 
-phase_limit=${SIDEWINDER_MACHINE_TIMEOUT:-150}
+phase_limit=${SIDEWINDER_MACHINE_TIMEOUT:-200}
 
 prepare_machine() {
     case $kind in

@@ -63,6 +63,14 @@ run_phase() {
     echo "FAIL | machine | phase $phase | it comes to an end | it did not" | tee -a "$work/rows"
 }
 
+# A row that never arrived is a failed one.
+count_rows() {
+    local told arrived
+    told=$(awk '/^[0-9]+ rows of / { sum += $1 } END { print sum + 0 }' "$work/rows")
+    arrived=$(grep -cE '^(pass|FAIL) \| (root|tester) ' "$work/rows" || true)
+    [[ $told == "$arrived" ]] || echo "FAIL | machine | rows | each one arrives | $arrived of $told" | tee -a "$work/rows"
+}
+
 verdict() {
     local passed failed
     passed=$(grep -c '^pass |' "$work/rows" || true)
@@ -83,6 +91,7 @@ main() {
     say "booting ($kind, $suite); ready after ${SECONDS} s"
     run_phase 1
     run_phase 2
+    count_rows
     verdict
 }
 main "$@"

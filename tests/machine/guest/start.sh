@@ -9,7 +9,7 @@ unit() {
     systemd-run --quiet --wait --pipe --collect --unit="cases-$1" \
         --property=Delegate=yes --property=User="$1" --property=StateDirectory="cases-$1" \
         --setenv=PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 /payload/cases.py "$2" ||
-        echo "FAIL | $1 | the test program | it comes to its end | exit $?"
+        echo "FAIL | machine | the test program of $1 | it comes to its end | exit $?"
 }
 
 phase=$(word phase)
