@@ -123,6 +123,11 @@ impl Arena {
         vec![self.python.clone(), script.into_os_string()]
     }
 
+    /// The Python that runs the zoo.
+    pub fn python(&self) -> &std::ffi::OsStr {
+        &self.python
+    }
+
     /// The binary under test.
     pub fn binary(&self) -> &Path {
         &self.binary
