@@ -8,7 +8,6 @@ mod launch;
 pub mod lineage;
 pub mod link;
 pub mod sys;
-mod ward;
 mod warden;
 
 pub use enter::main;

@@ -1,10 +1,10 @@
 //! One worker as its keeper sees it: the warden, the leash to it, the cgroup of the tree.
 
-use super::cgroup::{self, Cgroup};
-use super::lineage::Lineage;
-use super::link::{Link, Received};
-use super::sys::{self, Forked, Reaped};
-use super::warden::{self, Plan};
+use crate::linux::cgroup::{self, Cgroup};
+use crate::linux::lineage::Lineage;
+use crate::linux::link::{Link, Received};
+use crate::linux::sys::{self, Forked, Reaped};
+use crate::linux::warden::{self, Plan};
 use crate::wire::{Failure, Gone, Report, Request, SpawnRequest, Stage};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
