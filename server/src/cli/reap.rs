@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if let Err(error) = show(&text) {
         return super::fail(&format!("cannot say what was done: {error}"));
     }
-    let all_ended = arguments.dry_run || swept.iter().all(|run| run.left.is_empty());
+    let all_ended = arguments.dry_run || swept.iter().all(|run| run.left.is_empty() && !run.held);
     if all_ended { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -64,6 +64,10 @@ fn describe(run: &Swept, dry_run: bool, style: Style) -> String {
     if !run.left.is_empty() && !dry_run {
         let left = format!("still there: {:?} (in uninterruptible sleep, or of another user)", run.left);
         text = format!("{text}; {}", style.bad(&left));
+    }
+    if run.held {
+        let held = "a warden that does not answer still holds it: end it as root";
+        text = format!("{text}; {}", style.bad(held));
     }
     text
 }

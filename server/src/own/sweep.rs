@@ -34,6 +34,8 @@ pub(crate) struct Swept {
     pub(crate) processes: BTreeSet<i32>,
     /// The processes that are still there.
     pub(crate) left: BTreeSet<i32>,
+    /// Somebody still holds the record, and cannot be found.
+    pub(crate) held: bool,
     /// The cgroup that was removed, or would have been.
     pub(crate) cgroup: Option<String>,
 }
@@ -113,8 +115,13 @@ fn end_stuck(path: &Path, facts: &Facts, here: &Here, look_only: bool) -> Swept 
     let orphaned = ours && facts.owner.is_some_and(|owner| owner.open().is_none());
     let keeper = facts.keeper.filter(|_| orphaned).and_then(Identity::open);
     let patience = if keeper.is_some() { KEEPER_PATIENCE } else { WARDEN_PATIENCE };
-    if !orphaned || is_over(path, patience) {
+    if !orphaned {
         return Swept::new(facts, Verdict::Living);
+    }
+    match let_go(path, patience) {
+        LetGo::Gone => return Swept::new(facts, Verdict::Living),
+        LetGo::Abandoned(lock) => return end_abandoned(path, facts, &lock, here, look_only),
+        LetGo::Held => {}
     }
     let mut swept = Swept::new(facts, Verdict::Stuck);
     if let Some(keeper) = keeper {
@@ -123,25 +130,40 @@ fn end_stuck(path: &Path, facts: &Facts, here: &Here, look_only: bool) -> Swept 
             let _ = identity::kill(&keeper);
         }
     }
-    if !look_only {
-        is_over(path, WARDEN_PATIENCE);
-    }
     end_processes(facts, look_only, &mut swept);
     // Only a free lock says that nobody is left who needs the record.
-    if !look_only && matches!(record::find(path), Ok(Some(Found::Abandoned(..)))) && swept.left.is_empty() {
-        let _ = fs::remove_file(path);
+    if !look_only {
+        match let_go(path, WARDEN_PATIENCE) {
+            LetGo::Abandoned(lock) => {
+                let rest = end_abandoned(path, facts, &lock, here, look_only);
+                swept.processes.extend(rest.processes);
+                swept.left = rest.left;
+            }
+            LetGo::Held => swept.held = true,
+            LetGo::Gone => {}
+        }
     }
     swept
 }
 
-/// Waits until a record is gone or nobody holds it.
-fn is_over(path: &Path, patience: Duration) -> bool {
+/// What became of a record that somebody held.
+enum LetGo {
+    /// Its run has ended by itself.
+    Gone,
+    /// Whoever held it is dead; now it is ours.
+    Abandoned(fs::File),
+    Held,
+}
+
+/// Waits until a record is let go.
+fn let_go(path: &Path, patience: Duration) -> LetGo {
     let until = Instant::now() + patience;
     loop {
         match record::find(path) {
             Ok(Some(Found::Held(_))) if Instant::now() < until => std::thread::sleep(ROUND),
-            Ok(Some(Found::Held(_))) => return false,
-            Ok(Some(Found::Abandoned(..)) | None) | Err(_) => return true,
+            Ok(Some(Found::Held(_))) => return LetGo::Held,
+            Ok(Some(Found::Abandoned(_, lock))) => return LetGo::Abandoned(lock),
+            Ok(None) | Err(_) => return LetGo::Gone,
         }
     }
 }
@@ -223,6 +245,6 @@ fn is_cgroup_of(path: &Path, run: &str) -> bool {
 impl Swept {
     fn new(facts: &Facts, verdict: Verdict) -> Self {
         let (processes, left) = (BTreeSet::new(), BTreeSet::new());
-        Self { run: facts.run.clone(), verdict, processes, left, cgroup: None }
+        Self { run: facts.run.clone(), verdict, processes, left, held: false, cgroup: None }
     }
 }
