@@ -76,7 +76,8 @@ impl Kept {
             guardian.reaches(is_stopped, FACT_LIMIT);
             guardians.push(guardian);
         }
-        for guardian in &guardians {
+        // The lowest first: a death above wakes those below.
+        for guardian in guardians.iter().rev() {
             guardian.send(Signal::KILL)?;
         }
         let struck = Instant::now();

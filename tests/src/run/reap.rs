@@ -46,8 +46,13 @@ fn run(arena: &Arena, arguments: &[&str]) -> io::Result<Vec<Said>> {
             output.status
         )));
     }
+    read(&output.stdout)
+}
+
+/// Reads what the command wrote.
+pub fn read(stdout: &[u8]) -> io::Result<Vec<Said>> {
     let parse = |line: &str| {
         serde_json::from_str(line).map_err(|error| io::Error::other(format!("reap said {line:?}: {error}")))
     };
-    text.lines().map(parse).collect()
+    String::from_utf8_lossy(stdout).lines().map(parse).collect()
 }

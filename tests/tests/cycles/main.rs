@@ -73,6 +73,9 @@ fn stories<'a>(arena: &'a Arena, tiers: &[Tier], cycles: u32) -> Vec<Story<'a>> 
             Box::new(story),
         ));
     }
+    let letting_go = |problems: &mut Vec<String>| reaping::letting_go(arena, problems);
+    let name = "reap takes over a run that is let go".to_owned();
+    stories.push((name, Duration::from_secs(30), Box::new(letting_go)));
     let beside = |problems: &mut Vec<String>| orphans::start_beside(arena, problems);
     stories.push(("start beside 100 orphans".to_owned(), Duration::from_mins(1), Box::new(beside)));
     let strangers = |problems: &mut Vec<String>| orphans::spare_strangers(arena, problems);

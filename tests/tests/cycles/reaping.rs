@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io;
+use std::process::Stdio;
 use std::time::Instant;
 
+use rustix::fs::{FlockOperation, flock};
 use sidewinder_tests::arena::{Arena, Tier};
 use sidewinder_tests::figures::milliseconds;
 use sidewinder_tests::handle::Handle;
@@ -59,5 +61,35 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     if !reap::reap(arena)?.is_empty() {
         problems.push("a second reap still finds something".to_owned());
     }
+    Ok(())
+}
+
+/// Somebody still holds the record when `sidewinder reap` looks, and lets go while it waits: nobody is left then.
+pub(crate) fn letting_go(arena: &Arena, problems: &mut Vec<String>) -> io::Result<()> {
+    let report = arena.file("report");
+    let mut keep = arena.keep(Tier::C, &report);
+    keep.args(arena.worker("deaf")).stderr(File::create(arena.file("stderr"))?);
+    let kept = Kept::start(&mut keep, &report)?;
+    let run = kept.started.run.as_str();
+    kept.behead()?;
+    let record = File::open(arena.runtime().join("runs").join(run))?;
+    flock(&record, FlockOperation::NonBlockingLockExclusive)?;
+
+    let reaping = arena.sidewinder("reap").arg("--json").stdout(Stdio::piped()).spawn()?;
+    let reaper = Handle::of_descendant(i32::try_from(reaping.id()).map_err(io::Error::other)?)?;
+    // The only thing it ever sleeps for is the holder of a record.
+    let sleeps = |pid: i32| procfs::entry(pid).is_some_and(|entry| entry.state == 'S');
+    if !reaper.reaches(sleeps, BOUND * TEST_FACTOR) {
+        problems.push("reap did not wait for the holder of the record".to_owned());
+    }
+    drop(record);
+    let output = reaping.wait_with_output()?;
+    let said = reap::read(&output.stdout)?;
+    if !said.iter().any(|said| said.ended(run)) {
+        problems.push(format!("reap left a run that was let go while it waited: {said:?}"));
+        reap::reap(arena)?;
+    }
+    harvest::harvest()?;
+    problems.extend(proofs::litter(&kept.started, arena));
     Ok(())
 }

@@ -26,6 +26,8 @@ pub(crate) struct Verdict {
     pub(crate) took: Option<Duration>,
     /// Processes that lived beyond the bound.
     pub(crate) survivors: usize,
+    /// What `sidewinder reap` said, where it had to help.
+    pub(crate) reaped: String,
     /// Everything that was not as promised.
     pub(crate) problems: Vec<String>,
 }
@@ -45,6 +47,7 @@ pub(crate) fn run(case: &Case, arena: &Arena) -> io::Result<Verdict> {
         verdict.problems.push(format!("the test had {descriptors} descriptors open, now {now}"));
     }
     if !verdict.problems.is_empty() {
+        verdict.problems.push(format!("reap: {}", verdict.reaped));
         let said = fs::read_to_string(arena.file("stderr")).unwrap_or_default();
         verdict.problems.extend(said.lines().map(|line| format!("stderr: {line}")));
     }
@@ -86,7 +89,7 @@ fn act(case: &Case, arena: &Arena, verdict: &mut Verdict) -> io::Result<(Scene, 
         for victim in &case.victims {
             scene.players.handle(*victim).map(|handle| handle.ends_within(law::CASE_LIMIT));
         }
-        reap::reap(arena)?;
+        verdict.reaped = format!("{:?}", reap::reap(arena)?);
     }
     Ok((scene, struck))
 }
