@@ -13,10 +13,11 @@ mod own;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let caller = keep::caller();
     sidewinder_keeper::linux::sys::expect_children();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == sidewinder_keeper::KEEPER_ARGUMENT) {
         sidewinder_keeper::linux::main(arguments);
     }
-    cli::main()
+    cli::main(caller)
 }

@@ -18,8 +18,9 @@ use crate::wire::Graces;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A warden that has not finished a tree this long after it was told to is killed, and the keeper takes over.
-const PATIENCE_WITH_WARDEN: Duration = Duration::from_secs(1);
+/// A warden that has not finished a tree this long after it was told to is killed, and the keeper takes over. Giving
+/// gigabytes back takes seconds; a warden that is stopped or killed is noticed at once, by other means.
+const PATIENCE_WITH_WARDEN: Duration = Duration::from_secs(10);
 /// No grace is longer, so that no deadline can overflow.
 const GRACE_MAX: Duration = Duration::from_hours(365 * 24);
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const LIVES_MAX: usize = 5;
-const WARDEN_PATIENCE: Duration = Duration::from_secs(1);
+const WARDEN_PATIENCE: Duration = Duration::from_secs(10);
 
 struct Random(u64);
 

@@ -7,6 +7,7 @@ use crate::own::subtree::Wish;
 use sidewinder_keeper::Tier;
 use sidewinder_keeper::complain;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -78,7 +79,7 @@ pub(super) struct Arguments {
 #[derive(Clone, Debug)]
 struct Processors(Vec<u32>);
 
-pub(super) fn run(arguments: Arguments) -> ExitCode {
+pub(super) fn run(arguments: Arguments, caller: Option<OwnedFd>) -> ExitCode {
     let order = Order {
         command: arguments.command,
         graceful: Graceful { stop: arguments.grace, orphan: arguments.orphan_grace },
@@ -103,7 +104,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         new_privileges: arguments.allow_new_privileges,
         report: arguments.report,
     };
-    match keep::keep(order) {
+    match keep::keep(order, caller) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             complain!("{error}");

@@ -12,6 +12,7 @@ pub(crate) use limit::{Limit, place};
 
 use clap::{Parser, Subcommand};
 use sidewinder_keeper::complain;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 /// Sidewinder could not do its own part.
@@ -37,9 +38,9 @@ enum Verb {
     Completions(completions::Arguments),
 }
 
-pub(crate) fn main() -> ExitCode {
+pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
     match Cli::parse().verb {
-        Verb::Keep(arguments) => keep::run(*arguments),
+        Verb::Keep(arguments) => keep::run(*arguments, caller),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Reap(arguments) => reap::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

@@ -14,8 +14,10 @@ mod setup;
 mod watch;
 
 pub(crate) use order::{Graceful, Order};
+pub(crate) use setup::caller;
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 
 /// Why nothing was kept.
 #[derive(Debug)]
@@ -40,8 +42,8 @@ impl From<std::io::Error> for Error {
 }
 
 /// Carries an order out, and returns the status to exit with.
-pub(crate) fn keep(order: Order) -> Result<u8, Error> {
-    let mut watch = setup::set_up(order)?;
+pub(crate) fn keep(order: Order, caller: Option<OwnedFd>) -> Result<u8, Error> {
+    let mut watch = setup::set_up(order, caller)?;
     let result = watch.until_over();
     watch.clean_up();
     result

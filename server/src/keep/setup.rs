@@ -21,8 +21,7 @@ use std::time::Duration;
 /// The number of the only worker.
 pub(super) const WORKER: u32 = 1;
 
-pub(super) fn set_up(order: Order) -> Result<Watch, Error> {
-    let caller = caller();
+pub(super) fn set_up(order: Order, caller: Option<OwnedFd>) -> Result<Watch, Error> {
     let journal = Journal::open(order.report.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(io::Error::from)?;
     // A stopped owner wakes when its caller dies.
@@ -68,14 +67,17 @@ fn build_pool(order: &Order, base: &Result<Base, String>, record: &mut Record) -
     let held = place(&order.limits, controllers, root).map_err(Error::Other)?;
     held.notes.iter().for_each(|note| complain!("{note}"));
     let mut wanted: Vec<&str> = held.tree.knobs().iter().map(|(controller, _, _)| *controller).collect();
+    wanted.sort_unstable();
     wanted.dedup();
     (request.limits, request.rlimits) = (held.tree, held.process);
     let (path, why_no_cgroup) = match base {
         Ok(base) => {
-            let path = subtree::build(base, &record.facts.run, &wanted).map_err(|error| {
+            // Known before it is made: whatever happens between, a sweep finds it.
+            let path = subtree::pool_path(base, &record.facts.run);
+            record.note(|facts| facts.cgroup = Some(path.to_string_lossy().into_owned()))?;
+            subtree::build(base, &path, &wanted).map_err(|error| {
                 Error::Other(format!("cannot build a cgroup: {error}. Use --cgroup off to do without one"))
             })?;
-            record.note(|facts| facts.cgroup = Some(path.to_string_lossy().into_owned()))?;
             (Some(path), None)
         }
         Err(why) if matches!(order.cgroup, subtree::Wish::Below(_)) => return Err(Error::Other(why.clone())),
@@ -107,8 +109,8 @@ fn start(order: &Order, pool: &Pool, record: &mut Record) -> Result<(Lifeline, O
     Ok((lifeline, keeper, welcome))
 }
 
-/// The process that called us, unless it is gone already or lives in another world.
-fn caller() -> Option<OwnedFd> {
+/// The process that called us, unless it is gone already or lives in another world. To be asked first of all.
+pub(crate) fn caller() -> Option<OwnedFd> {
     let parent = rustix::process::getppid()?;
     let pidfd = pidfd_open(parent, PidfdFlags::empty()).ok()?;
     (rustix::process::getppid() == Some(parent)).then_some(pidfd)

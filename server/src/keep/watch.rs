@@ -51,6 +51,7 @@ pub(super) struct Watch {
     /// How often the keeper was told to kill.
     kills: u32,
     stopping: bool,
+    started: bool,
     ending: Option<Ending>,
     over: Option<Result<u8, Error>>,
 }
@@ -88,6 +89,7 @@ impl Watch {
             kill_at: None,
             kills: 0,
             stopping: false,
+            started: false,
             ending: None,
             over: None,
         })
@@ -194,14 +196,15 @@ impl Watch {
             match lifeline.hear()? {
                 Heard::Nothing => return Ok(()),
                 Heard::Closed => self.on_keeper_lost(),
-                Heard::Report(Report::Spawned(..), Some(pidfd)) => self.on_started(&pidfd),
+                Heard::Report(Report::Spawned(..), pidfd) => self.on_started(pidfd.as_ref()),
                 Heard::Report(Report::Failed(_, failure), _) => self.over = Some(Err(self.explain(&failure))),
                 Heard::Report(Report::Exited(_, ending), _) => {
                     self.journal.write(&Line::exited(ending));
                     self.ending = Some(ending);
                 }
                 Heard::Report(Report::Gone(_, gone), _) => self.on_gone(&gone),
-                Heard::Report(Report::Refused(_, why), _) if self.ending.is_none() && !self.stopping => {
+                // Once it runs, only a signal can be refused: it came too late.
+                Heard::Report(Report::Refused(_, why), _) if !self.started => {
                     self.over = Some(Err(Error::Other(why)));
                 }
                 Heard::Report(..) => {}
@@ -210,7 +213,8 @@ impl Watch {
         Ok(())
     }
 
-    fn on_started(&mut self, pidfd: &OwnedFd) {
+    fn on_started(&mut self, pidfd: Option<&OwnedFd>) {
+        self.started = true;
         let Some(record) = &self.record else { return };
         let cgroup = self.pool.as_ref().map(|pool| pool.to_string_lossy());
         let in_namespace = self.welcome.tier == sidewinder_keeper::Tier::A;
@@ -219,7 +223,7 @@ impl Watch {
             tier: self.welcome.tier.to_string(),
             owner: std::process::id(),
             keeper: identity::pid_of(&self.keeper).unwrap_or(0),
-            command: identity::pid_of(pidfd).ok(),
+            command: pidfd.and_then(|pidfd| identity::pid_of(pidfd).ok()),
             namespace: in_namespace.then_some(self.welcome.namespace),
             cgroup: cgroup.as_deref(),
         });
@@ -297,6 +301,13 @@ impl Watch {
         Error::Other(text)
     }
 
+    /// Waits for the end of the keeper; false when it does not come.
+    fn keeper_ends(&self) -> bool {
+        let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+        rustix::event::poll(&mut [PollFd::new(&self.keeper, PollFlags::IN)], Some(&patience))
+            .is_ok_and(|ended| ended > 0)
+    }
+
     /// Lets the keeper leave, and makes sure that nothing of the run is left on disk.
     pub(super) fn clean_up(&mut self) {
         match self.sweep.take() {
@@ -304,8 +315,14 @@ impl Watch {
             None => sweep_quietly(),
         }
         self.lifeline = None;
-        let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
-        let _ = rustix::event::poll(&mut [PollFd::new(&self.keeper, PollFlags::IN)], Some(&patience));
+        if !self.keeper_ends() {
+            // Stopped, perhaps; whatever it still held, its wardens end now.
+            let _ = identity::kill(&self.keeper);
+        }
+        if !self.keeper_ends() {
+            // The record stays: somebody else has to finish this.
+            return;
+        }
         reap();
         if let Some(path) = self.pool.take() {
             let _ = cgroup::remove_tree(&path);

@@ -219,7 +219,8 @@ fn try_keeper(namespace: bool, cgroup: Option<&Path>) -> io::Result<Welcome> {
 fn try_cgroup(base: &Base) -> Result<(), String> {
     let attempt = || -> io::Result<()> {
         let record = Record::begin(facts::boot_id()?, None)?;
-        let pool = subtree::build(base, &record.facts.run, &[])?;
+        let pool = subtree::pool_path(base, &record.facts.run);
+        subtree::build(base, &pool, &[])?;
         record.end();
         let result = try_keeper(false, Some(&pool));
         let _ = cgroup::remove_tree(&pool);

@@ -170,10 +170,11 @@ pub(crate) fn is_run(text: &str) -> bool {
 
 /// The directory of the records, made private when it is made.
 pub(crate) fn directory() -> io::Result<PathBuf> {
-    let base = base_directory();
+    let base = std::path::absolute(base_directory())?;
     let runs = base.join("runs");
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&runs)?;
     for path in [&base, &runs] {
+        // Each is looked at before anything is made below it: it may be a link that somebody else has placed.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let there = fs::symlink_metadata(path)?;
         let ours = there.uid() == rustix::process::geteuid().as_raw() && there.is_dir();
         if !ours || there.mode() & 0o022 != 0 {

@@ -48,17 +48,19 @@ pub(crate) fn find(wish: &Wish) -> Result<Base, String> {
 }
 
 /// Makes the cgroup of one run. Controllers are enabled only when a limit needs them.
-pub(crate) fn build(base: &Base, run: &str, wanted: &[&str]) -> io::Result<PathBuf> {
+pub(crate) fn build(base: &Base, pool: &Path, wanted: &[&str]) -> io::Result<()> {
     if !wanted.is_empty() {
         enable(&base.path, wanted)?;
     }
-    let pool = base.path.join(format!("sidewinder-{run}"));
-    fs::create_dir(&pool)?;
-    if let Err(error) = enable(&pool, wanted) {
-        let _ = cgroup::remove_tree(&pool);
-        return Err(error);
-    }
-    Ok(pool)
+    fs::create_dir(pool)?;
+    enable(pool, wanted).inspect_err(|_| {
+        let _ = cgroup::remove_tree(pool);
+    })
+}
+
+/// Where the cgroup of a run is.
+pub(crate) fn pool_path(base: &Base, run: &str) -> PathBuf {
+    base.path.join(format!("sidewinder-{run}"))
 }
 
 fn usable(path: PathBuf, evidence: &'static str) -> Result<Base, String> {

@@ -40,6 +40,9 @@ pub(crate) fn start_beside(arena: &Arena, problems: &mut Vec<String>) -> io::Res
     let begun = Instant::now();
     let by_start = orphans.iter().filter(|orphan| orphan.ends_within(limit)).count();
     let swept_in = begun.elapsed();
+    if by_start < orphans.len() {
+        problems.push(format!("the next start ended only {by_start} of {} orphans", orphans.len()));
+    }
     let beside = newcomer.took;
     // Its sweep may end with it, between the last orphan and the record.
     newcomer.stop()?;

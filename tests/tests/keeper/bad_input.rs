@@ -113,6 +113,27 @@ fn workers_that_cannot_start() {
 }
 
 #[test]
+fn a_failed_start_is_told_from_a_worker_with_many_descriptors() {
+    greeted(|owner| {
+        let ends: Vec<_> = (0..12).map(|_| rustix::pipe::pipe().unwrap()).collect();
+        let fds: Vec<_> = ends.iter().map(|(_, write)| write.as_fd()).collect();
+        let request = SpawnRequest { fds: (0..12).collect(), ..command(&["no-such-program"]) };
+        owner.say(&Request::Spawn(9, Box::new(request)), &fds).unwrap();
+        let (report, _) = owner.hear().unwrap();
+        assert!(matches!(&report, Report::Failed(9, failure) if failure.errno == libc::ENOENT), "{report:?}");
+        drop(fds);
+        for (read, write) in ends {
+            drop(write);
+            assert_eq!(
+                rustix::io::read(read, &mut [0; 8]),
+                Ok(0),
+                "something was written to the worker's descriptor"
+            );
+        }
+    });
+}
+
+#[test]
 fn nobody_starts_a_worker_before_hello() {
     each_way(|arena, namespace| {
         let owner = Owner::start(arena, namespace).unwrap();

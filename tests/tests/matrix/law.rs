@@ -1,12 +1,11 @@
 //! The case table: what each case promises, and every exception by name.
 //!
 //! The rule has no exception in its first half: once the last signal is sent,
-//! everything ends within the bound. The exceptions are these three.
+//! everything ends within the bound. The exceptions are these two.
 //!
 //! | who | what happens | what the test does |
 //! |---|---|---|
 //! | a worker that ignores TERM | it lives on | sees it alive, then kills it |
-//! | the keeper of tier A | is the init of a PID namespace: the kernel drops SEGV, ABRT and TERM that have no handler | sees the tree alive, then kills the keeper |
 //! | tiers B and C: owner and keeper are struck down while the worker takes the warden out of the game | nobody is left who could clean up at once | runs `sidewinder reap`, which must end it all |
 
 use std::time::Duration;
@@ -43,9 +42,6 @@ pub(crate) fn rightly_survives(case: &Case, victim: Victim) -> Option<&'static s
     match victim {
         Victim::Worker if blow == Blow::Term && DEAF_WORKERS.contains(&case.worker) => {
             Some("the worker ignores TERM")
-        }
-        Victim::Keeper if case.tier == Tier::A && matches!(blow, Blow::Segv | Blow::Abort | Blow::Term) => {
-            Some("the kernel shields the init of a namespace")
         }
         Victim::Caller | Victim::Owner | Victim::Keeper | Victim::Worker => None,
     }

@@ -6,7 +6,10 @@ use std::os::unix::fs::MetadataExt;
 
 /// The identity of this boot. A record of another boot speaks of processes that are long gone.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    let path = "/proc/sys/kernel/random/boot_id";
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}: is /proc mounted?"));
+    Ok(fs::read_to_string(path).map_err(named)?.trim().to_owned())
 }
 
 /// The inode of the first PID namespace of every Linux system (`PROC_PID_INIT_INO`).

@@ -41,9 +41,6 @@ pub(super) fn launch(
 fn prepare(request: &SpawnRequest, fds: &[OwnedFd], warden: rustix::process::Pid) -> Result<(), Failed> {
     let at = |stage: Stage| move |error: io::Error| (stage, error);
     place_descriptors(request, fds).map_err(at(Stage::Descriptors))?;
-    // The keeper hides its memory from its workers; the worker's own is its user's.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
-        .map_err(|error| (Stage::Limits, error.into()))?;
     rustix::process::setsid().map_err(|error| (Stage::Limits, error.into()))?;
     limit(request).map_err(at(Stage::Limits))?;
     let directory = request.directory.as_deref().unwrap_or(b"/");
@@ -90,7 +87,10 @@ fn limit(request: &SpawnRequest) -> io::Result<()> {
         rustix::process::nice(nice)?;
     }
     if let Some(score) = request.oom_score_adj {
+        // The file is the user's only while this process is not hidden, as its keeper is. The program will not be.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
         std::fs::write("/proc/self/oom_score_adj", score.to_string())?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     }
     if !request.cpus.is_empty() {
         let mut set = rustix::thread::CpuSet::new();

@@ -43,6 +43,11 @@ impl Link {
         Ok(Self { socket })
     }
 
+    /// Another handle on the same end.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()? })
+    }
+
     /// Sends one frame, or says `WouldBlock`.
     pub fn send(&self, frame: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];

@@ -18,8 +18,12 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// While it kills, a warden looks again after this time even when no child has died.
+/// While it kills, a warden looks again after this time even when no child has died, and less often when it drags on.
 const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+const ROUND_LATER: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+const ROUNDS_FAST: u32 = 400;
+/// Signals that ask for the end.
+const STOPS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 /// The largest frame a keeper says to a warden.
 const LEASH_FRAME: usize = 64;
 
@@ -50,6 +54,7 @@ struct Warden {
     failure: Option<Failure>,
     reaped: Option<Reaped>,
     ending: bool,
+    rounds: u32,
 }
 
 /// Spends the life of a warden. The keeper's own descriptors are closed first.
@@ -60,8 +65,13 @@ pub(super) fn run(plan: Plan, kept: &[i32]) -> ! {
     open.push(plan.lineage.as_raw_fd());
     open.extend(plan.fds.iter().map(AsRawFd::as_raw_fd));
     open.extend(plan.cgroup.iter().map(|cgroup| cgroup.as_fd().as_raw_fd()));
-    let result = sys::close_all_but(&open).and_then(|()| Warden::begin(plan)).and_then(Warden::tend);
-    if let Err(error) = result {
+    let leash = plan.leash.try_clone();
+    let begun = sys::close_all_but(&open).and_then(|()| Warden::begin(plan));
+    if let (Err(error), Ok(leash)) = (&begun, &leash) {
+        say(leash, &Report::Failed(worker, not_forked(error)), &[]);
+    }
+    drop(leash);
+    if let Err(error) = begun.and_then(Warden::tend) {
         complain!("the warden of worker {worker} failed: {error}");
         sys::leave(1);
     }
@@ -75,6 +85,8 @@ impl Warden {
         let signals = Signals::take_all()?;
         let keeper = watch_keeper(plan.keeper)?;
         let (launch, failed) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        // A stolen copy of the other end must not make a reader wait.
+        rustix::io::ioctl_fionbio(&launch, true)?;
         let warden = rustix::process::getpid();
         let cgroup = plan.cgroup.as_ref().map(AsFd::as_fd);
         match sys::fork(0, cgroup) {
@@ -92,13 +104,9 @@ impl Warden {
                 failure: None,
                 reaped: None,
                 ending: false,
+                rounds: 0,
             }),
-            Err(error) => {
-                let errno = error.raw_os_error().unwrap_or(0);
-                let failure = Failure { stage: Stage::Fork, errno, message: String::new() };
-                say(&plan.leash, &Report::Failed(plan.worker, failure), &[]);
-                sys::leave(0)
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -120,6 +128,9 @@ impl Warden {
     }
 
     fn wait(&mut self) -> io::Result<()> {
+        if self.ending {
+            return self.wait_for_deaths();
+        }
         let mut fds = vec![
             PollFd::new(self.signals.fd(), PollFlags::IN),
             PollFd::new(&self.leash, PollFlags::IN),
@@ -128,24 +139,34 @@ impl Warden {
         if let Some(launch) = &self.launch {
             fds.push(PollFd::new(launch, PollFlags::IN));
         }
-        match rustix::event::poll(&mut fds, self.ending.then_some(&ROUND)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        poll(&mut fds, None)?;
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        self.take_signals();
+        self.ending |= ready[2];
+        if ready.get(3) == Some(&true) {
+            self.read_launch();
+        }
+        if ready[1] {
+            self.hear()?;
+        }
+        Ok(())
+    }
+
+    /// Once it kills, nothing that anybody says changes anything.
+    fn wait_for_deaths(&mut self) -> io::Result<()> {
+        self.rounds = self.rounds.saturating_add(1);
+        let round = if self.rounds < ROUNDS_FAST { &ROUND } else { &ROUND_LATER };
+        poll(&mut [PollFd::new(self.signals.fd(), PollFlags::IN)], Some(round))?;
+        self.take_signals();
+        Ok(())
+    }
+
+    fn take_signals(&mut self) {
         while let Some(signal) = self.signals.next() {
             // A crash signal ends the tree; a request to stop is the keeper's business.
             self.ending |=
                 matches!(signal, libc::SIGSEGV | libc::SIGABRT | libc::SIGBUS | libc::SIGILL | libc::SIGFPE);
         }
-        self.ending |= ready.get(2) == Some(&true);
-        if ready.get(3) == Some(&true) {
-            self.read_launch();
-        }
-        if ready.get(1) == Some(&true) {
-            self.hear()?;
-        }
-        Ok(())
     }
 
     fn hear(&mut self) -> io::Result<()> {
@@ -160,6 +181,10 @@ impl Warden {
                 Received::Frame(length, _) => match Request::decode(&buffer[..length]) {
                     Ok(Request::Signal(_, signal)) if self.reaped.is_none() => {
                         let _ = sys::kill(self.child, signal);
+                        if STOPS.contains(&signal) {
+                            // A stopped worker could not obey.
+                            let _ = sys::kill(self.child, libc::SIGCONT);
+                        }
                     }
                     Ok(Request::Kill(_)) => self.ending = true,
                     Ok(_) | Err(_) => {}
@@ -236,11 +261,22 @@ impl Warden {
     }
 }
 
+fn not_forked(error: &io::Error) -> Failure {
+    Failure { stage: Stage::Fork, errno: error.raw_os_error().unwrap_or(0), message: String::new() }
+}
+
 /// Opens the keeper, and has the kernel wake this process when the keeper dies, should somebody have stopped it.
 fn watch_keeper(keeper: Pid) -> io::Result<OwnedFd> {
     rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     let pidfd = rustix::process::pidfd_open(keeper, PidfdFlags::empty())?;
     if rustix::process::getppid() == Some(keeper) { Ok(pidfd) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+fn poll(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<()> {
+    match rustix::event::poll(fds, timeout) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What the cgroup saw.

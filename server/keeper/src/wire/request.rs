@@ -101,7 +101,8 @@ impl Request {
             SPAWN => Self::Spawn(frame.worker, Box::new(SpawnRequest::read(&frame)?)),
             SIGNAL => {
                 let number = only_number(&frame)?;
-                Self::Signal(frame.worker, i32::try_from(number).map_err(|_| Broken::Value(NUMBER))?)
+                let signal = i32::try_from(number).ok().filter(|signal| (1..=64).contains(signal));
+                Self::Signal(frame.worker, signal.ok_or(Broken::Value(NUMBER))?)
             }
             KILL => Self::Kill(frame.worker),
             LIST => Self::List,

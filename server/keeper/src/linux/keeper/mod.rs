@@ -29,6 +29,8 @@ const OUTBOX_MAX: usize = 64;
 const HUNT_ROUND: Duration = Duration::from_millis(5);
 const HUNT_ROUND_LATER: Duration = Duration::from_millis(250);
 const HUNT_ROUNDS_FAST: u32 = 400;
+/// Between two tries to send a frame for which the kernel has no memory now.
+const STUTTER: Duration = Duration::from_millis(10);
 
 /// Where the keeper found itself.
 #[derive(Debug)]
@@ -57,7 +59,11 @@ pub(super) struct Keeper {
     pool: Option<Cgroup>,
     greeted: bool,
     leaving: bool,
+    /// The last frame could not be sent for a reason that will pass.
+    stuttering: bool,
+    /// Rounds of the hunt for strays, and how many of the last found nobody.
     hunted: u32,
+    quiet: u32,
     /// Held, never used: while it is open, somebody is there to clean up.
     lock: OwnedFd,
     record: Option<PathBuf>,
@@ -70,10 +76,15 @@ impl Keeper {
         record: Option<PathBuf>,
         place: Place,
     ) -> io::Result<Self> {
+        let lineage = Lineage::look().and_then(|lineage| lineage.children().map(|_| lineage));
+        let lineage = lineage.map_err(|error| {
+            let why = format!("/proc/thread-self/children: {error}: mount /proc (with CONFIG_PROC_CHILDREN)");
+            io::Error::new(error.kind(), why)
+        })?;
         Ok(Self {
             machine: Machine::new(wire::WORKERS_MAX),
             place,
-            lineage: Lineage::look()?,
+            lineage,
             signals: Signals::take_all()?,
             lifeline: Some(lifeline),
             owner: None,
@@ -84,7 +95,9 @@ impl Keeper {
             pool: None,
             greeted: false,
             leaving: false,
+            stuttering: false,
             hunted: 0,
+            quiet: 0,
             lock,
             record,
         })
@@ -143,7 +156,8 @@ impl Keeper {
 
     fn interest(&self) -> PollFlags {
         let listen = if self.outbox.len() < OUTBOX_MAX { PollFlags::IN } else { PollFlags::empty() };
-        let speak = if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let speak =
+            if self.outbox.is_empty() || self.stuttering { PollFlags::empty() } else { PollFlags::OUT };
         listen | speak
     }
 
@@ -151,7 +165,8 @@ impl Keeper {
         let round = if self.hunted < HUNT_ROUNDS_FAST { HUNT_ROUND } else { HUNT_ROUND_LATER };
         let hunt = self.machine.hunts_strays().then_some(round);
         let due = self.machine.next_deadline().map(|due| due.saturating_duration_since(Instant::now()));
-        hunt.into_iter().chain(due).min()
+        let again = self.stuttering.then_some(STUTTER);
+        hunt.into_iter().chain(due).chain(again).min()
     }
 
     fn take_time(&mut self) {
@@ -223,7 +238,8 @@ impl Keeper {
         if let Some(pool) = &self.pool {
             let _ = cgroup::remove_tree(pool.path());
         }
-        if let Some(record) = &self.record {
+        // Without a hello it is not known what else the record names.
+        if let Some(record) = self.record.as_ref().filter(|_| self.greeted) {
             let _ = std::fs::remove_file(record);
         }
         sys::leave(0)

@@ -6,7 +6,7 @@ use crate::linux::cgroup::Cgroup;
 use crate::linux::link::Received;
 use crate::linux::{facts, launch};
 use crate::machine::Event;
-use crate::wire::{self, Entry, FRAME_MAX, Hello, Report, Request, Welcome};
+use crate::wire::{self, Entry, FRAME_MAX, Frame, Hello, Report, Request, Welcome};
 use rustix::process::PidfdFlags;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +21,10 @@ impl Keeper {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Frame(length, fds)) => match Request::decode(&buffer[..length]) {
                     Ok(request) => self.carry_out(request, fds),
-                    Err(broken) => self.tell(&Report::Refused(0, broken.to_string()), None),
+                    Err(broken) => {
+                        let worker = Frame::parse(&buffer[..length]).map_or(0, |frame| frame.worker);
+                        self.tell(&Report::Refused(worker, broken.to_string()), None);
+                    }
                 },
                 Ok(Received::Closed) => {
                     (self.lifeline, self.owner) = (None, None);
@@ -122,8 +125,18 @@ impl Keeper {
         let Some(lifeline) = &self.lifeline else { return self.outbox.clear() };
         while let Some((frame, fd)) = self.outbox.front() {
             let fds: Vec<_> = fd.iter().map(AsFd::as_fd).collect();
-            match lifeline.send(frame, &fds) {
+            let sent = lifeline.send(frame, &fds);
+            self.stuttering = false;
+            match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Too many descriptors are on their way: the word is worth more than what comes beside it.
+                Err(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) && fd.is_some() => {
+                    self.outbox.front_mut().into_iter().for_each(|(_, fd)| *fd = None);
+                }
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) => {
+                    self.stuttering = true;
+                    return;
+                }
                 // An owner that is gone is noticed where the lifeline is read.
                 Ok(()) | Err(_) => drop(self.outbox.pop_front()),
             }

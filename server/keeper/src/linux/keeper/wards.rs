@@ -37,7 +37,7 @@ impl Keeper {
     /// Kills every child that is no warden: its own warden is dead.
     pub(super) fn hunt(&mut self) {
         if !self.machine.hunts_strays() {
-            self.hunted = 0;
+            (self.hunted, self.quiet) = (0, 0);
             return;
         }
         self.hunted = self.hunted.saturating_add(1);
@@ -47,7 +47,10 @@ impl Keeper {
         // Who cannot be seen is not gone.
         let left = self.lineage.strike(|pid| guarded.contains(&pid)).unwrap_or(usize::MAX);
         self.reap();
-        if left == 0 && self.wards.values().filter(lost).all(Ward::is_empty) {
+        let nobody = left == 0 && self.wards.values().filter(lost).all(Ward::is_empty);
+        self.quiet = if nobody { self.quiet + 1 } else { 0 };
+        // The list of children may skip one while others exit: twice nobody is nobody.
+        if self.quiet >= 2 {
             self.learn(Event::StraysGone);
         }
     }
