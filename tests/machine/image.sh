@@ -68,7 +68,7 @@ make_initrd() {
     cp "$here/image/init" "$tree/init"
     chmod +x "$tree/init"
     for module in "${recipe_modules[@]}"; do
-        file=$(find "$root/kernel/lib/modules" -name "$module.ko*" -print -quit)
+        file=$(find "$root/kernel" -name "$module.ko*" -print -quit)
         # A newer kernel has some of them built in.
         [[ -n $file ]] || continue
         case $file in

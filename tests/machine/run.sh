@@ -5,7 +5,8 @@
 #   run.sh [PATH-TO-SIDEWINDER]        the default is the release build of this checkout
 #
 # Exit status: 0 all passed, 1 something failed, 77 not run (the reason is printed).
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "machine: failed: $BASH_COMMAND" >&2' ERR
 here=$(dirname "$(realpath "$0")")
 # shellcheck source-path=SCRIPTDIR source=image.sh
 source "$here/image.sh"
@@ -92,6 +93,6 @@ main() {
     run_phase 1
     run_phase 2
     count_rows
-    verdict
+    verdict || exit 1
 }
 main "$@"

@@ -45,12 +45,12 @@ def in_a_cgroup(place: Place, finding: Finding) -> None:
 
 
 def helpless(place: Place) -> tuple[Keep, int]:
-    """A keep in tier B whose keeper and warden are stopped, so that they see nothing; the warden's pidfd."""
+    """A keep in tier B whose owner, keeper and warden are stopped and see nothing; the warden's pidfd."""
     keep = place.keep("--namespace=off", command=zoo("family", 1))
     control.until(lambda: len(control.members(keep.tree)) == FAMILY, NEVER)
     warden = keep.warden()
-    keep.tell(keep.keeper, signal.SIGSTOP)
-    keep.tell(warden, signal.SIGSTOP)
+    for pidfd in (keep.owner, keep.keeper, warden):
+        keep.tell(pidfd, signal.SIGSTOP)
     return keep, warden
 
 
@@ -70,7 +70,8 @@ def removed(place: Place, finding: Finding) -> None:
 def nobody_to_clean_up(place: Place, finding: Finding) -> None:
     """Owner, keeper and warden are all killed: the tree lives, until reap is asked."""
     keep, warden = helpless(place)
-    for pidfd in (warden, keep.owner, keep.keeper):
+    # The keeper before the owner: a stopped process whose session loses its parent is continued by the kernel.
+    for pidfd in (warden, keep.keeper, keep.owner):
         keep.tell(pidfd, signal.SIGKILL)
     keep.wait()
     survivors = len(control.members(keep.tree))
