@@ -19,6 +19,9 @@ ensure_image() {
     exec 9>"$cache/lock"
     flock 9
     [[ -e $image/disk.img ]] || build_image
+    # Images of recipes that nobody has used for a month go.
+    touch "$image"
+    find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
     exec 9>&-
 }
 

@@ -4,7 +4,7 @@
 #
 #   run.sh [PATH-TO-SIDEWINDER]        the default is the release build of this checkout
 #
-# Exit status: 0 all passed, 1 something failed, 77 not run (the reason is printed).
+# Exit status: 0 all passed, 1 something failed or there is no binary, 77 not run (the reason is printed).
 set -Eeuo pipefail
 trap 'echo "machine: failed: $BASH_COMMAND" >&2' ERR
 here=$(dirname "$(realpath "$0")")
@@ -42,7 +42,10 @@ install() {
 find_binary() {
     local target=${CARGO_TARGET_DIR:-$here/../../target}
     binary=$(realpath -m "${1:-$target/release/sidewinder}")
-    [[ -x $binary ]] || not_run "$binary is not there; build it with: cargo build --release -p sidewinder"
+    [[ -x $binary ]] && return
+    # A failure, not a "not run": whoever forgets the build must not believe that all is well.
+    say "$binary is not there; build it with: cargo build --release -p sidewinder"
+    exit 1
 }
 
 # The second disk: read-only inside, and made anew each time, so that the image outlives every build.

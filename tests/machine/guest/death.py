@@ -70,7 +70,7 @@ def removed(place: Place, finding: Finding) -> None:
 def nobody_to_clean_up(place: Place, finding: Finding) -> None:
     """Owner, keeper and warden are all killed: the tree lives, until reap is asked."""
     keep, warden = helpless(place)
-    # The keeper before the owner: a stopped process whose session loses its parent is continued by the kernel.
+    # The keeper before the owner: the kernel continues stopped processes whose session is orphaned.
     for pidfd in (warden, keep.keeper, keep.owner):
         keep.tell(pidfd, signal.SIGKILL)
     keep.wait()
