@@ -52,7 +52,7 @@ find_binary() {
 pack_payload() {
     mkdir "$work/payload"
     cp "$binary" "$work/payload/sidewinder"
-    cp "$here"/guest/* "$work/payload/"
+    cp "$here"/guest/*.{py,sh} "$work/payload/"
     chmod -R u+w,a+rX "$work/payload"
     make_disk "$work/payload.img" "$work/payload" 16
 }
