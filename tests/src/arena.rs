@@ -74,7 +74,17 @@ impl Arena {
     /// The tiers that can run here, and for each other one the reason why not.
     pub fn tiers(&self) -> Vec<(Tier, Result<(), String>)> {
         let delegated = self.cgroup.as_ref().map(|_| ()).map_err(Clone::clone);
-        vec![(Tier::A, Ok(())), (Tier::B, delegated), (Tier::C, Ok(()))]
+        vec![(Tier::A, self.allows_namespaces()), (Tier::B, delegated), (Tier::C, Ok(()))]
+    }
+
+    /// Some containers allow no namespaces: then nothing of tier A can be shown.
+    fn allows_namespaces(&self) -> Result<(), String> {
+        let asked = self.sidewinder("doctor").args(["--require-tier", "A"]).stdout(Stdio::null()).output();
+        match asked {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// `sidewinder VERB` in this place.

@@ -1,15 +1,16 @@
 //! Finds what earlier runs left behind, and ends it.
 //!
 //! Only records say where to look, and only three things say that a process belongs to a run: its cgroup, its
-//! keeper's identity, and the run's mark in its environment. Never its name or its command line. A record of
+//! keeper's identity, and the run's mark: in its environment, or in the record that a keeper and its wardens were started
+//! with. Never the name of a program, nor what anybody typed. A record of
 //! another boot is deleted and nobody is signalled.
 
 use super::identity::{self, Identity};
 use super::record::{self, Facts, Found};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
-use sidewinder_keeper::RUN_VARIABLE;
 use sidewinder_keeper::linux::{cgroup, facts};
+use sidewinder_keeper::{KEEPER_ARGUMENT, RUN_VARIABLE};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -202,24 +203,32 @@ fn strike(pid: i32, pidfd: &OwnedFd, look_only: bool) -> i32 {
 
 /// The processes that carry the mark of this run. Each was opened before its mark was read, so it is the one meant.
 fn marked(run: &str) -> Vec<(i32, OwnedFd)> {
-    let mark = format!("{RUN_VARIABLE}={run}");
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let own = rustix::process::getpid().as_raw_nonzero().get();
     pids.filter(|pid| *pid != own)
         .filter_map(|pid| {
-            if !has_mark(pid, &mark) {
+            if !has_mark(pid, run) {
                 return None;
             }
             let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-            has_mark(pid, &mark).then_some((pid, pidfd))
+            has_mark(pid, run).then_some((pid, pidfd))
         })
         .collect()
 }
 
-fn has_mark(pid: i32, mark: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+fn has_mark(pid: i32, run: &str) -> bool {
+    let mark = format!("{RUN_VARIABLE}={run}");
+    let words = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    words("environ").split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        || is_guardian(&words("cmdline"), run)
+}
+
+/// A keeper or a warden hides its environment. What it was started with names the record, and so the run.
+fn is_guardian(command_line: &[u8], run: &str) -> bool {
+    let mut words = command_line.split(|byte| *byte == 0).skip(1);
+    let is_ours = words.next() == Some(KEEPER_ARGUMENT.as_bytes());
+    is_ours && words.nth(1).is_some_and(|record| record.ends_with(format!("/{run}").as_bytes()))
 }
 
 /// Every process in a cgroup and below it.

@@ -140,6 +140,7 @@ impl Ward {
     pub(super) fn clear(&self) {
         if let Some(cgroup) = &self.cgroup
             && let Err(error) = cgroup::remove_tree(cgroup.path())
+            && error.kind() != io::ErrorKind::NotFound
         {
             complain!("cannot remove {}: {error}", cgroup.path().display());
         }
