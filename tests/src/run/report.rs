@@ -78,7 +78,10 @@ impl Report {
                 return Err(io::Error::other("the report has no `started` event"));
             }
             if self.fill()? == 0 {
-                return Err(io::Error::other("the writer of the report ended before `started`"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the writer of the report ended before `started`",
+                ));
             }
         }
     }
