@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-leaks soak sim fmt setup test-machine clean
 .NOTPARALLEL:
-.PHONY: build check-rust check-deny check-tidy check-python check-shell check-elixir
+.PHONY: build test-assertions check-rust check-deny check-tidy check-python check-shell check-elixir
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV   := $(CURDIR)/.venv/bin
@@ -31,6 +31,7 @@ test: ## all tests; as root the black-box tests run twice, the second time witho
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory build
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory test-assertions
 	@sh tests/unprivileged.sh
 
 check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell
@@ -75,6 +76,11 @@ clean: ## forget every build and the Python environment
 	rm -rf .venv .mypy_cache .ruff_cache
 
 # The parts, each useful alone once `make setup` has run.
+
+# The same keeper with debug assertions: the standard library then notices a descriptor that is closed twice.
+test-assertions:
+	$(CARGO) build $(LOCKED) --bin sidewinder
+	SIDEWINDER_BIN=$(TARGET)/debug/sidewinder $(CARGO) test $(LOCKED) -p sidewinder-tests --test keeper --test keep
 
 build:
 	$(CARGO) build $(LOCKED) --release --bin sidewinder

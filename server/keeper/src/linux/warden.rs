@@ -65,12 +65,9 @@ pub(super) fn run(plan: Plan, kept: &[i32]) -> ! {
     open.push(plan.lineage.as_raw_fd());
     open.extend(plan.fds.iter().map(AsRawFd::as_raw_fd));
     open.extend(plan.cgroup.iter().map(|cgroup| cgroup.as_fd().as_raw_fd()));
-    let leash = plan.leash.try_clone();
-    let begun = sys::close_all_but(&open).and_then(|()| Warden::begin(plan));
-    if let (Err(error), Ok(leash)) = (&begun, &leash) {
-        say(leash, &Report::Failed(worker, not_forked(error)), &[]);
-    }
-    drop(leash);
+    let begun = sys::close_all_but(&open).and_then(|()| plan.leash.try_clone()).and_then(|leash| {
+        Warden::begin(plan).inspect_err(|error| say(&leash, &Report::Failed(worker, not_forked(error)), &[]))
+    });
     if let Err(error) = begun.and_then(Warden::tend) {
         complain!("the warden of worker {worker} failed: {error}");
         sys::leave(1);
