@@ -7,6 +7,7 @@ use super::identity;
 use super::lifeline::{Heard, Lifeline};
 use super::record::{self, Found, Record};
 use super::subtree::{self, Base, CONTROLLERS, Wish};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{PidfdFlags, pidfd_open};
 use serde::Serialize;
 use sidewinder_keeper::Tier;
@@ -52,6 +53,8 @@ pub(crate) struct Findings {
 
 /// Tries everything.
 pub(crate) fn probe() -> Findings {
+    // The keepers that are tried end before this process does, and leave nobody to reap.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let base = subtree::find(&Wish::Auto);
     let namespace = try_keeper(true, None);
     let in_cgroup = base.as_ref().map_err(Clone::clone).and_then(try_cgroup);
@@ -204,15 +207,21 @@ fn limits(base: Option<&Base>, usable: bool) -> Vec<(&'static str, Holder)> {
 fn try_keeper(namespace: bool, cgroup: Option<&Path>) -> io::Result<Welcome> {
     let record = Record::begin(facts::boot_id()?, None)?;
     let mut lifeline = Lifeline::start(namespace, &record)?;
-    let result = lifeline.hello(Graces::default(), cgroup).and_then(|(welcome, _)| {
+    let result = lifeline.hello(Graces::default(), cgroup).and_then(|(welcome, keeper)| {
         if cgroup.is_some() {
             run_nothing(&mut lifeline)?;
         }
-        Ok(welcome)
+        Ok((welcome, keeper))
     });
     drop(lifeline);
+    let welcome = result.map(|(welcome, keeper)| {
+        let patience = rustix::fs::Timespec { tv_sec: 5, tv_nsec: 0 };
+        let _ = rustix::event::poll(&mut [PollFd::new(&keeper, PollFlags::IN)], Some(&patience));
+        while let Ok(Some(_)) = sys::reap() {}
+        welcome
+    });
     record.end();
-    result
+    welcome
 }
 
 /// Puts a worker into a cgroup of its own, and kills it there.
