@@ -1,0 +1,248 @@
+"""What the runtime keeps of one call: what came with it, its credit, its inputs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
+from typing import Protocol
+
+from .._context import Cancelled, Context
+from .._frames import INPUT, MAX_FRAME, Frame, Kind, ProtocolError, Tag, as_number, as_text, field
+from .._link import Link
+from .._tools import Tool
+from .._values import DEFAULT, JSON, RAW, Codec
+from .._values._codec import UnencodableError
+from .strike import Target
+
+WINDOW = 8
+MAX_LOG = 32 * 1024
+BEAT = 0.01
+
+_ROOM = MAX_FRAME - 1024
+
+
+class Waiter(Protocol):
+    """How a tool waits for the next frame of its call."""
+
+    def wait(self) -> None: ...
+
+    async def arrival(self) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+@lru_cache(maxsize=64)
+def content_type_field(content_type: str) -> bytes:
+    return field(Tag.CONTENT_TYPE, content_type)
+
+
+class Call(Target):
+    """A call that runs, or is about to."""
+
+    __slots__ = (
+        "_control", "_last_beat", "_link", "_metadata", "_mine", "attempt", "body", "client", "codec",
+        "content_type", "deadline", "granted", "has_input", "heard", "id", "name", "spent", "streams", "tool",
+        "traceparent", "waiter",
+    )  # fmt: skip
+
+    waiter: Waiter
+    tool: Tool
+    codec: Codec
+
+    def __init__(self, frame: Frame, link: Link, control: Link) -> None:
+        super().__init__()
+        self.id = frame.call
+        self.body = frame.body
+        self.has_input = bool(frame.flags & INPUT)
+        self.name = ""
+        self.content_type = DEFAULT
+        self.deadline: float | None = None
+        self.traceparent: str | None = None
+        self.client: str | None = None
+        self.attempt = 1
+        self.granted = 0
+        self.spent = 0
+        self.heard: list[int] = []
+        self._metadata: list[bytes] = []
+        self._mine: InputQueue | None = None
+        self._link = link
+        self._control = control
+        self._last_beat = 0.0
+        self._read(frame)
+        self.streams = self.granted > 0
+
+    def _read(self, frame: Frame) -> None:
+        for tag, value in frame.fields:
+            if tag == Tag.TOOL:
+                self.name = as_text(value)
+            elif tag == Tag.CONTENT_TYPE:
+                self.content_type = as_text(value)
+            elif tag == Tag.HEARD:
+                self.heard.append(as_number(value))
+            else:
+                self._read_rare(tag, value)
+
+    def _read_rare(self, tag: int, value: bytes) -> None:
+        if tag == Tag.DEADLINE:
+            self.deadline = time.monotonic() + as_number(value) / 1e6
+        elif tag == Tag.CREDIT:
+            self.granted = as_number(value)
+        elif tag == Tag.METADATA:
+            self._metadata.append(value)
+        elif tag == Tag.TRACEPARENT:
+            self.traceparent = as_text(value)
+        elif tag == Tag.CLIENT:
+            self.client = as_text(value)
+        elif tag == Tag.ATTEMPT:
+            self.attempt = as_number(value)
+
+    # What the context shows.
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for entry in self._metadata:
+            name, _, value = entry.decode("utf-8", "replace").partition("=")
+            found[name] = f"{found[name]},{value}" if name in found else value
+        return found
+
+    @property
+    def inputs(self) -> InputQueue:
+        if self._mine is None:
+            self._mine = InputQueue(self)
+        return self._mine
+
+    def context(self) -> Context:
+        return Context(self)
+
+    def remaining(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise Cancelled(self.why)
+        if self.remaining() == 0:
+            self.cancelled, self.why = True, "the deadline has passed"
+            raise Cancelled(self.why)
+
+    def log(self, message: str, level: str) -> None:
+        said = str(message).encode("utf-8", "backslashreplace")[:MAX_LOG].decode("utf-8", "ignore")
+        self._control.mention(Kind.LOG, self.id, field(Tag.LEVEL, level) + field(Tag.MESSAGE, said))
+
+    def progress(self, value: object) -> None:
+        codec, content_type = self.codec, self.content_type
+        if codec is RAW and not isinstance(value, (bytes, bytearray, memoryview)):
+            codec, content_type = JSON, DEFAULT
+        body = codec.encode(value)
+        if len(body) > _ROOM:
+            raise ValueError(f"a progress of {len(body)} bytes: at most {_ROOM} fit")
+        self._control.mention(Kind.PROGRESS, self.id, content_type_field(content_type), body)
+
+    def heartbeat(self) -> None:
+        now = time.monotonic()
+        if now - self._last_beat >= BEAT:
+            self._last_beat = now
+            self._control.mention(Kind.HEARTBEAT, self.id, b"")
+
+    # What the runtime does with it.
+
+    def begin(self, thread: int) -> None:
+        """The tool is about to run in this thread."""
+        self.thread = thread
+        if self.cancelled and not self.struck:
+            self.struck = True
+            raise Cancelled(self.why)
+
+    def encode(self, value: object) -> bytes:
+        body = self.codec.encode(value)
+        self.fits(len(body))
+        return body
+
+    def fits(self, size: int) -> None:
+        if size > self._link.max_message:
+            raise TooLargeError(f"the answer has {size} bytes: at most {self._link.max_message} may be sent")
+
+    @property
+    def credit(self) -> int:
+        # Two counters, each with one writer, because the thread that reads grants and the tool's thread
+        # spends.
+        return self.granted - self.spent
+
+    def pay(self) -> None:
+        while self.credit <= 0:
+            self.shelter(self.waiter.wait)
+        self.spent += 1
+
+    async def pay_async(self) -> None:
+        while self.credit <= 0:
+            await self.waiter.arrival()
+        self.spent += 1
+
+    def ask(self, items: int) -> None:
+        self._link.say(Kind.WANT, self.id, field(Tag.CREDIT, items))
+
+
+class TooLargeError(UnencodableError):
+    """The answer does not fit in what the daemon takes."""
+
+
+TooLargeError.__module__ = "sidewinder"
+
+
+class InputQueue:
+    """Further inputs, at most WINDOW ahead of the tool. The daemon sends only what was asked for."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._bodies: deque[bytes] = deque()
+        self._asked = 0
+        self._came = 0
+        self._taken = 0
+        self._ended = not call.has_input
+
+    def put(self, body: bytes) -> None:
+        self._came += 1
+        if self._ended or self._came > self._asked:
+            raise ProtocolError(f"call {self._call.id} got an input that it did not ask for")
+        self._bodies.append(body)
+
+    def end(self) -> None:
+        self._ended = True
+
+    def __iter__(self) -> Iterator[object]:
+        if self._call.tool.asynchronous:
+            raise TypeError("this tool is async: use `async for`")
+        return self
+
+    def __next__(self) -> object:
+        self._ask()
+        while not self._bodies:
+            if self._ended:
+                raise StopIteration
+            self._call.shelter(self._call.waiter.wait)
+        return self._take()
+
+    def __aiter__(self) -> AsyncIterator[object]:
+        if not self._call.tool.asynchronous:
+            raise TypeError("this tool is not async: use `for`")
+        return self
+
+    async def __anext__(self) -> object:
+        self._ask()
+        while not self._bodies:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._call.waiter.arrival()
+        return self._take()
+
+    def _ask(self) -> None:
+        ahead = self._asked - self._taken
+        if not self._ended and ahead <= WINDOW // 2:
+            self._asked += WINDOW - ahead
+            self._call.ask(WINDOW - ahead)
+
+    def _take(self) -> object:
+        self._taken += 1
+        return self._call.codec.decode(self._bodies.popleft())

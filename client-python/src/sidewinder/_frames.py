@@ -1,0 +1,162 @@
+"""Bytes and frames: what one datagram between the daemon and a worker says.
+
+    version u8 │ kind u8 │ flags u16 │ meta length u32 │ call u64 │ piece u32 │ 0 u32 │ meta │ body
+
+Pure: no socket is owned here. Whatever arrives is either a frame or a `ProtocolError`, never another
+exception. What the frames mean is written in proto/WORKER.md; the golden frames beside it pin every byte.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+VERSION = 1
+MAX_FRAME = 128 * 1024
+
+HEADER = struct.Struct("<BBHIQII")
+_FIELD = struct.Struct("<HI")
+_NUMBER = struct.Struct("<Q")
+NUMBER_MAX = 2**64 - 1
+
+MORE = 1
+INPUT = 2
+_FLAGS = MORE | INPUT
+
+# A field with this bit changes what the frame means: who does not know it must not act on the frame.
+CRITICAL = 0x8000
+
+
+class Kind:
+    """What a frame is about. The daemon's are below 64, the worker's above."""
+
+    CALL, ITEM_IN, END_IN, CREDIT, HEARD = 1, 2, 3, 4, 5
+    WELCOME, PING, CANCEL, DRAIN, RESYNC = 33, 34, 35, 36, 37
+    ANSWER, ITEM, END, RAISED, REJECTED, WANT = 65, 66, 67, 68, 69, 70
+    HELLO, READY, UNFIT, PONG, LOG, PROGRESS, HEARTBEAT = 97, 98, 99, 100, 101, 102, 103
+
+
+class Tag:
+    """The names of the fields in a frame's meta."""
+
+    TOOL, CONTENT_TYPE, DEADLINE, METADATA, TRACEPARENT, CLIENT, CREDIT, HEARD, ATTEMPT = range(1, 10)
+    TYPE, MESSAGE, TRACEBACK, NOTE, CANCELLED, REASON = range(10, 16)
+    OLDEST, NEWEST, LANGUAGE, RUNTIME, PID, SEATS, PING, RESIDENT, LEVEL = range(16, 25)
+    MAX_MESSAGE, POOL, LIFE = range(25, 28)
+
+
+class ProtocolError(Exception):
+    """The peer said something that cannot be understood."""
+
+
+class UnknownFieldError(ProtocolError):
+    """A field that must not be skipped. The header was readable, so a call can be refused by its id."""
+
+    def __init__(self, tag: int, kind: int, call: int) -> None:
+        super().__init__(f"field {tag:#x} is critical and unknown")
+        self.kind = kind
+        self.call = call
+
+
+class Frame(NamedTuple):
+    """One frame. `fields` keeps the order and the repetitions of the meta."""
+
+    kind: int
+    flags: int = 0
+    call: int = 0
+    piece: int = 0
+    fields: tuple[tuple[int, bytes], ...] = ()
+    body: bytes = b""
+
+    def first(self, tag: int) -> bytes | None:
+        for known, value in self.fields:
+            if known == tag:
+                return value
+        return None
+
+    def number(self, tag: int, default: int = 0) -> int:
+        value = self.first(tag)
+        return default if value is None else as_number(value)
+
+
+def encode(
+    kind: int,
+    call: int = 0,
+    meta: bytes = b"",
+    body: bytes | memoryview = b"",
+    flags: int = 0,
+    piece: int = 0,
+) -> bytes:
+    """One datagram. It is the sender's fault when that is larger than a frame may be."""
+    frame = b"".join((HEADER.pack(VERSION, kind, flags, len(meta), call, piece, 0), meta, body))
+    if len(frame) > MAX_FRAME:
+        raise ValueError(f"a frame of {len(frame)} bytes: at most {MAX_FRAME} fit")
+    return frame
+
+
+def decode(datagram: bytes | bytearray | memoryview) -> Frame:
+    """The frame in a datagram."""
+    size = len(datagram)
+    if size < HEADER.size:
+        raise ProtocolError(f"a frame of {size} bytes: the header alone has {HEADER.size}")
+    if size > MAX_FRAME:
+        raise ProtocolError(f"a frame larger than {MAX_FRAME} bytes")
+    version, kind, flags, length, call, piece, zero = HEADER.unpack_from(datagram)
+    if version != VERSION:
+        raise ProtocolError(f"a frame of version {version}: this is version {VERSION}")
+    if flags & ~_FLAGS or zero:
+        raise ProtocolError("a header with unknown flags")
+    start = HEADER.size + length
+    if start > size:
+        raise ProtocolError(f"the meta has {length} bytes, the frame only {size - HEADER.size}")
+    if not length:
+        return Frame(kind, flags, call, piece, (), bytes(datagram[start:]))
+    if piece:
+        raise ProtocolError("a later piece with a meta")
+    fields = _fields(bytes(datagram[HEADER.size : start]), kind, call)
+    return Frame(kind, flags, call, piece, fields, bytes(datagram[start:]))
+
+
+def _fields(meta: bytes, kind: int, call: int) -> tuple[tuple[int, bytes], ...]:
+    fields = []
+    at, end = 0, len(meta)
+    while at < end:
+        if end - at < _FIELD.size:
+            raise ProtocolError("a meta that ends in the middle of a field")
+        tag, length = _FIELD.unpack_from(meta, at)
+        at += _FIELD.size
+        if length > end - at:
+            raise ProtocolError(f"field {tag:#x} is longer than its meta")
+        if tag & CRITICAL:
+            raise UnknownFieldError(tag, kind, call)
+        fields.append((tag, meta[at : at + length]))
+        at += length
+    return tuple(fields)
+
+
+def meta(fields: Iterable[tuple[int, int | str | bytes]]) -> bytes:
+    """The bytes of some fields: numbers have eight bytes, text is UTF-8."""
+    return b"".join(field(tag, value) for tag, value in fields)
+
+
+def field(tag: int, value: int | str | bytes) -> bytes:
+    if isinstance(value, int):
+        value = _NUMBER.pack(value)
+    elif isinstance(value, str):
+        value = value.encode("utf-8", "backslashreplace")
+    return _FIELD.pack(tag, len(value)) + value
+
+
+def as_number(value: bytes) -> int:
+    if len(value) != _NUMBER.size:
+        raise ProtocolError(f"a number of {len(value)} bytes instead of {_NUMBER.size}")
+    number: int = _NUMBER.unpack(value)[0]
+    return number
+
+
+def as_text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("a text that is not UTF-8") from None

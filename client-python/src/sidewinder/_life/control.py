@@ -1,0 +1,72 @@
+"""The control socket: a thread of its own, so that the worker answers while a tool keeps the main thread
+busy.
+
+It never waits for a tool, for a lock that a tool can hold, or for the calls socket.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from .._frames import Frame, Kind, ProtocolError, Tag, UnknownFieldError, as_text, field
+from .._leaving import DONE, broken, leave
+from .._link import Link
+from .serving import Serving
+
+try:
+    _PAGE = os.sysconf("SC_PAGE_SIZE")
+except (AttributeError, ValueError, OSError):
+    _PAGE = 4096
+
+
+class Control:
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.serving: Serving | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="sidewinder-control", daemon=True).start()
+
+    def drain(self) -> None:
+        """Before the worker was ready there is nothing to finish, and nothing to tear down."""
+        if self.serving is None:
+            leave(DONE)
+        self.serving.drain()
+
+    def interrupt(self) -> None:
+        if self.serving is not None:
+            self.serving.interrupt()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                frame = self._link.receive()
+                if frame is not None:
+                    self._take(frame)
+        except (ProtocolError, UnknownFieldError) as error:
+            broken(error)
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == Kind.PING:
+            number = field(Tag.PING, frame.number(Tag.PING))
+            self._link.say(Kind.PONG, 0, number + field(Tag.RESIDENT, resident()))
+        elif frame.kind == Kind.CANCEL:
+            if self.serving is not None:
+                self.serving.cancel(frame.call, as_text(frame.first(Tag.MESSAGE) or b""))
+        elif frame.kind == Kind.DRAIN:
+            self.drain()
+        elif frame.kind == Kind.RESYNC:
+            if self.serving is not None:
+                self.serving.endings.ask_again()
+        else:
+            raise ProtocolError(f"kind {frame.kind} on the control socket")
+
+
+def resident() -> int:
+    """Resident bytes of this process; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as statm:
+            return int(statm.read(256).split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -1,0 +1,196 @@
+"""The life of a worker in order: hello, welcome, tools, ready, calls, teardown."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import inspect
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
+
+from .. import _tools
+from .._call import raising
+from .._frames import NUMBER_MAX, VERSION, Kind, ProtocolError, Tag, UnknownFieldError, meta
+from .._leaving import UNFIT, broken, leave
+from .._link import Link
+from . import standard
+from .control import Control
+from .serving import Serving, Solo
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+MAX_SEATS = 1024
+
+
+def main() -> int:
+    standard.prepare()
+    try:
+        calls = Link(int(os.environ.get("SIDEWINDER_CALLS_FD", "3")))
+        link = Link(int(os.environ.get("SIDEWINDER_CONTROL_FD", "4")))
+    except (OSError, ValueError) as error:
+        print(
+            f"sidewinder.worker is started by a daemon, which gives it two sockets: {error}", file=sys.stderr
+        )
+        return 2
+    control = Control(link)
+    _handle_signals(control)
+    _forget_in_children(calls, link)
+    _greet(calls, link)
+    control.start()
+    loop: AbstractEventLoop | None = None
+    try:
+        seats = _seats(os.environ)
+        tools = _tools.offered(
+            _names(os.environ, "SIDEWINDER_TOOLS"), _names(os.environ, "SIDEWINDER_EXPOSE")
+        )
+        if seats > 1 or _is_async(tools.values()):
+            loop = _new_loop()
+        for hook in _tools.SETUP:
+            _run_hook(hook, loop)
+        serving = _serving(loop, calls, link, tools, seats)
+        offer = json.dumps({"tools": [tool.describe() for tool in tools.values()]}).encode()
+    except BaseException as error:
+        _unfit(link, error)
+    control.serving = serving
+    link.say(Kind.READY, 0, meta([(Tag.SEATS, seats)]), offer)
+    serving.serve()
+    _tear_down(loop)
+    return 0
+
+
+def _greet(calls: Link, link: Link) -> None:
+    from .. import __version__
+
+    language = f"{platform.python_implementation().lower()} {platform.python_version()}".replace(
+        "cpython", "python"
+    )
+    link.say(
+        Kind.HELLO,
+        0,
+        meta(
+            [
+                (Tag.OLDEST, VERSION),
+                (Tag.NEWEST, VERSION),
+                (Tag.LANGUAGE, language),
+                (Tag.RUNTIME, __version__),
+                (Tag.PID, os.getpid()),
+            ]
+        ),
+    )
+    try:
+        welcome = link.receive()
+        if welcome is None or welcome.kind != Kind.WELCOME:
+            raise ProtocolError("a welcome was expected")
+        version = welcome.number(Tag.NEWEST, NUMBER_MAX)
+        if version != VERSION:
+            raise ProtocolError(f"welcome to version {version}: this is version {VERSION}")
+        max_message = welcome.number(Tag.MAX_MESSAGE)
+    except (ProtocolError, UnknownFieldError) as error:
+        broken(error)
+    calls.bound(max_message)
+    link.bound(max_message)
+
+
+def _serving(
+    loop: AbstractEventLoop | None, calls: Link, link: Link, tools: dict[str, _tools.Tool], seats: int
+) -> Serving:
+    if loop is None:
+        return Solo(calls, link, tools, seats)
+    from .looped import Looped
+
+    return Looped(loop, calls, link, tools, seats)
+
+
+def _new_loop() -> AbstractEventLoop:
+    import asyncio  # only for those who need it: it takes longer to import than all the rest
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop
+
+
+def _unfit(link: Link, error: BaseException) -> NoReturn:
+    link.say(Kind.UNFIT, 0, raising.unfit(error))
+    leave(UNFIT)
+
+
+def _names(environment: Mapping[str, str], variable: str) -> list[str]:
+    return [name.strip() for name in environment.get(variable, "").split(",") if name.strip()]
+
+
+def _seats(environment: Mapping[str, str]) -> int:
+    given = environment.get("SIDEWINDER_SEATS") or "1"
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MAX_SEATS):
+        raise ValueError(f"SIDEWINDER_SEATS is a number from 1 to {MAX_SEATS}, not {given!r}")
+    return int(given)
+
+
+def _is_async(tools: Any) -> bool:
+    hooks = [*_tools.SETUP, *_tools.TEARDOWN]
+    return any(tool.asynchronous for tool in tools) or any(map(inspect.iscoroutinefunction, hooks))
+
+
+def _run_hook(hook: Callable[[], Any], loop: AbstractEventLoop | None) -> None:
+    result = hook()
+    if loop is not None and inspect.isawaitable(result):
+        loop.run_until_complete(_awaited(result))
+
+
+async def _awaited(result: Any) -> None:
+    await result
+
+
+def _tear_down(loop: AbstractEventLoop | None) -> None:
+    """Every hook has its turn, whatever the others raise."""
+    for hook in reversed(_tools.TEARDOWN):
+        try:
+            _run_hook(hook, loop)
+        except BaseException:
+            traceback.print_exc()
+    if loop is not None:
+        with contextlib.suppress(Exception):
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+
+def _handle_signals(control: Control) -> None:
+    """Handlers run in the main thread, between two steps of whatever it does."""
+    signal.signal(signal.SIGINT, lambda *_: control.interrupt())
+    signal.signal(signal.SIGTERM, lambda *_: control.drain())
+    faulthandler.enable(file=2)
+    # The main thread shows itself at once, even when it is lost in C. Every thread is shown when the
+    # interpreter can be had: to read the frames of a thread that runs would be a way to crash.
+    signal.signal(signal.SIGUSR1, lambda *_: faulthandler.dump_traceback(file=2, all_threads=True))
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=False, chain=True)
+
+
+def _forget_in_children(*links: Link) -> None:
+    """A forked child is not the worker: it does not speak as it, and signals mean to it what they mean to
+    others. They are held back meanwhile: one that came early would find our handler, and be forgotten."""
+    ours = (signal.SIGINT, signal.SIGTERM)
+    before = threading.local()
+
+    def hold() -> None:
+        before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
+
+    def forget() -> None:
+        for link in links:
+            link.sever()
+        with contextlib.suppress(ValueError):
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=forget)

@@ -1,0 +1,83 @@
+"""Bodies larger than a frame: cut into pieces on the way out, put together on the way in.
+
+The first piece carries the meta; each but the last is marked MORE; pieces of different calls may come
+between. What is put together is bounded twice: no body is larger than `max_message`, and only so many are
+open at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ._frames import HEADER, INPUT, MAX_FRAME, MORE, Frame, ProtocolError, encode
+
+MAX_MESSAGE = 64 * 1024 * 1024
+MAX_OPEN = 64
+
+_ROOM = MAX_FRAME - HEADER.size
+
+
+def cut(kind: int, call: int, meta: bytes, body: bytes, flags: int = 0) -> Iterable[bytes]:
+    """The datagrams that say one message."""
+    if len(meta) + len(body) <= _ROOM:
+        return (encode(kind, call, meta, body, flags),)
+    return _pieces(kind, call, meta, body, flags)
+
+
+def _pieces(kind: int, call: int, meta: bytes, body: bytes, flags: int) -> Iterator[bytes]:
+    view = memoryview(body)
+    room = _ROOM - len(meta)
+    yield encode(kind, call, meta, view[:room], flags | MORE)
+    starts = range(room, len(body), _ROOM)
+    for piece, start in enumerate(starts, 1):
+        more = MORE if piece < len(starts) else 0
+        yield encode(kind, call, b"", view[start : start + _ROOM], more, piece)
+
+
+class _Open:
+    """A message whose last piece has not come."""
+
+    def __init__(self, first: Frame) -> None:
+        self.first = first
+        self.parts = [first.body]
+        self.size = len(first.body)
+
+
+class Joiner:
+    """Frames in, whole messages out."""
+
+    def __init__(self, max_message: int = MAX_MESSAGE, max_open: int = MAX_OPEN) -> None:
+        self.max_message = max_message
+        self._max_open = max_open
+        self._open: dict[tuple[int, int], _Open] = {}
+
+    def take(self, frame: Frame) -> Frame | None:
+        """The message that this frame completes, if it does."""
+        key = (frame.kind, frame.call)
+        begun = self._open.get(key) if self._open else None
+        if begun is None:
+            return self._begin(key, frame)
+        if frame.piece != len(begun.parts):
+            raise ProtocolError(f"piece {frame.piece} of call {frame.call}: {len(begun.parts)} was expected")
+        begun.size += len(frame.body)
+        self._bound(begun.size, frame)
+        begun.parts.append(frame.body)
+        if frame.flags & MORE:
+            return None
+        del self._open[key]
+        return begun.first._replace(flags=begun.first.flags & INPUT, body=b"".join(begun.parts))
+
+    def _begin(self, key: tuple[int, int], frame: Frame) -> Frame | None:
+        if frame.piece:
+            raise ProtocolError(f"piece {frame.piece} of call {frame.call}: its beginning never came")
+        self._bound(len(frame.body), frame)
+        if not frame.flags & MORE:
+            return frame
+        if len(self._open) >= self._max_open:
+            raise ProtocolError(f"more than {self._max_open} messages are unfinished")
+        self._open[key] = _Open(frame)
+        return None
+
+    def _bound(self, size: int, frame: Frame) -> None:
+        if size > self.max_message:
+            raise ProtocolError(f"the body of call {frame.call} is larger than {self.max_message} bytes")
