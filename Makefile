@@ -1,7 +1,7 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-leaks soak sim fmt setup test-machine clean
+.PHONY: help run test check bench bench-leaks soak sim proto fmt setup test-machine clean
 .NOTPARALLEL:
 .PHONY: build test-assertions check-rust check-deny check-tidy check-python check-shell check-elixir
 
@@ -32,6 +32,7 @@ test: ## all tests; as root the black-box tests run twice, the second time witho
 	@$(MAKE) --no-print-directory build
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
 	@$(MAKE) --no-print-directory test-assertions
+	python3 -m unittest discover --quiet --start-directory client-python/tests --top-level-directory client-python
 	@sh tests/unprivileged.sh
 
 check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell
@@ -47,6 +48,10 @@ fmt: ## format Rust and Python
 sim: ## the core under a seeded simulation: SIM_EVENTS=1000000 SIM_SEED=…
 	@$(SETUP) build
 	SIM_EVENTS=$(or $(SIM_EVENTS),1000000) $(CARGO) test $(LOCKED) --release -p sidewinder-core --test simulation -- --nocapture
+
+proto: ## make the Rust types of the contract from proto/sidewinder/v1, to be committed
+	@$(SETUP) build
+	$(CARGO) run $(LOCKED) --quiet -p sidewinder-proto-generator
 
 soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
 	@$(SETUP) build test
@@ -80,7 +85,7 @@ clean: ## forget every build and the Python environment
 # The same keeper with debug assertions: the standard library then notices a descriptor that is closed twice.
 test-assertions:
 	$(CARGO) build $(LOCKED) --bin sidewinder
-	SIDEWINDER_BIN=$(TARGET)/debug/sidewinder $(CARGO) test $(LOCKED) -p sidewinder-tests --test keeper --test keep
+	SIDEWINDER_BIN=$(TARGET)/debug/sidewinder $(CARGO) test $(LOCKED) -p sidewinder-tests --test keeper --test keep --test daemon
 
 build:
 	$(CARGO) build $(LOCKED) --release --bin sidewinder

@@ -6,9 +6,13 @@
 // These panic when nobody reads any more; `complain!` and a checked write do not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod app;
 mod cli;
 mod keep;
 mod own;
+mod pool;
+mod rpc;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -127,9 +127,7 @@ impl Arena {
 
     /// The command line of a nasty worker.
     pub fn worker(&self, name: &str) -> Vec<OsString> {
-        // Tests that were copied elsewhere are told where; cargo says the same.
-        let tests = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
-        let script = Path::new(&tests).join("zoo").join(name).with_extension("py");
+        let script = tests().join("zoo").join(name).with_extension("py");
         vec![self.python.clone(), script.into_os_string()]
     }
 
@@ -187,6 +185,11 @@ impl Drop for Arena {
             let _ = fs::remove_dir(path);
         }
     }
+}
+
+/// The folder of the tests. Those that were copied elsewhere are told where; cargo says the same.
+pub fn tests() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into()).into()
 }
 
 fn is_run_directory(path: &Path) -> bool {

@@ -1,10 +1,14 @@
 //! The verbs, one file each.
 
+mod call;
+mod client;
 mod completions;
 mod doctor;
 mod keep;
 mod limit;
 mod reap;
+mod run;
+mod status;
 mod style;
 mod time;
 
@@ -22,7 +26,7 @@ pub(crate) const NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
 pub(crate) const NOT_FOUND: u8 = 127;
 
-/// Owns process trees so that nothing survives them.
+/// Keeps Python workers alive next to a BEAM, and never leaves a process behind.
 #[derive(Debug, Parser)]
 #[command(name = "sidewinder", version, about, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -33,6 +37,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Keep(Box<keep::Arguments>),
+    Run(Box<run::Arguments>),
+    /// Run a tool and show its value
+    Call(Box<call::Arguments>),
+    /// Run a tool and show its items as they come, one a line
+    Stream(Box<call::Arguments>),
+    /// Show the pools of a daemon and their workers
+    Status(status::Arguments),
+    /// Show the tools that a daemon offers
+    Tools(status::Arguments),
     Doctor(doctor::Arguments),
     Reap(reap::Arguments),
     Completions(completions::Arguments),
@@ -40,6 +53,11 @@ enum Verb {
 
 pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
     match Cli::parse().verb {
+        Verb::Run(arguments) => run::run(*arguments),
+        Verb::Call(arguments) => call::call(&arguments),
+        Verb::Stream(arguments) => call::stream(&arguments),
+        Verb::Status(arguments) => status::status(&arguments),
+        Verb::Tools(arguments) => status::tools(&arguments),
         Verb::Keep(arguments) => keep::run(*arguments, caller),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Reap(arguments) => reap::run(&arguments),

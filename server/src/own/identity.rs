@@ -53,6 +53,11 @@ impl FromStr for Identity {
     }
 }
 
+/// The identity of this process.
+pub(crate) fn own() -> io::Result<Identity> {
+    Identity::of(&pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?)
+}
+
 /// The process id behind a pidfd, as this process sees it.
 pub(crate) fn pid_of(pidfd: &OwnedFd) -> io::Result<i32> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;

@@ -3,9 +3,11 @@
 //! The keeper does the holding ([`sidewinder_keeper`]); this is what an owner needs around it: the lifeline, the
 //! record that a run leaves on disk, the cgroup it may use, and the sweep that ends what an earlier run left.
 
+pub(crate) mod hold;
 pub(crate) mod identity;
 pub(crate) mod lifeline;
 pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod subtree;
 pub(crate) mod sweep;
+pub(crate) mod watched;

@@ -76,7 +76,7 @@ impl<'a> Frame<'a> {
 
     /// The fields, in order.
     pub fn fields(&self) -> Fields<'a> {
-        Fields { rest: self.body }
+        Fields::of(self.body)
     }
 }
 
@@ -84,6 +84,13 @@ impl<'a> Frame<'a> {
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// The fields in these bytes.
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -123,11 +130,7 @@ impl FrameWriter {
 
     /// Adds a field of bytes.
     pub fn bytes(&mut self, tag: u16, value: &[u8]) {
-        // A field too long for its length makes a frame too large for `finish`.
-        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-        self.bytes.extend_from_slice(&tag.to_le_bytes());
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(value);
+        put_field(&mut self.bytes, tag, value);
     }
 
     /// Adds a number.
@@ -153,8 +156,17 @@ impl FrameWriter {
     }
 }
 
+/// Appends one field.
+pub fn put_field(bytes: &mut Vec<u8>, tag: u16, value: &[u8]) {
+    // A field too long for its length makes a frame that is too large in any case.
+    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&tag.to_le_bytes());
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(value);
+}
+
 /// What to do with a field that a reader does not know.
-pub(super) fn unknown(tag: u16) -> Result<(), Broken> {
+pub fn unknown(tag: u16) -> Result<(), Broken> {
     if tag & CRITICAL == 0 { Ok(()) } else { Err(Broken::Unknown(tag)) }
 }
 

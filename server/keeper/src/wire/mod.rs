@@ -19,7 +19,7 @@ mod report;
 mod request;
 mod spawn;
 
-pub use field::{Broken, Fields, Frame, FrameWriter};
+pub use field::{Broken, Fields, Frame, FrameWriter, put_field, unknown};
 pub use report::{Ending, Entry, Failure, Gone, Report, Stage, Welcome};
 pub use request::{Graces, Hello, Request};
 pub use spawn::{Limits, Rlimit, SpawnRequest};

@@ -1,0 +1,243 @@
+//! Where clients come in: a private unix socket, or TCP.
+//!
+//! A unix socket is the default. Its file is private (`listener/place.rs`), and beyond that the kernel tells who connects, and
+//! only users on a list are served. TCP has no users: it is for the loopback, and a public address has to be asked for
+//! by name, because whoever reaches it can run every tool.
+//!
+//! Deliberately not here: TLS. A public address with it will be a kind of listener of its own.
+
+mod place;
+
+use crate::peer::{Origin, Users};
+use place::Place;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    users: Users,
+    /// `None` for a socket whose file belongs to whoever handed it down.
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// Why there is no listener.
+#[derive(Debug)]
+pub enum NotListening {
+    /// It would not be safe.
+    Refused {
+        /// The path or address.
+        place: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// The system said no.
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// With which path or address.
+        place: String,
+        /// Its answer.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for NotListening {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { place, why } => write!(out, "{place} {why}"),
+            Self::System { doing, place, error } => write!(out, "cannot {doing} {place}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for NotListening {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused { .. } => None,
+            Self::System { error, .. } => Some(error),
+        }
+    }
+}
+
+impl Listener {
+    /// A unix socket at `path` for `users`. Its file goes when this does. Called within a runtime.
+    pub fn unix(path: &Path, users: Users) -> Result<Self, NotListening> {
+        let (place, socket) = Place::take(path, users.shared())?;
+        let failed = |error| NotListening::System { doing: "poll", place: path.display().to_string(), error };
+        let socket = UnixListener::from_std(socket).map_err(failed)?;
+        Ok(Self { socket: Socket::Unix(socket), users, place: Some(place) })
+    }
+
+    /// TCP at `address`. One that other machines can reach takes `insecure`. Called within a runtime.
+    pub fn tcp(address: SocketAddr, insecure: bool) -> Result<Self, NotListening> {
+        refuse_public(address, insecure)?;
+        let failed = |error| NotListening::System { doing: "bind", place: address.to_string(), error };
+        let socket = std::net::TcpListener::bind(address).map_err(failed)?;
+        Self::tcp_from(socket, insecure)
+    }
+
+    /// A unix socket that was handed down. Its file is not ours to remove. Called within a runtime.
+    pub fn unix_from(socket: std::os::unix::net::UnixListener, users: Users) -> Result<Self, NotListening> {
+        let failed =
+            |error| NotListening::System { doing: "poll", place: "the given socket".to_owned(), error };
+        socket.set_nonblocking(true).map_err(failed)?;
+        let socket = UnixListener::from_std(socket).map_err(failed)?;
+        Ok(Self { socket: Socket::Unix(socket), users, place: None })
+    }
+
+    /// A TCP socket that was handed down. Called within a runtime.
+    pub fn tcp_from(socket: std::net::TcpListener, insecure: bool) -> Result<Self, NotListening> {
+        let failed =
+            |error| NotListening::System { doing: "poll", place: "the given socket".to_owned(), error };
+        refuse_public(socket.local_addr().map_err(failed)?, insecure)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        let socket = TcpListener::from_std(socket).map_err(failed)?;
+        Ok(Self { socket: Socket::Tcp(socket), users: Users::only([]), place: None })
+    }
+
+    /// The address of a TCP listener: the port that the system chose, if it was asked to.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Unix(_) => None,
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+        }
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Waits for the next connection. Dropping the wait loses none.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Origin)> {
+        match &self.socket {
+            Socket::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                let who = stream.peer_cred()?;
+                Ok((Stream::Unix(stream), Origin::Unix { uid: who.uid(), pid: who.pid() }))
+            }
+            Socket::Tcp(socket) => {
+                let (stream, address) = socket.accept().await?;
+                // An answer is often smaller than a segment, and must not wait for an acknowledgement.
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Origin::Tcp(address)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.place, self.tcp_address()) {
+            (Some(place), _) => write!(out, "unix:{}", place.path().display()),
+            (None, Some(address)) => write!(out, "{address}"),
+            (None, None) => write!(out, "a unix socket that was handed down"),
+        }
+    }
+}
+
+fn refuse_public(address: SocketAddr, insecure: bool) -> Result<(), NotListening> {
+    if insecure || address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let why = "can be reached by other machines, and whoever reaches it can run every tool: \
+               take a loopback address, or say `insecure = true`";
+    Err(NotListening::Refused { place: address.to_string(), why: why.to_owned() })
+}
+
+/// One connection, of either kind.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    /// Writes what fits at once, and does not wait.
+    pub(crate) fn say(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.try_write(bytes),
+            Self::Tcp(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_stream_waits_for_acknowledgements() {
+        let own = Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        let given = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        for listener in [own, Listener::tcp_from(given, false).unwrap()] {
+            let _client = TcpStream::connect(listener.tcp_address().unwrap()).await.unwrap();
+            let (stream, origin) = listener.accept().await.unwrap();
+            assert!(matches!(stream, Stream::Tcp(stream) if stream.nodelay().unwrap()), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One connection: HTTP/2 by hyper, everything else around it by us.
+//!
+//! hyper cannot be asked whether a client has said anything yet, and neither its timeouts nor its graceful shutdown
+//! hold before that. So the bytes that come in are counted below it: a client that has not said the preface and the
+//! head of its first frame when the time is up is closed, and one that has said nothing at a stop is closed at once.
+
+use super::{Phase, Shared};
+use crate::call::{Answers, fate};
+use crate::limits::Limits;
+use crate::listener::Stream;
+use crate::peer::Peer;
+use crate::tally::Tally;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::sleep;
+
+/// The connection preface and the head of the SETTINGS frame that has to follow it.
+const GREETING: usize = 24 + 9;
+/// For a client without a call to answer a `GOAWAY`. A stopped process never does.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Serves one connection to its end.
+pub(super) async fn run(stream: Stream, peer: Peer, shared: Shared, _room: OwnedSemaphorePermit) {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let greeted = || heard.load(Ordering::Relaxed) >= GREETING;
+    let (streams, running) = watch::channel(0);
+    let answers = Answers { routes: Arc::clone(&shared.routes), limits: Arc::clone(&shared.limits), peer };
+    let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard) });
+    let executor = Streams { shared: shared.clone(), running: Arc::new(streams) };
+    let mut connection = pin!(configured(executor, &shared.limits).serve_connection(io, answers));
+
+    let mut phase = shared.phase.clone();
+    let mut greeting = pin!(sleep(shared.limits.handshake));
+    let mut waiting = true;
+    let mut next = Phase::Draining;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %peer.origin, %error, "the connection broke");
+                }
+                break;
+            }
+            () = &mut greeting, if waiting => {
+                if !greeted() {
+                    shared.tally.silent.one_more();
+                    break;
+                }
+                waiting = false;
+            }
+            heard = phase.wait_for(|phase| *phase >= next) => {
+                let now = heard.map_or(Phase::Gone, |phase| *phase);
+                if now >= Phase::Gone || !greeted() {
+                    break;
+                }
+                next = Phase::Gone;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = idle(running.clone()), if next > Phase::Draining => break,
+        }
+    }
+    shared.tally.closed.one_more();
+}
+
+/// Waits until there has been no call for a moment.
+async fn idle(mut running: watch::Receiver<usize>) {
+    loop {
+        if running.wait_for(|count| *count == 0).await.is_err() {
+            return;
+        }
+        sleep(LAST_WORDS).await;
+        if *running.borrow_and_update() == 0 {
+            return;
+        }
+    }
+}
+
+fn configured(executor: Streams, limits: &Limits) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_list)
+        .initial_stream_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_send_buf_size(limits.send_buffer)
+        .keep_alive_interval(limits.keepalive_every)
+        .keep_alive_timeout(limits.keepalive_patience)
+        // Nobody reads it in gRPC.
+        .auto_date_header(false);
+    builder
+}
+
+/// Gives each stream of a connection a task, and keeps count of them.
+#[derive(Clone, Debug)]
+struct Streams {
+    shared: Shared,
+    running: Arc<watch::Sender<usize>>,
+}
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let guard = Running::new(Arc::clone(&self.running), Arc::clone(&self.shared.tally));
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let _guard = guard;
+            let Shared { limits, tally, phase, _token, .. } = shared;
+            fate::watch(stream, limits, tally, phase).await;
+        });
+    }
+}
+
+/// One running call.
+struct Running {
+    count: Arc<watch::Sender<usize>>,
+    tally: Arc<Tally>,
+}
+
+impl Running {
+    fn new(count: Arc<watch::Sender<usize>>, tally: Arc<Tally>) -> Self {
+        count.send_modify(|count| *count += 1);
+        tally.begun.one_more();
+        Self { count, tally }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.count.send_modify(|count| *count -= 1);
+        self.tally.ended.one_more();
+    }
+}
+
+/// A stream that counts what comes in.
+struct Heard {
+    stream: Stream,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        self.bytes.fetch_add(into.filled().len() - before, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

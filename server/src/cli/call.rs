@@ -1,0 +1,90 @@
+//! `sidewinder call` and `sidewinder stream`: run a tool by hand.
+
+use super::client::{Failed, Where, ask};
+use super::style::show;
+use super::time::duration;
+use sidewinder_proto::v1::{Call, CallRequest, Payload};
+use std::io::Read;
+use std::process::ExitCode;
+use std::time::Duration;
+use tonic::Request;
+
+const JSON: &str = "application/json";
+
+/// What both verbs take
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: sidewinder call add '{\"a\": 1, \"b\": 2}'")]
+pub(super) struct Arguments {
+    /// The tool
+    tool: String,
+    /// Its arguments as a JSON object; @FILE reads them from a file, - from standard input
+    #[arg(value_name = "ARGUMENTS", default_value = "{}")]
+    json: String,
+    /// The pool
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pool: String,
+    /// Give up after this time
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Keeps related calls on one worker
+    #[arg(long, value_name = "KEY")]
+    affinity: Option<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Runs a tool and shows its value.
+pub(super) fn call(arguments: &Arguments) -> ExitCode {
+    ask(async {
+        let request = arguments.request()?;
+        let answer = arguments.place.calls().await?.call(request).await?.into_inner();
+        show_value(&answer.value.unwrap_or_default())
+    })
+}
+
+/// Runs a tool and shows its items as they come, one a line.
+pub(super) fn stream(arguments: &Arguments) -> ExitCode {
+    ask(async {
+        let request = arguments.request()?;
+        let mut items = arguments.place.calls().await?.stream(request).await?.into_inner();
+        while let Some(item) = items.message().await? {
+            show_value(&item.value.unwrap_or_default())?;
+        }
+        Ok(())
+    })
+}
+
+impl Arguments {
+    fn request(&self) -> Result<Request<CallRequest>, Failed> {
+        let text = self.text().map_err(|error| Failed::Here(format!("{}: {error}", self.json)))?;
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) {
+            let why = format!("the arguments are no JSON ({error}): write them as '{{\"name\": value}}'");
+            return Err(Failed::Here(why));
+        }
+        let affinity =
+            self.affinity.as_ref().map(|key| sidewinder_proto::v1::Affinity { key: key.clone(), mode: 0 });
+        let call = Call { pool: self.pool.clone(), tool: self.tool.clone(), affinity, ..Call::default() };
+        let payload = Payload { data: text.into(), content_type: JSON.to_owned() };
+        let mut request = Request::new(CallRequest { call: Some(call), arguments: Some(payload) });
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        Ok(request)
+    }
+
+    fn text(&self) -> std::io::Result<String> {
+        match self.json.strip_prefix('@') {
+            Some(file) => std::fs::read_to_string(file),
+            None if self.json == "-" => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).map(|_| text)
+            }
+            None => Ok(self.json.clone()),
+        }
+    }
+}
+
+fn show_value(value: &Payload) -> Result<(), Failed> {
+    let text = String::from_utf8_lossy(&value.data);
+    show(&format!("{text}\n")).map_err(|error| Failed::Here(error.to_string()))
+}

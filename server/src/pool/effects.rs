@@ -1,0 +1,117 @@
+//! What the core has decided, carried out: one arm an effect. Nothing here waits.
+
+use super::handle::{Refused, Verdict};
+use super::task::{Known, Task};
+use crate::worker::life;
+use crate::worker::link::Link;
+use crate::worker::words::ToWorker;
+use sidewinder_core::{CallId, Effect, Failure, KillCause, Life, Notice, Refusal};
+use sidewinder_keeper::complain;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A worker that is asked for its traceback before it is killed gets this long to write it.
+const TRACEBACK_PATIENCE: Duration = Duration::from_millis(100);
+
+impl Task {
+    pub(super) fn carry_out(&mut self, effects: &mut Vec<Effect>) {
+        for effect in std::mem::take(effects) {
+            match effect {
+                Effect::Spawn { life, .. } => self.spawn(life),
+                Effect::Assign { call, life } => self.assign(call, life),
+                Effect::Refuse { call, refusal } => self.refuse(call, refusal),
+                Effect::Fail { call, failure } => self.fail(call, failure),
+                Effect::Answer { call } | Effect::Forget { call } => self.forget(call),
+                Effect::Interrupt { life, call } => self.interrupt(life, call),
+                Effect::Stop { life, .. } => self.stop(life),
+                Effect::Kill { life, why } => self.kill(life, why),
+                Effect::Report(notice) => self.report(notice),
+                Effect::Halt => self.halted = true,
+            }
+        }
+    }
+
+    fn spawn(&mut self, life: Life) {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.lives.insert(life, Known { number, pid: None, link: None });
+        tokio::spawn(life::live(life, number, self.spec.clone(), self.hold.clone(), self.told.clone()));
+    }
+
+    fn assign(&mut self, call: CallId, life: Life) {
+        let link = self.lives.get(&life).and_then(|known| known.link.clone());
+        let (Some(reply), Some(link)) = (self.waiting.remove(&call), link) else { return };
+        let (sender, verdict) = oneshot::channel();
+        self.verdicts.insert(call, sender);
+        self.calls.insert(call, life);
+        // A caller that is gone has dropped its ticket: the core will hear of it.
+        let _ = reply.send(Ok((link, verdict)));
+    }
+
+    fn refuse(&mut self, call: CallId, refusal: Refusal) {
+        if let Some(reply) = self.waiting.remove(&call) {
+            let _ = reply.send(Err(Refused { refusal, unfit: self.unfit.clone() }));
+        }
+    }
+
+    fn fail(&mut self, call: CallId, failure: Failure) {
+        let words = self.calls.remove(&call).and_then(|life| self.words.get(&life).cloned());
+        if let Some(verdict) = self.verdicts.remove(&call) {
+            let _ = verdict.send(Verdict { failure, words });
+        }
+    }
+
+    fn forget(&mut self, call: CallId) {
+        self.waiting.remove(&call);
+        self.verdicts.remove(&call);
+        self.calls.remove(&call);
+    }
+
+    /// The first steps of the ladder: the cancel frame now, SIGINT when half of the grace has passed.
+    fn interrupt(&mut self, life: Life, call: CallId) {
+        let Some((number, link)) = self.way(life) else { return };
+        link.cancel(call.0, "cancelled");
+        let (hold, half) = (self.hold.clone(), self.spec.interrupt_grace / 2);
+        tokio::spawn(async move {
+            tokio::time::sleep(half).await;
+            if link.is_open(call.0) {
+                hold.signal(number, libc::SIGINT).await;
+            }
+        });
+    }
+
+    fn stop(&mut self, life: Life) {
+        if let Some((number, link)) = self.way(life) {
+            let hold = self.hold.clone();
+            tokio::spawn(async move {
+                if link.control.say_now(ToWorker::Drain.message()).is_err() {
+                    hold.signal(number, libc::SIGTERM).await;
+                }
+            });
+        }
+    }
+
+    /// The last steps: a traceback of every thread where a call did not give up, then the whole tree.
+    fn kill(&mut self, life: Life, why: KillCause) {
+        let Some(number) = self.lives.get(&life).map(|known| known.number) else { return };
+        let dump = matches!(why, KillCause::Overdue { .. } | KillCause::Stuck | KillCause::StartTimeout);
+        let hold = self.hold.clone();
+        tokio::spawn(async move {
+            if dump {
+                hold.signal(number, libc::SIGUSR1).await;
+                tokio::time::sleep(TRACEBACK_PATIENCE).await;
+            }
+            hold.kill(number).await;
+        });
+    }
+
+    fn report(&self, notice: Notice) {
+        complain!("pool {}: {notice:?}", self.spec.pool);
+    }
+
+    fn way(&self, life: Life) -> Option<(u32, Arc<Link>)> {
+        let known = self.lives.get(&life)?;
+        Some((known.number, known.link.clone()?))
+    }
+}

@@ -1,0 +1,27 @@
+//! The control plane of one pool: one task around the pure core.
+//!
+//! ```text
+//!   caller ──checkout──▶ Handle ──Submit──▶ task ──▶ core
+//!                          ▲                  │ Assign: the link is lent
+//!                          └───── Lent ◀──────┘ Fail: the verdict is sent
+//!   life ─────────────────── Told ──────────▶ task
+//! ```
+//!
+//! The task never waits for anybody: effects send, spawn or drop. Payload bytes never cross it.
+
+mod conversation;
+mod effects;
+mod handle;
+mod task;
+
+pub(crate) use conversation::{Conversation, Heard, Inputs};
+pub(crate) use handle::{Handle, Refused, Verdict};
+pub(crate) use task::{Look, start};
+
+/// 64 bits of chance: the core rolls no dice itself.
+pub(crate) fn dice() -> u64 {
+    let mut bytes = [0; 8];
+    // Without chance everything still works, only less spread.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_le_bytes(bytes)
+}

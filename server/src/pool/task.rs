@@ -1,0 +1,192 @@
+//! One loop around the core: facts in, decisions carried out.
+
+use super::handle::{Handle, Refused, Verdict};
+use crate::own::hold::Hold;
+use crate::worker::life::{LastWords, Spec, Told};
+use crate::worker::link::Link;
+use bytes::Bytes;
+use sidewinder_core::{CallId, Checked, Effect, Event, Jitter, Life, Pool, Request, Size, Snapshot};
+use sidewinder_keeper::complain;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+/// Calls and facts that wait for the task.
+const MAILBOX: usize = 4096;
+/// What lives may tell before they wait.
+const TOLD_MAX: usize = 4096;
+
+/// A worker is assigned, or the call refused.
+pub(super) type Reply = oneshot::Sender<Result<(Arc<Link>, oneshot::Receiver<Verdict>), Refused>>;
+
+#[derive(Debug)]
+pub(crate) enum Message {
+    Submit(Box<Request>, Reply),
+    Fact(Event),
+    Look(oneshot::Sender<Look>),
+}
+
+/// A picture for operators.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) size: Size,
+    pub(crate) seats: u16,
+    /// The process of each life.
+    pub(crate) pids: HashMap<Life, u32>,
+    /// What the workers offer, as JSON.
+    pub(crate) offer: Option<Bytes>,
+    /// Why the last worker did not come up: message and traceback.
+    pub(crate) unfit: Option<(String, String)>,
+}
+
+/// What the task knows beside the core.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) core: Pool,
+    pub(super) spec: Arc<Spec>,
+    pub(super) hold: Hold,
+    pub(super) told: mpsc::Sender<Told>,
+    /// Callers that wait for a worker.
+    pub(super) waiting: HashMap<CallId, Reply>,
+    /// Callers that have one.
+    pub(super) verdicts: HashMap<CallId, oneshot::Sender<Verdict>>,
+    pub(super) lives: HashMap<Life, Known>,
+    pub(super) calls: HashMap<CallId, Life>,
+    pub(super) next_number: u32,
+    pub(super) unfit: Option<(String, String)>,
+    pub(super) words: HashMap<Life, Box<LastWords>>,
+    offer: Option<Bytes>,
+    size: Size,
+    pub(super) halted: bool,
+}
+
+/// One life, as the task knows it.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Its number at the keeper.
+    pub(super) number: u32,
+    /// Its process, as this process knows it.
+    pub(super) pid: Option<u32>,
+    /// The way to it, once its process runs.
+    pub(super) link: Option<Arc<Link>>,
+}
+
+/// Starts the pool, and the workers that it keeps.
+pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold) -> Handle {
+    let (mailbox, messages) = mpsc::channel(MAILBOX);
+    let (told, tellings) = mpsc::channel(TOLD_MAX);
+    let policy_size = policy.size;
+    let task = Task {
+        core: Pool::new(Instant::now(), policy),
+        spec: Arc::new(spec),
+        hold,
+        told,
+        waiting: HashMap::new(),
+        verdicts: HashMap::new(),
+        lives: HashMap::new(),
+        calls: HashMap::new(),
+        next_number: 1,
+        unfit: None,
+        words: HashMap::new(),
+        offer: None,
+        size: policy_size,
+        halted: false,
+    };
+    tokio::spawn(task.run(messages, tellings));
+    Handle::new(mailbox)
+}
+
+impl Task {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut tellings: mpsc::Receiver<Told>) {
+        let mut effects = Vec::new();
+        self.core.handle_timeout(Instant::now(), &mut effects);
+        self.carry_out(&mut effects);
+        while !self.halted {
+            let due = self.core.next_deadline().map(tokio::time::Instant::from_std);
+            tokio::select! {
+                // What lives tell frees seats: it goes first.
+                biased;
+                Some(told) = tellings.recv() => self.on_told(told, &mut effects),
+                message = messages.recv() => match message {
+                    Some(message) => self.on_message(message, &mut effects),
+                    None => break,
+                },
+                () = sleep_until(due) => self.core.handle_timeout(Instant::now(), &mut effects),
+            }
+            self.carry_out(&mut effects);
+        }
+    }
+
+    fn on_message(&mut self, message: Message, effects: &mut Vec<Effect>) {
+        let now = Instant::now();
+        match message {
+            Message::Submit(request, reply) => {
+                self.waiting.insert(request.call, reply);
+                self.core.handle(now, Event::Submitted(*request), effects);
+            }
+            Message::Fact(event) => self.core.handle(now, event, effects),
+            Message::Look(reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.look());
+            }
+        }
+    }
+
+    fn on_told(&mut self, told: Told, effects: &mut Vec<Effect>) {
+        let now = Instant::now();
+        let jitter = Jitter(super::dice());
+        match told {
+            Told::Fact(event) => self.core.handle(now, event, effects),
+            Told::Opened(link, pid) => {
+                if let Some(known) = self.lives.get_mut(&link.life) {
+                    known.pid = pid;
+                    known.link = Some(link);
+                }
+            }
+            Told::Offers(offer) => {
+                self.offer = Some(offer);
+                self.unfit = None;
+            }
+            Told::NotStarted(life, why) => {
+                complain!("worker {}/{life} could not be started: {why}", self.spec.pool);
+                self.unfit = Some((why, String::new()));
+                self.lives.remove(&life);
+                self.core.handle(now, Event::SpawnFailed { life, jitter }, effects);
+            }
+            Told::Ended(life, words) => {
+                if let Some(fault) = &words.fault {
+                    complain!("worker {}/{life} was ended: {fault}", self.spec.pool);
+                }
+                if words.unfit.is_some() {
+                    self.unfit.clone_from(&words.unfit);
+                }
+                self.words.insert(life, words);
+                self.core.handle(now, Event::Exited { life, jitter }, effects);
+                // The verdicts that these words explain are among the effects.
+                self.carry_out(effects);
+                self.words.remove(&life);
+                self.lives.remove(&life);
+            }
+        }
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            snapshot: self.core.snapshot(),
+            size: self.size,
+            seats: self.spec.command.seats,
+            pids: self.lives.iter().filter_map(|(life, known)| Some((*life, known.pid?))).collect(),
+            offer: self.offer.clone(),
+            unfit: self.unfit.clone(),
+        }
+    }
+}
+
+async fn sleep_until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

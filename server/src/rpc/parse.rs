@@ -1,0 +1,120 @@
+//! From a question of gRPC to a request for the core and an ask for the worker. Bad input ends here.
+
+use super::Pools;
+use crate::pool::Handle;
+use crate::worker::words::Ask;
+use sidewinder_core::{Affinity, AffinityKey, AffinityMode, CallKey, ClientId, OnAbandon, Priority, Request};
+use sidewinder_edge::call::Deadline;
+use sidewinder_edge::outcome::{Invalid, Outcome};
+use sidewinder_edge::peer::Peer;
+use sidewinder_proto::v1;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+use tonic::{Extensions, metadata::MetadataMap};
+
+/// A call that makes sense.
+pub(super) struct Parsed<'a> {
+    pub(super) pool: &'a Handle,
+    pub(super) request: Request,
+    pub(super) ask: Ask,
+}
+
+/// What came beside the message.
+pub(super) struct Beside {
+    deadline: Option<Instant>,
+    client: u64,
+    origin: String,
+    traceparent: Option<String>,
+}
+
+impl Beside {
+    pub(super) fn of(metadata: &MetadataMap, extensions: &Extensions) -> Self {
+        let peer = extensions.get::<Peer>();
+        let traceparent = metadata.get("traceparent").and_then(|value| value.to_str().ok());
+        Self {
+            deadline: extensions.get::<Deadline>().map(|deadline| deadline.0),
+            client: peer.map_or(0, |peer| peer.connection),
+            origin: peer.map(|peer| peer.origin.to_string()).unwrap_or_default(),
+            traceparent: traceparent.map(str::to_owned),
+        }
+    }
+}
+
+/// Reads a call. `credit` says how many items its reader takes at first; none asks for one answer.
+pub(super) fn call<'a>(
+    pools: &'a Pools,
+    call: Option<v1::Call>,
+    arguments: Option<v1::Payload>,
+    beside: &Beside,
+    credit: u32,
+) -> Result<Parsed<'a>, Outcome> {
+    let call = call.ok_or_else(|| bad("call", "be there"))?;
+    if call.tool.is_empty() {
+        return Err(bad("call.tool", "name a tool: Pools.ListTools lists them"));
+    }
+    let pool = pools.find(&call.pool)?;
+    let mut request = Request::new(pool.next_call(), ClientId(beside.client));
+    request.deadline = beside.deadline;
+    request.priority = priority(call.priority)?;
+    request.on_abandon = on_abandon(call.on_abandon)?;
+    request.affinity = call.affinity.as_ref().map(affinity).transpose()?;
+    request.key = Some(call.idempotency_key).filter(|key| !key.is_empty()).map(|key| CallKey(hash(&key)));
+    let arguments = arguments.unwrap_or_default();
+    let ask = Ask {
+        tool: call.tool,
+        content_type: arguments.content_type,
+        deadline: beside.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+        metadata: call.metadata.into_iter().collect(),
+        traceparent: beside.traceparent.clone(),
+        client: Some(beside.origin.clone()).filter(|origin| !origin.is_empty()),
+        credit,
+        input: false,
+        attempt: 1,
+        body: arguments.data,
+    };
+    Ok(Parsed { pool, request, ask })
+}
+
+fn priority(number: i32) -> Result<Priority, Outcome> {
+    use v1::Priority as Said;
+    match Said::try_from(number) {
+        Ok(Said::Unspecified | Said::Normal) => Ok(Priority::Normal),
+        Ok(Said::Low) => Ok(Priority::Low),
+        Ok(Said::High) => Ok(Priority::High),
+        Err(_) => Err(bad("call.priority", "be one of the priorities")),
+    }
+}
+
+fn on_abandon(number: i32) -> Result<OnAbandon, Outcome> {
+    use v1::OnAbandon as Said;
+    match Said::try_from(number) {
+        Ok(Said::Unspecified | Said::Cancel) => Ok(OnAbandon::Cancel),
+        Ok(Said::Finish) => Ok(OnAbandon::Finish),
+        Err(_) => Err(bad("call.on_abandon", "be cancel or finish")),
+    }
+}
+
+fn affinity(affinity: &v1::Affinity) -> Result<Affinity, Outcome> {
+    use v1::AffinityMode as Said;
+    if affinity.key.is_empty() {
+        return Err(bad("call.affinity.key", "relate calls by not being empty"));
+    }
+    let mode = match Said::try_from(affinity.mode) {
+        Ok(Said::Unspecified | Said::Hint) => AffinityMode::Hint,
+        Ok(Said::StrictQueue) => AffinityMode::StrictQueue,
+        Ok(Said::StrictFailFast) => AffinityMode::StrictFailFast,
+        Err(_) => return Err(bad("call.affinity.mode", "be one of the modes")),
+    };
+    Ok(Affinity { key: AffinityKey(hash(&affinity.key)), mode })
+}
+
+/// Keys are told apart by 64 bits. The hash is the same for the whole life of the daemon.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+pub(super) fn bad(field: &str, problem: &str) -> Outcome {
+    Outcome::Invalid(Invalid::BadField { field: field.to_owned(), problem: problem.to_owned() })
+}

@@ -1,0 +1,218 @@
+//! The service that looks.
+
+use super::Pools;
+use crate::pool::{Handle, Look};
+use serde::Deserialize;
+use sidewinder_core::{Phase, State};
+use sidewinder_edge::outcome::Outcome;
+use sidewinder_edge::status;
+use sidewinder_proto::v1;
+use sidewinder_proto::v1::pools_server::Pools as PoolsService;
+use std::pin::Pin;
+use std::time::SystemTime;
+use tonic::{Request, Response, Status};
+
+/// What does not change while the daemon lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Daemon {
+    pub(crate) run: String,
+    pub(crate) tier: String,
+    pub(crate) started: SystemTime,
+}
+
+/// Answers questions about pools.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolsDoor {
+    pools: Pools,
+    daemon: Daemon,
+}
+
+/// What a worker offers, as it says it.
+#[derive(Debug, Default, Deserialize)]
+struct Offer {
+    #[serde(default)]
+    tools: Vec<Tool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tool {
+    name: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    doc: String,
+    #[serde(default)]
+    parameters: Vec<Parameter>,
+    #[serde(default)]
+    returns: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parameter {
+    name: String,
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    default: Option<serde_json::Value>,
+}
+
+impl PoolsDoor {
+    pub(crate) fn new(pools: Pools, daemon: Daemon) -> Self {
+        Self { pools, daemon }
+    }
+
+    /// The pools that are asked for, each with a look at it. A pool that has ended is not there any more.
+    async fn look(&self, names: &[String]) -> Result<Vec<(String, Look)>, Status> {
+        let wanted: Vec<(String, &Handle)> = if names.is_empty() {
+            self.pools.iter().map(|(name, pool)| (name.clone(), pool)).collect()
+        } else {
+            let find = |name: &String| Ok((name.clone(), self.pools.find(name)?));
+            names.iter().map(find).collect::<Result<_, Outcome>>().map_err(|outcome| status::of(&outcome))?
+        };
+        let mut looks = Vec::new();
+        for (name, pool) in wanted {
+            looks.extend(pool.look().await.map(|look| (name, look)));
+        }
+        Ok(looks)
+    }
+}
+
+#[tonic::async_trait]
+impl PoolsService for PoolsDoor {
+    type WatchStream = Pin<Box<dyn futures_util::Stream<Item = Result<v1::Event, Status>> + Send>>;
+
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        Ok(Response::new(v1::DescribeResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            run: self.daemon.run.clone(),
+            pid: std::process::id(),
+            started: Some(self.daemon.started.into()),
+            tier: self.daemon.tier.clone(),
+            mode: String::new(),
+        }))
+    }
+
+    async fn list_pools(
+        &self,
+        request: Request<v1::ListPoolsRequest>,
+    ) -> Result<Response<v1::ListPoolsResponse>, Status> {
+        let looks = self.look(&request.into_inner().pools).await?;
+        let pools = looks.iter().map(|(name, look)| pool(name, look, &self.daemon.tier)).collect();
+        Ok(Response::new(v1::ListPoolsResponse { pools }))
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        let looks = self.look(&request.into_inner().pools).await?;
+        let workers = looks
+            .iter()
+            .flat_map(|(name, look)| look.snapshot.slots.iter().map(move |slot| worker(name, slot, look)));
+        Ok(Response::new(v1::ListWorkersResponse { workers: workers.collect() }))
+    }
+
+    async fn list_tools(
+        &self,
+        request: Request<v1::ListToolsRequest>,
+    ) -> Result<Response<v1::ListToolsResponse>, Status> {
+        let looks = self.look(&request.into_inner().pools).await?;
+        let mut tools = Vec::new();
+        for (name, look) in &looks {
+            let offer = look.offer.as_ref().and_then(|offer| serde_json::from_slice::<Offer>(offer).ok());
+            tools.extend(offer.unwrap_or_default().tools.into_iter().map(|offered| tool(name, offered)));
+        }
+        Ok(Response::new(v1::ListToolsResponse { tools }))
+    }
+
+    async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("events are not told yet: look with ListWorkers"))
+    }
+}
+
+fn pool(name: &str, look: &Look, tier: &str) -> v1::Pool {
+    let snapshot = &look.snapshot;
+    let phase = match snapshot.phase {
+        Phase::Serving => v1::Phase::Serving,
+        Phase::Fatal => v1::Phase::Fatal,
+        Phase::Draining => v1::Phase::Draining,
+        Phase::Drained => v1::Phase::Drained,
+    };
+    let ready = snapshot.slots.iter().filter(|slot| slot.state == State::Running).count();
+    let size = look.size;
+    v1::Pool {
+        name: name.to_owned(),
+        phase: phase.into(),
+        generation: snapshot.generation.0,
+        size: Some(v1::Size {
+            min: size.min().into(),
+            max: size.max().into(),
+            spare: size.spare().into(),
+            headroom: size.headroom().into(),
+        }),
+        seats: look.seats.into(),
+        waiting: snapshot.waiting as u64,
+        running: snapshot.running as u64,
+        processes: count(snapshot.processes),
+        ready: count(ready),
+        affinity_keys: snapshot.bound_keys as u64,
+        struck_keys: snapshot.struck_keys as u64,
+        trouble: look
+            .unfit
+            .as_ref()
+            .map(|(message, trace)| format!("{message}\n{trace}"))
+            .unwrap_or_default(),
+        tier: tier.to_owned(),
+    }
+}
+
+fn worker(pool: &str, slot: &sidewinder_core::SlotView, look: &Look) -> v1::Worker {
+    let state = match slot.state {
+        State::Starting => v1::State::Starting,
+        State::Running => v1::State::Running,
+        State::Backoff => v1::State::Backoff,
+        State::Stopping => v1::State::Stopping,
+        State::Fatal => v1::State::Fatal,
+    };
+    v1::Worker {
+        pool: pool.to_owned(),
+        slot: slot.slot.0.into(),
+        life: slot.life.map(|life| life.to_string()).unwrap_or_default(),
+        state: state.into(),
+        pid: slot.life.and_then(|life| look.pids.get(&life).copied()).unwrap_or(0),
+        generation: slot.generation.map_or(0, |generation| generation.0),
+        busy: count(slot.busy),
+        begun: slot.begun.into(),
+        served: slot.served.into(),
+        resident_bytes: slot.resident,
+        leaving: slot.leaving.map(|leave| format!("{leave:?}").to_lowercase()).unwrap_or_default(),
+        unkillable: slot.unkillable,
+        ..v1::Worker::default()
+    }
+}
+
+fn tool(pool: &str, tool: Tool) -> v1::Tool {
+    let parameters = tool.parameters.into_iter().map(|parameter| v1::Parameter {
+        name: parameter.name,
+        r#type: parameter.kind,
+        required: parameter.required,
+        default_json: parameter.default.map(|default| default.to_string()),
+    });
+    v1::Tool {
+        pool: pool.to_owned(),
+        name: tool.name,
+        stream: tool.kind == "generator",
+        doc: tool.doc,
+        parameters: parameters.collect(),
+        returns: tool.returns,
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

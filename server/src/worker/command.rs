@@ -1,0 +1,98 @@
+//! How a worker is started: which program, with which arguments, environment and directory.
+
+use sidewinder_keeper::RUN_VARIABLE;
+use sidewinder_keeper::wire::SpawnRequest;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// The numbers at which a worker finds its output pipes and its two sockets.
+pub(crate) const FDS: [u32; 4] = [1, 2, 3, 4];
+
+/// Variables of the daemon that a worker may see; everything else is named by the user.
+const INHERITED: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "SSL_CERT_FILE",
+];
+
+/// The tools of a pool and what runs them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Command {
+    /// The interpreter; `python3` of the virtual environment or of the path when absent.
+    pub(crate) python: Option<PathBuf>,
+    /// Modules whose decorated functions are tools.
+    pub(crate) tools: Vec<String>,
+    /// Functions of other modules, as `module:function`.
+    pub(crate) expose: Vec<String>,
+    /// Calls that one worker runs at a time.
+    pub(crate) seats: u16,
+    /// Where the runtime is found, before everything else on Python's path.
+    pub(crate) runtime: Option<PathBuf>,
+    /// Further variables.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Command {
+    /// The request for the keeper. The worker runs where the daemon was started.
+    pub(crate) fn request(&self, run: &str) -> std::io::Result<SpawnRequest> {
+        let arguments = [self.interpreter(), "-m".into(), "sidewinder.worker".into()];
+        let directory = std::env::current_dir()?;
+        Ok(SpawnRequest {
+            arguments: arguments.into_iter().map(OsString::into_vec).collect(),
+            environment: self.variables(run).into_iter().map(variable).collect(),
+            directory: Some(directory.into_os_string().into_vec()),
+            fds: FDS.to_vec(),
+            ..SpawnRequest::default()
+        })
+    }
+
+    fn interpreter(&self) -> OsString {
+        let in_environment = || {
+            let python = PathBuf::from(std::env::var_os("VIRTUAL_ENV")?).join("bin/python3");
+            python.exists().then_some(python)
+        };
+        self.python.clone().or_else(in_environment).map_or_else(|| "python3".into(), PathBuf::into_os_string)
+    }
+
+    fn variables(&self, run: &str) -> Vec<(OsString, OsString)> {
+        let inherited = INHERITED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
+        let mut variables: Vec<(OsString, OsString)> = inherited.collect();
+        if let Some(runtime) = &self.runtime {
+            let mut path = runtime.clone().into_os_string();
+            if let Some(position) = variables.iter().position(|(name, _)| name == "PYTHONPATH") {
+                let (_, rest) = variables.swap_remove(position);
+                path.push(":");
+                path.push(rest);
+            }
+            variables.push(("PYTHONPATH".into(), path));
+        }
+        let own = [
+            (RUN_VARIABLE, run.to_owned()),
+            ("SIDEWINDER_CALLS_FD", FDS[2].to_string()),
+            ("SIDEWINDER_CONTROL_FD", FDS[3].to_string()),
+            ("SIDEWINDER_TOOLS", self.tools.join(",")),
+            ("SIDEWINDER_EXPOSE", self.expose.join(",")),
+            ("SIDEWINDER_SEATS", self.seats.to_string()),
+            ("PYTHONUNBUFFERED", "1".to_owned()),
+        ];
+        let named = self.environment.iter().map(|(name, value)| (name.into(), value.into()));
+        variables.extend(own.into_iter().map(|(name, value)| (name.into(), value.into())).chain(named));
+        variables
+    }
+}
+
+fn variable((name, value): (OsString, OsString)) -> Vec<u8> {
+    [name.as_bytes(), b"=", value.as_bytes()].concat()
+}

@@ -1,0 +1,355 @@
+//! From a spawn to the proof that everybody is gone: one task a life.
+//!
+//! It asks the keeper for the process, hears hello and ready, passes on what the worker says, and notices when it
+//! says nothing. Whatever the worker does wrong ends its life; nothing it does ends the task.
+
+use super::command::Command;
+use super::frame::{Assembler, VERSION};
+use super::link::{Link, Unasked};
+use super::output::{self, LastLines, Stream};
+use super::socket::{Reader, Socket};
+use super::words::{self, Notice, ToWorker};
+use crate::own::hold::{Hold, News};
+use crate::own::identity;
+use bytes::Bytes;
+use rustix::pipe::PipeFlags;
+use sidewinder_core::{Event, Jitter, Life};
+use sidewinder_keeper::complain;
+use sidewinder_keeper::wire::{Ending, Failure, Gone};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+/// How often the control thread is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// A worker that has not answered for this long holds the interpreter's lock, or is stuck.
+const SUSPECT_AFTER: Duration = Duration::from_secs(2);
+/// A worker that has closed its sockets leaves within this time.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(1);
+/// After the death of the tree its pipes are at their end; this bounds the wait for a descendant of somebody else.
+const OUTPUT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What every life of a pool has in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) pool: String,
+    pub(crate) run: String,
+    pub(crate) command: Command,
+    pub(crate) message_max: usize,
+    /// From the wish that a call ends to the kill.
+    pub(crate) interrupt_grace: Duration,
+}
+
+/// What a life tells its pool.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Something for the core to know.
+    Fact(Event),
+    /// The process runs; this is the way to it.
+    Opened(Arc<Link>, Option<u32>),
+    /// It is ready, and offers these tools.
+    Offers(Bytes),
+    /// It never started, and why.
+    NotStarted(Life, String),
+    /// Nothing of it is left.
+    Ended(Life, Box<LastWords>),
+}
+
+/// What is known of an ending.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastWords {
+    pub(crate) ending: Option<Ending>,
+    pub(crate) oom: bool,
+    /// What the worker did wrong, when that was why.
+    pub(crate) fault: Option<String>,
+    /// Why its tools could not be served: message and traceback.
+    pub(crate) unfit: Option<(String, String)>,
+    /// The last lines of standard error.
+    pub(crate) stderr: Vec<String>,
+}
+
+struct Living {
+    life: Life,
+    number: u32,
+    hold: Hold,
+    pool: mpsc::Sender<Told>,
+    link: Arc<Link>,
+    calls: Assembler,
+    control: Assembler,
+    greeted: bool,
+    ready: bool,
+    words: LastWords,
+    pings: u64,
+    /// The first ping that was not answered.
+    unanswered: Option<Instant>,
+    suspected: bool,
+    gone: Option<Box<Gone>>,
+    /// It has closed a socket: it is on its way out, or it plays dead.
+    closed: Option<Instant>,
+    spec: Arc<Spec>,
+}
+
+/// Lives one life.
+pub(crate) async fn live(life: Life, number: u32, spec: Arc<Spec>, hold: Hold, pool: mpsc::Sender<Told>) {
+    match start(life, number, &spec, &hold).await {
+        Ok(started) => {
+            let told = Told::Opened(started.link.clone(), started.pid);
+            let _ = pool.send(told).await;
+            let last = started.last.clone();
+            let (mut living, news, outputs) = started.into_living(number, spec, hold, pool);
+            living.run(news).await;
+            for output in outputs {
+                let _ = tokio::time::timeout(OUTPUT_PATIENCE, output).await;
+            }
+            living.end(last.take()).await;
+        }
+        Err(why) => {
+            let _ = pool.send(Told::NotStarted(life, why)).await;
+        }
+    }
+}
+
+struct Started {
+    link: Arc<Link>,
+    pid: Option<u32>,
+    news: mpsc::Receiver<News>,
+    outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+    last: LastLines,
+}
+
+async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Started, String> {
+    let prepare = || -> io::Result<_> {
+        let (calls, their_calls) = Socket::pair()?;
+        let (control, their_control) = Socket::pair()?;
+        let (stdout, their_stdout) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, their_stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let theirs = vec![their_stdout, their_stderr, their_calls, their_control];
+        Ok((Link::new(life, calls, control), theirs, stdout, stderr, spec.command.request(&spec.run)?))
+    };
+    let (link, theirs, stdout, stderr, request) = prepare().map_err(|error| error.to_string())?;
+    let program = String::from_utf8_lossy(request.arguments.first().map_or(b"", Vec::as_slice)).into_owned();
+    let mut news = hold.spawn(number, request, theirs).await;
+    let pid = match news.recv().await {
+        Some(News::Spawned(pidfd)) => identity::pid_of(&pidfd).ok().and_then(|pid| u32::try_from(pid).ok()),
+        Some(News::Failed(failure)) => return Err(explain(&program, &failure)),
+        Some(News::Exited(_) | News::Gone(_)) | None => return Err("the keeper was lost".to_owned()),
+    };
+    let last = LastLines::default();
+    let tag = format!("{}/{life}", spec.pool);
+    let read = |pipe, stream| {
+        let tag = tag.clone();
+        let print = move |stream, line: &str| print(&tag, stream, line);
+        tokio::spawn(output::read(pipe, stream, last.clone(), print))
+    };
+    let outputs = vec![read(stdout, Stream::Stdout), read(stderr, Stream::Stderr)];
+    Ok(Started { link: Arc::new(link), pid, news, outputs, last })
+}
+
+fn print(tag: &str, stream: Stream, line: &str) {
+    match stream {
+        Stream::Stdout => complain!("worker {tag} says: {line}"),
+        Stream::Stderr => complain!("worker {tag} warns: {line}"),
+    }
+}
+
+fn explain(program: &str, failure: &Failure) -> String {
+    let why = io::Error::from_raw_os_error(failure.errno);
+    match failure.errno {
+        0 => failure.message.clone(),
+        libc::ENOENT => format!("{program}: not found: name an interpreter with --python"),
+        _ => format!("{program}: {why} ({:?} {})", failure.stage, failure.message),
+    }
+}
+
+impl Started {
+    fn into_living(
+        self,
+        number: u32,
+        spec: Arc<Spec>,
+        hold: Hold,
+        pool: mpsc::Sender<Told>,
+    ) -> (Living, mpsc::Receiver<News>, Vec<tokio::task::JoinHandle<io::Result<()>>>) {
+        let seats = usize::from(spec.command.seats.max(1));
+        let living = Living {
+            life: self.link.life,
+            number,
+            hold,
+            pool,
+            calls: Assembler::new(seats, spec.message_max),
+            control: Assembler::new(seats + 1, spec.message_max),
+            link: self.link,
+            greeted: false,
+            ready: false,
+            words: LastWords::default(),
+            pings: 0,
+            unanswered: None,
+            suspected: false,
+            gone: None,
+            closed: None,
+            spec,
+        };
+        (living, self.news, self.outputs)
+    }
+}
+
+impl Living {
+    /// Until nothing of the tree is left.
+    async fn run(&mut self, mut news: mpsc::Receiver<News>) {
+        let link = self.link.clone();
+        let (mut calls, mut control) = (link.calls.reader(), link.control.reader());
+        let (mut calls_open, mut control_open) = (true, true);
+        let mut clock = clock();
+        loop {
+            tokio::select! {
+                biased;
+                frame = calls.next(), if calls_open => calls_open = self.take(frame, true).await,
+                frame = control.next(), if control_open => control_open = self.take(frame, false).await,
+                told = news.recv() => match told {
+                    Some(News::Exited(ending)) => self.words.ending = Some(ending),
+                    Some(News::Gone(gone)) => { self.gone = Some(gone); break }
+                    Some(News::Spawned(_) | News::Failed(_)) => {}
+                    None => { self.words.fault.get_or_insert_with(|| "the keeper was lost".to_owned()); break }
+                },
+                _ = clock.tick() => self.on_tick().await,
+            }
+        }
+        // What it said before it died is still in the sockets.
+        self.take_rest(&mut calls, true).await;
+        self.take_rest(&mut control, false).await;
+        link.close();
+    }
+
+    async fn take_rest(&mut self, reader: &mut Reader<'_>, calls: bool) {
+        while let Ok(Some(frame)) = reader.next_now() {
+            self.take(Ok(Some(frame)), calls).await;
+        }
+    }
+
+    /// Takes one frame. False when no further one can come.
+    async fn take(&mut self, frame: io::Result<Option<Bytes>>, calls: bool) -> bool {
+        let result = match frame {
+            Ok(None) => {
+                self.closed.get_or_insert_with(Instant::now);
+                return false;
+            }
+            Ok(Some(frame)) if calls => self.on_calls(&frame).await,
+            Ok(Some(frame)) => self.on_control(&frame).await,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(fault) = result {
+            self.fault(fault).await;
+            return false;
+        }
+        true
+    }
+
+    async fn fault(&mut self, fault: String) {
+        self.words.fault.get_or_insert(fault);
+        self.hold.kill(self.number).await;
+    }
+
+    async fn on_calls(&mut self, frame: &Bytes) -> Result<(), String> {
+        let Some(message) = self.calls.take(frame).map_err(told)? else { return Ok(()) };
+        let (call, said) = words::said(message).map_err(told)?;
+        let ending = said.is_ending();
+        self.link.pass_on(call, said).map_err(|unasked| match unasked {
+            Unasked::UnknownCall => format!("it spoke about call {call}, which it does not have"),
+            Unasked::BeyondCredit => format!("it said more items of call {call} than it had credit for"),
+        })?;
+        if ending {
+            let call = sidewinder_core::CallId(call);
+            self.tell(Told::Fact(Event::Finished { life: self.life, call })).await;
+        }
+        Ok(())
+    }
+
+    async fn on_control(&mut self, frame: &Bytes) -> Result<(), String> {
+        let Some(message) = self.control.take(frame).map_err(told)? else { return Ok(()) };
+        match words::notice(message).map_err(told)? {
+            Notice::Hello { .. } if self.greeted => return Err("it said hello twice".to_owned()),
+            Notice::Hello { oldest, newest, language, runtime } => {
+                if !(oldest..=newest).contains(&VERSION) {
+                    return Err(format!(
+                        "it speaks versions {oldest} to {newest} of the worker protocol and this daemon {VERSION} \
+                         ({language}, runtime {runtime}): install a sidewinder of this version, or none"
+                    ));
+                }
+                self.greeted = true;
+                let welcome = ToWorker::Welcome {
+                    message_max: self.spec.message_max as u64,
+                    pool: self.spec.pool.clone(),
+                    life: self.life.to_string(),
+                };
+                self.link.control.say(welcome.message()).await.map_err(told)?;
+            }
+            _ if !self.greeted => return Err("it spoke before it said hello".to_owned()),
+            Notice::Ready { .. } if self.ready => return Err("it said ready twice".to_owned()),
+            Notice::Ready { offer, .. } => {
+                self.ready = true;
+                self.tell(Told::Offers(offer)).await;
+                let jitter = Jitter(crate::pool::dice());
+                self.tell(Told::Fact(Event::Ready { life: self.life, jitter })).await;
+            }
+            Notice::Unfit { message, traceback } => self.words.unfit = Some((message, traceback)),
+            Notice::Pong { resident, .. } => self.on_pong(resident).await,
+            Notice::Log { level, message, .. } => {
+                complain!("worker {}/{} logs {level}: {message}", self.spec.pool, self.life);
+            }
+            Notice::Progress { .. } | Notice::Heartbeat { .. } => self.unanswered = None,
+        }
+        Ok(())
+    }
+
+    async fn on_pong(&mut self, resident: u64) {
+        self.unanswered = None;
+        if std::mem::take(&mut self.suspected) {
+            self.tell(Told::Fact(Event::Recovered { life: self.life })).await;
+        }
+        self.tell(Told::Fact(Event::Measured { life: self.life, resident })).await;
+    }
+
+    async fn on_tick(&mut self) {
+        if self.closed.is_some_and(|closed| closed.elapsed() >= CLOSED_PATIENCE) {
+            self.fault("it closed its sockets and did not leave".to_owned()).await;
+        }
+        if !self.ready {
+            return;
+        }
+        let now = Instant::now();
+        if !self.suspected && self.unanswered.is_some_and(|since| now >= since + SUSPECT_AFTER) {
+            self.suspected = true;
+            self.tell(Told::Fact(Event::Suspected { life: self.life })).await;
+        }
+        self.pings += 1;
+        // A full socket is no answer either.
+        let _ = self.link.control.say_now(ToWorker::Ping(self.pings).message());
+        self.unanswered.get_or_insert(now);
+    }
+
+    async fn end(mut self, stderr: Vec<String>) {
+        self.words.stderr = stderr;
+        if let Some(gone) = self.gone.take() {
+            self.words.oom = gone.oom_kills > 0;
+            self.words.ending = gone.ending.or(self.words.ending);
+        }
+        let words = std::mem::take(&mut self.words);
+        self.tell(Told::Ended(self.life, Box::new(words))).await;
+    }
+
+    async fn tell(&self, told: Told) {
+        let _ = self.pool.send(told).await;
+    }
+}
+
+fn clock() -> Interval {
+    let mut clock = interval(PING_EVERY);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    clock
+}
+
+fn told(error: impl fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,20 @@
+//! One life of a worker: how it is started, what is said to it, how it ends.
+//!
+//! ```text
+//!   pool ──Spawn──▶ life ──asks the keeper──▶ process
+//!    ▲                │ hello, ready
+//!    └──── facts ─────┤                        caller ──open──▶ link ──frames──▶ calls socket
+//!                     └── reads both sockets ─────────said────▶ caller
+//! ```
+//!
+//! [`frame`] and [`words`] are pure. A [`link`] is what the pool lends to a caller: the caller writes to the worker
+//! itself, so payload bytes never cross the pool. One task a life reads both sockets, because a worker with several
+//! seats interleaves its calls.
+
+pub(crate) mod command;
+pub(crate) mod frame;
+pub(crate) mod life;
+pub(crate) mod link;
+pub(crate) mod output;
+pub(crate) mod socket;
+pub(crate) mod words;

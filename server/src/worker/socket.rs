@@ -1,0 +1,103 @@
+//! A `SOCK_SEQPACKET` socket in the runtime: messages out, datagrams in.
+
+use super::frame::{Fault, HEADER, Message};
+use crate::own::watched::watched;
+use bytes::Bytes;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, sendmsg,
+    socketpair,
+};
+use sidewinder_keeper::wire::FRAME_MAX;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Our end of a socket to a worker.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    fd: AsyncFd<OwnedFd>,
+}
+
+/// Reads one socket, into a buffer that is kept.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    socket: &'a Socket,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    /// Our end, and the worker's.
+    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        // Only our end: the worker's calls socket blocks, that is its fast way.
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        Ok((Self { fd: watched(ours, Interest::READABLE | Interest::WRITABLE)? }, theirs))
+    }
+
+    /// Says a message; waits while the worker does not read.
+    pub(crate) async fn say(&self, message: Message) -> io::Result<()> {
+        for (head, body) in message.frames().map_err(io::Error::other)? {
+            self.fd.async_io(Interest::WRITABLE, |fd| send(fd, &head, &body)).await?;
+        }
+        Ok(())
+    }
+
+    /// Says a small message now, or not at all: a worker whose socket is full is told another way.
+    pub(crate) fn say_now(&self, message: Message) -> io::Result<()> {
+        for (head, body) in message.frames().map_err(io::Error::other)? {
+            send(self.fd.get_ref(), &head, &body)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { socket: self, buffer: vec![0; FRAME_MAX + 1] }
+    }
+}
+
+impl Reader<'_> {
+    /// The next datagram; nothing when the worker has closed its end. Safe to drop at any time.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let buffer = &mut self.buffer;
+        let length = self.socket.fd.async_io(Interest::READABLE, |fd| receive(fd, buffer)).await?;
+        self.datagram(length)
+    }
+
+    /// The next datagram that is there already.
+    pub(crate) fn next_now(&mut self) -> io::Result<Option<Bytes>> {
+        let length = receive(self.socket.fd.get_ref(), &mut self.buffer)?;
+        self.datagram(length)
+    }
+
+    fn datagram(&self, length: usize) -> io::Result<Option<Bytes>> {
+        match length {
+            0 => Ok(None),
+            1..HEADER => Err(io::Error::other(Fault::Truncated)),
+            // One byte more than a frame may have was read, so a longer datagram is noticed.
+            length if length > FRAME_MAX => Err(io::Error::other(Fault::TooLarge)),
+            length => Ok(Some(Bytes::copy_from_slice(&self.buffer[..length]))),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+fn send(fd: &OwnedFd, head: &[u8], body: &[u8]) -> io::Result<()> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let slices = [IoSlice::new(head), IoSlice::new(body)];
+    sendmsg(fd, &slices, &mut SendAncillaryBuffer::default(), flags)?;
+    Ok(())
+}
+
+fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match recv(fd, &mut *buffer, RecvFlags::DONTWAIT) {
+            Ok((length, _)) => return Ok(length),
+            // Said once, about what the worker did not read any more; its last words come after it.
+            Err(rustix::io::Errno::CONNRESET) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

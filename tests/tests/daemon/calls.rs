@@ -1,0 +1,119 @@
+//! Calls that go well, and calls that make no sense.
+
+use super::{answer, plain, refusal};
+use sidewinder_tests::arena::Arena;
+use sidewinder_tests::daemon::Daemon;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+#[test]
+fn a_tool_answers_and_streams() {
+    let arena = Arena::prepare("answers").unwrap();
+    let daemon = plain(&arena);
+    assert_eq!(answer(&daemon, "add", r#"{"a": 40}"#), "42");
+    assert_eq!(answer(&daemon, "add", r#"{"a": 40, "b": 1}"#), "41");
+    assert_eq!(answer(&daemon, "count", r#"{"until": 3}"#), "[0,1,2]");
+    let said = daemon.ask("stream", &["count", r#"{"until": 100}"#]).unwrap();
+    let expected = (0..100).map(|number| format!("{number}\n")).collect::<Vec<_>>().concat();
+    assert_eq!((said.status, said.stdout), (0, expected));
+    assert_eq!(answer(&daemon, "shout", r#"{"text": "a print breaks nothing"}"#), "null");
+}
+
+#[test]
+fn the_tools_are_described() {
+    let arena = Arena::prepare("described").unwrap();
+    let daemon = plain(&arena);
+    answer(&daemon, "add", r#"{"a": 1}"#);
+    let said = daemon.ask("tools", &[]).unwrap();
+    assert!(said.stdout.contains("add(a: int, b: int = 2) -> int\n    Adds two numbers."), "{said:?}");
+    assert!(said.stdout.contains("count(until: int"), "{said:?}");
+    let status = daemon.status().unwrap();
+    assert_eq!(status["pools"][0]["phase"], "SERVING");
+    assert_eq!(status["workers"][0]["state"], "RUNNING");
+    assert_eq!(status["workers"][0]["served"], 1);
+}
+
+#[test]
+fn what_makes_no_sense_is_said_with_its_reason() {
+    let arena = Arena::prepare("nonsense").unwrap();
+    let daemon = plain(&arena);
+    let cases: [(&[&str], &str); 5] = [
+        (&["no_such_tool"], "UNKNOWN_TOOL"),
+        (&["add", r#"{"c": 1}"#], "BAD_ARGUMENTS"),
+        (&["add", r#"{"a": 1}"#, "--pool", "other"], "UNKNOWN_POOL"),
+        (&[""], "BAD_REQUEST"),
+        (&["fail", r#"{"message": "on purpose"}"#], "ValueError: on purpose"),
+    ];
+    for (arguments, reason) in cases {
+        let why = refusal(&daemon, arguments);
+        assert!(why.contains(reason), "{arguments:?}: {why}");
+    }
+    let said = daemon.ask("call", &["add", "{a: 1}"]).unwrap();
+    assert_eq!(said.status, 125);
+    assert!(said.stderr.contains("no JSON"), "{said:?}");
+    // Nothing of this has cost a worker.
+    assert_eq!(daemon.status().unwrap()["workers"][0]["life"], "0.1");
+}
+
+#[test]
+fn a_deadline_reaches_the_tool_and_frees_the_worker() {
+    let arena = Arena::prepare("deadline").unwrap();
+    let daemon = plain(&arena);
+    let pid = answer(&daemon, "who", "{}");
+    let why = refusal(&daemon, &["sleep", r#"{"seconds": 1000}"#, "--timeout", "200ms"]);
+    assert!(why.contains("DEADLINE") || why.contains("Timeout expired"), "{why}");
+    assert_eq!(answer(&daemon, "who", "{}"), pid, "the worker gave up the call and lives");
+}
+
+#[test]
+fn a_slow_reader_stops_the_generator() {
+    let arena = Arena::prepare("slow").unwrap();
+    let daemon = plain(&arena);
+    let note = arena.file("note");
+    let arguments = format!(r#"{{"until": 10000000, "note": "{}"}}"#, note.display());
+    let mut verb = daemon.verb("stream", &["count", &arguments]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::with_capacity(64, verb.stdout.take().unwrap());
+    lines.read_line(&mut String::new()).unwrap();
+    // Nobody reads. The generator runs until every window between it and us is full, and then stands still.
+    let mut before = String::from("nothing yet");
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let now = std::fs::read_to_string(&note).unwrap();
+        if now == before && !now.is_empty() {
+            break;
+        }
+        before = now;
+    }
+    assert!(before.parse::<u64>().unwrap() < 1_000_000, "the generator ran ahead to {before}");
+    verb.kill().unwrap();
+    verb.wait().unwrap();
+    assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3", "the worker is free again");
+}
+
+#[test]
+fn a_module_that_cannot_be_imported_is_what_the_caller_reads() {
+    let arena = Arena::prepare("broken").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "broken", "--workers", "1"]).unwrap();
+    let why = refusal(&daemon, &["add"]);
+    assert!(why.contains("no_such_module_anywhere"), "{why}");
+    let trouble = daemon.status().unwrap()["pools"][0]["trouble"].as_str().unwrap().to_owned();
+    assert!(trouble.contains("ModuleNotFoundError"), "{trouble}");
+}
+
+#[test]
+fn a_missing_interpreter_is_named() {
+    let arena = Arena::prepare("interpreter").unwrap();
+    let arguments = ["--tools", "plain", "--workers", "1", "--python", "/no/such/python"];
+    let daemon = Daemon::start(&arena, &arguments).unwrap();
+    let why = refusal(&daemon, &["add"]);
+    assert!(why.contains("/no/such/python"), "{why}");
+}
+
+#[test]
+fn functions_are_served_as_they_are() {
+    let arena = Arena::prepare("expose").unwrap();
+    let daemon =
+        Daemon::start(&arena, &["--expose", "math:hypot,os.path:basename", "--workers", "1"]).unwrap();
+    assert_eq!(answer(&daemon, "basename", r#"{"p": "/a/b"}"#), "\"b\"");
+    assert_eq!(answer(&daemon, "hypot", "[3, 4]"), "5.0");
+}

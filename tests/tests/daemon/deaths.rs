@@ -1,0 +1,78 @@
+//! Workers that die, and what their callers and the others learn of it.
+
+use super::{answer, plain, refusal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use sidewinder_tests::arena::Arena;
+use sidewinder_tests::daemon::Daemon;
+use std::process::Stdio;
+
+#[test]
+fn each_death_is_told_truthfully_and_the_next_call_is_served() {
+    let arena = Arena::prepare("deaths").unwrap();
+    let daemon = plain(&arena);
+    let cases: [(&[&str], &str); 2] =
+        [(&["leave", r#"{"status": 7}"#], "exited with status 7"), (&["crash"], "ended by signal 11")];
+    for (arguments, evidence) in cases {
+        let why = refusal(&daemon, arguments);
+        assert!(why.contains("WORKER_DIED") && why.contains(evidence), "{why}");
+        assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+    }
+    assert_eq!(daemon.status().unwrap()["workers"][0]["life"], "0.3");
+}
+
+#[test]
+fn a_killed_worker_costs_only_its_own_call() {
+    let arena = Arena::prepare("killed").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "plain", "--workers", "2"]).unwrap();
+    answer(&daemon, "who", "{}");
+    let slow =
+        daemon.verb("call", &["sleep", r#"{"seconds": 1000}"#]).stderr(Stdio::piped()).spawn().unwrap();
+    let busy = loop {
+        let status = daemon.status().unwrap();
+        let workers = status["workers"].as_array().unwrap();
+        if let Some(worker) = workers.iter().find(|worker| worker["busy"] == 1) {
+            break i32::try_from(worker["pid"].as_i64().unwrap()).unwrap();
+        }
+    };
+    let pidfd = pidfd_open(Pid::from_raw(busy).unwrap(), PidfdFlags::empty()).unwrap();
+    pidfd_send_signal(&pidfd, Signal::KILL).unwrap();
+    let said = slow.wait_with_output().unwrap();
+    let why = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(why.contains("ended by signal 9"), "{why}");
+    assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+}
+
+#[test]
+fn a_tool_that_holds_the_interpreter_is_killed_after_its_grace_with_its_traceback() {
+    let arena = Arena::prepare("held").unwrap();
+    let mut daemon = plain(&arena);
+    answer(&daemon, "who", "{}");
+    refusal(&daemon, &["hold", "--timeout", "100ms"]);
+    daemon.log_until("in hold").expect("the traceback names the tool");
+    assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+}
+
+#[test]
+fn a_client_that_hangs_up_frees_its_worker() {
+    let arena = Arena::prepare("hangup").unwrap();
+    let daemon = plain(&arena);
+    let pid = answer(&daemon, "who", "{}");
+    let mut slow = daemon.verb("call", &["sleep", r#"{"seconds": 1000}"#]).spawn().unwrap();
+    while daemon.status().unwrap()["pools"][0]["running"] != 1 {
+        std::thread::yield_now();
+    }
+    slow.kill().unwrap();
+    slow.wait().unwrap();
+    assert_eq!(answer(&daemon, "who", "{}"), pid, "the worker gave up the call and lives");
+}
+
+#[test]
+fn a_worker_that_dies_at_every_start_is_fatal_and_said() {
+    let arena = Arena::prepare("fatal").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "broken", "--workers", "1"]).unwrap();
+    while daemon.status().unwrap()["pools"][0]["phase"] != "FATAL" {
+        std::thread::yield_now();
+    }
+    let why = refusal(&daemon, &["add"]);
+    assert!(why.contains("no_such_module_anywhere"), "{why}");
+}

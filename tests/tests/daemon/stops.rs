@@ -1,0 +1,96 @@
+//! The ends of a daemon: asked for, sudden, and of its keeper.
+
+use super::{answer, plain};
+use rustix::process::Signal;
+use sidewinder_tests::arena::Arena;
+use sidewinder_tests::daemon::Daemon;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+fn worker_of(daemon: &Daemon<'_>) -> i64 {
+    daemon.status().unwrap()["workers"][0]["pid"].as_i64().unwrap()
+}
+
+fn is_gone_soon(pid: i64) {
+    let patience = Instant::now() + Duration::from_secs(5);
+    while std::fs::exists(format!("/proc/{pid}/environ")).unwrap() {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if state.contains(") Z ") || state.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < patience, "process {pid} outlived its daemon");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_idle_daemon_stops_at_once_and_leaves_nothing() {
+    let arena = Arena::prepare("idle").unwrap();
+    let daemon = plain(&arena);
+    answer(&daemon, "who", "{}");
+    let asked = Instant::now();
+    daemon.send(Signal::TERM).unwrap();
+    let (status, log) = daemon.end().unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    println!("stopped after {:?}", asked.elapsed());
+    assert_eq!(arena.records(), Vec::<String>::new());
+    assert!(!arena.runtime().join("sidewinder.sock").exists());
+}
+
+#[test]
+fn a_stop_lets_a_call_end_and_a_second_one_does_not() {
+    for (second, status) in [(false, 0), (true, 1)] {
+        let arena = Arena::prepare("busy").unwrap();
+        let mut daemon = plain(&arena);
+        answer(&daemon, "who", "{}");
+        let seconds = if second { 1000.0 } else { 0.5 };
+        let arguments = format!(r#"{{"seconds": {seconds}}}"#);
+        let call =
+            daemon.verb("call", &["sleep", &arguments]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        while daemon.status().unwrap()["pools"][0]["running"] != 1 {
+            std::thread::yield_now();
+        }
+        daemon.send(Signal::TERM).unwrap();
+        daemon.log_until("stopping").unwrap();
+        if second {
+            daemon.send(Signal::TERM).unwrap();
+        }
+        let said = call.unwrap().wait_with_output().unwrap();
+        assert_eq!(said.status.code(), Some(status), "{said:?}");
+        assert_eq!(daemon.end().unwrap().0.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_killed_daemon_leaves_nobody_behind() {
+    for namespace in ["auto", "off"] {
+        let arena = Arena::prepare("sudden").unwrap();
+        let arguments = ["--tools", "plain", "--workers", "2", "--namespace", namespace];
+        let daemon = Daemon::start(&arena, &arguments).unwrap();
+        answer(&daemon, "who", "{}");
+        let pid = worker_of(&daemon);
+        daemon.send(Signal::KILL).unwrap();
+        daemon.end().unwrap();
+        is_gone_soon(pid);
+        // The next daemon takes the place over: the stale socket is no obstacle.
+        let next = plain(&arena);
+        assert_eq!(answer(&next, "add", r#"{"a": 1}"#), "3");
+    }
+}
+
+#[test]
+fn two_daemons_do_not_share_a_socket() {
+    let arena = Arena::prepare("two").unwrap();
+    let daemon = plain(&arena);
+    let second = Daemon::start(&arena, &["--tools", "plain"]).map(drop);
+    assert!(second.is_err(), "a second daemon took the socket");
+    assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+}
+
+#[test]
+fn nobody_answers_where_no_daemon_is() {
+    let arena = Arena::prepare("nobody").unwrap();
+    let output = arena.sidewinder("status").output().unwrap();
+    assert_eq!(output.status.code(), Some(124));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("sidewinder run --tools"));
+}
