@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 sidewinder=${SIDEWINDER_BIN:-${CARGO_TARGET_DIR:-target}/release/sidewinder}
+binary=$(realpath "$sidewinder")
 scratch=$(mktemp -d)
 report=$scratch/report
 SIDEWINDER_RUNTIME_DIR=$scratch/run
@@ -99,6 +100,45 @@ strike() {
     # The shell that was the caller is ours to reap; what it says about its death is of no interest.
     wait "$caller" 2>/dev/null || true
 }
+
+# call: the pool of the show, from its first call to its stop.
+call() {
+    cat >"$scratch/shop.py" <<'PYTHON'
+import os
+import sidewinder
+
+@sidewinder.tool
+def add(a: int, b: int) -> int:
+    return a + b
+
+@sidewinder.tool
+def count(until: int):
+    yield from range(until)
+
+@sidewinder.tool
+def crash():
+    os.abort()
+PYTHON
+    (cd "$scratch" && exec "$binary" run --tools shop --workers 1 2>"$scratch/log") &
+    daemon=$!
+    until_true 10 grep -q 'listens on' "$scratch/log"
+    grep 'listens on' "$scratch/log"
+    ask call add '{"a": 40, "b": 2}'
+    ask stream count '{"until": 3}'
+    ask call crash || true
+    ask call add '{"a": 1, "b": 1}'
+    ask status
+    kill -TERM "$daemon"
+    wait "$daemon"
+    [ -z "$(ls "$SIDEWINDER_RUNTIME_DIR/runs")" ] && echo 'stopped, and nothing is left'
+}
+ask() {
+    echo "\$ sidewinder $*"
+    "$sidewinder" "$@" 2>&1 | cut -c 1-110 | head -12
+}
+
+step 'A first call, a stream, a crash, and the next call (sidewinder run)'
+call
 
 step 'What this machine gives (sidewinder doctor)'
 "$sidewinder" doctor
