@@ -1,8 +1,8 @@
 //! `sidewinder keep`: any command, so that nothing of it survives its caller, its keeper or itself.
 
-use super::limit::{self, Limit};
 use super::time::duration;
 use crate::keep::{self, Error, Graceful, Order};
+use crate::own::limit::{self, Limit};
 use crate::own::subtree::Wish;
 use sidewinder_keeper::Tier;
 use sidewinder_keeper::complain;
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     orphan_grace: Duration,
     /// A limit: memory, memory-high, swap (bytes, K M G T), cpu (processors), pids, io (8:0,rbps=1M), files,
-    /// file-size, cpu-time, core
+    /// file-size, cpu-time (seconds), core
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit::parse)]
     limits: Vec<Limit>,
     /// Refuse to start unless the tree is held at least this strongly: A (PID namespace), B (cgroup) or C (lineage)

@@ -5,14 +5,11 @@ mod client;
 mod completions;
 mod doctor;
 mod keep;
-mod limit;
 mod reap;
 mod run;
 mod status;
 mod style;
 mod time;
-
-pub(crate) use limit::{Limit, place};
 
 use clap::{Parser, Subcommand};
 use sidewinder_keeper::complain;

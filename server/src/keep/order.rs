@@ -1,6 +1,6 @@
 //! What is to be kept, and how.
 
-use crate::cli::Limit;
+use crate::own::limit::Limit;
 use crate::own::subtree::Wish;
 use sidewinder_keeper::Tier;
 use sidewinder_keeper::wire::SpawnRequest;
@@ -8,6 +8,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The number of the only worker.
+pub(super) const WORKER: u32 = 1;
 
 /// How long it is waited before the kill.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,12 @@
 //! From an order to a running command: the record, the cgroup, the keeper, the request.
 
+use super::order::WORKER;
 use super::report::Journal;
 use super::watch::Watch;
 use super::{Error, Order};
-use crate::cli::place;
 use crate::own::identity::Identity;
 use crate::own::lifeline::Lifeline;
+use crate::own::limit;
 use crate::own::record::Record;
 use crate::own::subtree::{self, Base};
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
@@ -17,9 +18,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The number of the only worker.
-pub(super) const WORKER: u32 = 1;
 
 pub(super) fn set_up(order: Order, caller: Option<OwnedFd>) -> Result<Watch, Error> {
     let journal = Journal::open(order.report.as_deref())?;
@@ -64,7 +62,7 @@ fn build_pool(order: &Order, base: &Result<Base, String>, record: &mut Record) -
     let mut request = order.request(&record.facts.run)?;
     let controllers: &[String] = base.as_ref().map_or(&[], |base| &base.controllers);
     let root = order.uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()) == 0;
-    let held = place(&order.limits, controllers, root).map_err(Error::Other)?;
+    let held = limit::place(&order.limits, controllers, root).map_err(Error::Other)?;
     held.notes.iter().for_each(|note| complain!("{note}"));
     let mut wanted: Vec<&str> = held.tree.knobs().iter().map(|(controller, _, _)| *controller).collect();
     wanted.sort_unstable();

@@ -1,7 +1,7 @@
 //! The owner's loop: waits for facts about its caller, its keeper and its command, and acts on each.
 
+use super::order::WORKER;
 use super::report::{Journal, Line};
-use super::setup::WORKER;
 use super::{Error, Order};
 use crate::own::identity;
 use crate::own::lifeline::{Heard, Lifeline};

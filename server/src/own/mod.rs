@@ -6,6 +6,7 @@
 pub(crate) mod hold;
 pub(crate) mod identity;
 pub(crate) mod lifeline;
+pub(crate) mod limit;
 pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod subtree;

@@ -30,7 +30,7 @@ pub(crate) struct Held {
 }
 
 /// Reads one `NAME=VALUE`.
-pub(super) fn parse(text: &str) -> Result<Limit, String> {
+pub(crate) fn parse(text: &str) -> Result<Limit, String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("write NAME=VALUE; names are {NAMES}"))?;
     Ok(match name {
         "memory" => Limit::Memory(size(value)?),
@@ -41,9 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Limit, String> {
         "io" => Limit::Io(device_limit(value)?),
         "files" => Limit::Process("files", libc::RLIMIT_NOFILE, count(value)?),
         "file-size" => Limit::Process("file-size", libc::RLIMIT_FSIZE, size(value)?),
-        "cpu-time" => {
-            Limit::Process("cpu-time", libc::RLIMIT_CPU, super::time::duration(value)?.as_secs().max(1))
-        }
+        "cpu-time" => Limit::Process("cpu-time", libc::RLIMIT_CPU, count(value.trim_end_matches('s'))?),
         "core" => Limit::Process("core", libc::RLIMIT_CORE, size(value)?),
         _ => return Err(format!("no limit is called `{name}`; names are {NAMES}")),
     })
