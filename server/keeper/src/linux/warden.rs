@@ -114,10 +114,8 @@ impl Warden {
                 let empty = self.strike();
                 if childless && empty {
                     self.read_launch();
-                    return {
-                        self.report();
-                        Ok(())
-                    };
+                    self.report();
+                    return Ok(());
                 }
             }
             self.wait()?;
