@@ -3,6 +3,7 @@
 use super::lifeline::{Heard, Lifeline};
 use super::record::Record;
 use super::watched::watched;
+use rustix::process::{Signal, pidfd_send_signal};
 use sidewinder_keeper::linux::facts;
 use sidewinder_keeper::wire::{Ending, Failure, Gone, Graces, Report, Request, SpawnRequest, Welcome};
 use std::collections::HashMap;
@@ -178,6 +179,8 @@ impl Task {
             Order::Signal(number, signal) => (Request::Signal(number, signal), Vec::new()),
             Order::Kill(number) => (Request::Kill(number), Vec::new()),
         };
+        // A keeper that somebody has stopped is woken by every order.
+        let _ = pidfd_send_signal(&self.keeper, Signal::CONT);
         loop {
             let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
             match self.lifeline.send(&request, &fds) {
