@@ -72,7 +72,7 @@ fn a_second_signal_does_not_wait() {
     let running = Running::start(&mut keep(
         &arena,
         &["--grace", "1h"],
-        "trap '' TERM; echo; while :; do sleep 1; done",
+        "trap '' TERM INT; echo; while :; do sleep 1; done",
     ));
     running.send(Signal::TERM);
     running.send(Signal::INT);
