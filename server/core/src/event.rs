@@ -72,6 +72,11 @@ pub enum Event {
         /// The new bounds.
         size: Size,
     },
+    /// Rules have changed that hold without a new generation: everything but the seats.
+    Amended {
+        /// The rules from now on; lives that already run keep their limits.
+        policy: Box<Checked>,
+    },
     /// The code or the settings of the tools have changed: a new generation replaces this one.
     Reloaded {
         /// The rules from now on; lives that already run keep their limits.

@@ -203,6 +203,10 @@ impl Checked {
     pub(crate) fn resize(&mut self, size: Size) {
         self.0.size = size;
     }
+
+    pub(crate) fn keep_seats(&mut self, seats: u16) {
+        self.0.seats = seats;
+    }
 }
 
 impl Deref for Checked {

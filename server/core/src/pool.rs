@@ -103,6 +103,7 @@ impl Pool {
             Event::Measured { life, resident } => self.on_measured(life, resident),
             Event::RestartRequested { slot } => self.on_restart_requested(slot, effects),
             Event::Resized { size } => self.on_resized(size, effects),
+            Event::Amended { policy } => self.on_amended(*policy, effects),
             Event::Reloaded { policy } => self.on_reloaded(*policy, effects),
             Event::DrainRequested { within } => self.on_drain_requested(within, effects),
             Event::ResumeRequested => self.on_resume_requested(),

@@ -37,6 +37,16 @@ impl Pool {
         self.shrink(effects);
     }
 
+    /// New rules for the same generation. What a life was promised when it became ready stays as it was.
+    pub(super) fn on_amended(&mut self, policy: Checked, effects: &mut Vec<Effect>) {
+        let seats = self.policy.seats;
+        self.policy = policy;
+        self.policy.keep_seats(seats);
+        self.places.grow(self.policy.size.slots());
+        self.line.set_running_max(self.policy.line.client_running_max);
+        self.shrink(effects);
+    }
+
     /// A new generation, start-first. Lives that have begun to start under the old one are not waited for.
     pub(super) fn on_reloaded(&mut self, policy: Checked, effects: &mut Vec<Effect>) {
         self.policy = policy;

@@ -106,7 +106,7 @@ impl Model {
         for slot in late {
             ensure!(self, shown(slot) != Some(Shown::Backoff), "slot {} rests too long", slot.0);
         }
-        if let Some(Event::Resized { .. }) = self.event {
+        if let Some(Event::Resized { .. } | Event::Amended { .. }) = self.event {
             let gone = |slot: &&SlotId| !matches!(shown(**slot), Some(Shown::Backoff | Shown::Fatal));
             for slot in self.rests.keys().chain(&self.fatal).filter(gone).copied().collect::<Vec<_>>() {
                 self.sheets.remove(&slot);

@@ -35,6 +35,10 @@ impl Model {
                 self.policy.size = *size;
                 self.resized = true;
             }
+            Event::Amended { policy } => {
+                self.resized |= self.policy.size != policy.size;
+                self.policy = (***policy).clone();
+            }
             Event::Reloaded { policy } => {
                 self.resized |= self.policy.size != policy.size;
                 self.policy = (***policy).clone();

@@ -289,6 +289,14 @@ impl World {
                     policy.size = self.model.policy.size;
                     policy.line.waiting_max = policy.line.waiting_max.max(1);
                 }
+                if self.rng.percent(30) {
+                    // What was promised to calls and keys before stays comparable.
+                    (policy.seats, policy.poison) = (self.model.policy.seats, self.model.policy.poison.clone());
+                    policy.line.waiting_max = policy.line.waiting_max.max(self.model.waiting.len());
+                    self.time(self.model.now);
+                    self.feed(Event::Amended { policy: Box::new(policy.check().expect("no flaws")) });
+                    return;
+                }
                 self.feed(Event::Reloaded { policy: Box::new(policy.check().expect("no flaws")) });
             }
             _ => {

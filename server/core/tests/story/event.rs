@@ -39,6 +39,10 @@ pub(crate) fn parse(words: &[&str], now: Instant, policy: &mut Policy) -> Result
             apply(policy, rest)?;
             Event::Reloaded { policy: Box::new(checked(policy)?) }
         }
+        "amend" => {
+            apply(policy, rest)?;
+            Event::Amended { policy: Box::new(checked(policy)?) }
+        }
         "drain" => Event::DrainRequested { within: span(rest.first().ok_or("a span is missing")?)? },
         "resume" => Event::ResumeRequested,
         _ => return Err(format!("`{verb}` is no event")),
