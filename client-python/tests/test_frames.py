@@ -104,6 +104,8 @@ FRAMES: dict[str, bytes] = {
     "cancel": encode(Kind.CANCEL, 7, meta([(Tag.MESSAGE, "nobody waits")])),
     "drain": encode(Kind.DRAIN),
     "resync": encode(Kind.RESYNC),
+    "dump": encode(Kind.DUMP, 0, meta([(Tag.PING, 42)])),
+    "stacks": encode(Kind.STACKS, 0, meta([(Tag.PING, 42)]), b"thread MainThread:\n"),
     "hello": encode(Kind.HELLO, 0, meta(HELLO)),
     "ready": encode(Kind.READY, 0, meta([(Tag.SEATS, 1)]), OFFER),
     "unfit": encode(Kind.UNFIT, 0, meta([(Tag.TRACEBACK, "Traceback …"), (Tag.MESSAGE, "ImportError: no")])),

@@ -8,10 +8,13 @@
 
 mod app;
 mod cli;
+mod config;
 mod keep;
+mod operate;
 mod own;
 mod pool;
 mod rpc;
+mod telemetry;
 mod worker;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 HEADER = struct.Struct("<BBHIQII")
-ANSWER, HELLO, READY = 65, 97, 98
+CALL, ANSWER, HELLO, READY = 1, 65, 97, 98
 
 calls = socket.socket(fileno=int(os.environ["SIDEWINDER_CALLS_FD"]))
 control = socket.socket(fileno=int(os.environ["SIDEWINDER_CONTROL_FD"]))
@@ -35,7 +35,10 @@ def ready() -> None:
 
 def next_call() -> int:
     """Waits for a call, and returns its number."""
-    return int(HEADER.unpack_from(calls.recv(1 << 17))[4])
+    while True:
+        _, kind, _, _, call, _, _ = HEADER.unpack_from(calls.recv(1 << 17))
+        if kind == CALL:
+            return int(call)
 
 
 def flood(call: int) -> None:
@@ -86,6 +89,7 @@ def misbehave(how: str) -> None:
         BEFORE_READY[how]()
     else:
         ready()
+        calls.send(frame(ANSWER, {}, call=next_call()))  # the canary
         IN_A_CALL[how](next_call())
     return None
 

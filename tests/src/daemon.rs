@@ -2,10 +2,15 @@
 
 use crate::arena::Arena;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// A wait this long means never.
+const NEVER: Duration = Duration::from_secs(60);
 
 /// A running daemon. It is killed with the test that forgets to stop it.
 #[derive(Debug)]
@@ -13,7 +18,7 @@ pub struct Daemon<'a> {
     arena: &'a Arena,
     child: Child,
     pidfd: OwnedFd,
-    log: BufReader<ChildStderr>,
+    log: Receiver<String>,
 }
 
 /// What a verb said.
@@ -46,7 +51,7 @@ impl<'a> Daemon<'a> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let mut daemon = Self { arena, child, pidfd, log: BufReader::new(stderr) };
+        let mut daemon = Self { arena, child, pidfd, log: lines(stderr) };
         daemon.log_until("listens on")?;
         Ok(daemon)
     }
@@ -55,14 +60,11 @@ impl<'a> Daemon<'a> {
     pub fn log_until(&mut self, words: &str) -> io::Result<String> {
         let mut seen = String::new();
         loop {
-            let mut line = String::new();
-            if self.log.read_line(&mut line)? == 0 {
-                return Err(io::Error::other(format!("the log ended without `{words}`: {seen}")));
+            match self.log.recv_timeout(NEVER) {
+                Ok(line) if line.contains(words) => return Ok(line),
+                Ok(line) => seen.push_str(&line),
+                Err(why) => return Err(io::Error::other(format!("no `{words}` in the log ({why}): {seen}"))),
             }
-            if line.contains(words) {
-                return Ok(line);
-            }
-            seen.push_str(&line);
         }
     }
 
@@ -94,9 +96,9 @@ impl<'a> Daemon<'a> {
 
     /// Waits for its end; returns its status and the rest of its log.
     pub fn end(mut self) -> io::Result<(ExitStatus, String)> {
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest)?;
-        Ok((self.child.wait()?, rest))
+        let rest = self.log.iter().collect();
+        let status = self.child.wait()?;
+        Ok((status, rest))
     }
 }
 
@@ -105,6 +107,22 @@ impl Drop for Daemon<'_> {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// Reads the log as it comes, so that the daemon never waits for its reader.
+fn lines(log: ChildStderr) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let mut log = BufReader::new(log);
+        let mut line = Vec::new();
+        while log.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
+            if sender.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 /// The tools that the tests call.

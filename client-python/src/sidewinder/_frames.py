@@ -32,9 +32,9 @@ class Kind:
     """What a frame is about. The daemon's are below 64, the worker's above."""
 
     CALL, ITEM_IN, END_IN, CREDIT, HEARD = 1, 2, 3, 4, 5
-    WELCOME, PING, CANCEL, DRAIN, RESYNC = 33, 34, 35, 36, 37
+    WELCOME, PING, CANCEL, DRAIN, RESYNC, DUMP = 33, 34, 35, 36, 37, 38
     ANSWER, ITEM, END, RAISED, REJECTED, WANT = 65, 66, 67, 68, 69, 70
-    HELLO, READY, UNFIT, PONG, LOG, PROGRESS, HEARTBEAT = 97, 98, 99, 100, 101, 102, 103
+    HELLO, READY, UNFIT, PONG, LOG, PROGRESS, HEARTBEAT, STACKS = range(97, 105)
 
 
 class Tag:

@@ -376,6 +376,8 @@ pub enum Happening {
     KeyQuarantined = 16,
     /// The daemon is stopping.
     Stopping = 17,
+    /// The configuration was read again.
+    Reloaded = 18,
 }
 impl Happening {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -402,6 +404,7 @@ impl Happening {
             Self::PoolResized => "HAPPENING_POOL_RESIZED",
             Self::KeyQuarantined => "HAPPENING_KEY_QUARANTINED",
             Self::Stopping => "HAPPENING_STOPPING",
+            Self::Reloaded => "HAPPENING_RELOADED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -425,6 +428,7 @@ impl Happening {
             "HAPPENING_POOL_RESIZED" => Some(Self::PoolResized),
             "HAPPENING_KEY_QUARANTINED" => Some(Self::KeyQuarantined),
             "HAPPENING_STOPPING" => Some(Self::Stopping),
+            "HAPPENING_RELOADED" => Some(Self::Reloaded),
             _ => None,
         }
     }
@@ -2856,6 +2860,8 @@ pub mod error {
         Stopping = 72,
         /// Failed, INTERNAL, ran=maybe: the daemon broke one of its own rules.
         Broken = 73,
+        /// Asked wrongly, FAILED_PRECONDITION, ran=no: the new configuration has flaws, so nothing was changed.
+        BadSettings = 74,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -2896,6 +2902,7 @@ pub mod error {
                 Self::NotJson => "NOT_JSON",
                 Self::Stopping => "STOPPING",
                 Self::Broken => "BROKEN",
+                Self::BadSettings => "BAD_SETTINGS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2933,6 +2940,7 @@ pub mod error {
                 "NOT_JSON" => Some(Self::NotJson),
                 "STOPPING" => Some(Self::Stopping),
                 "BROKEN" => Some(Self::Broken),
+                "BAD_SETTINGS" => Some(Self::BadSettings),
                 _ => None,
             }
         }

@@ -174,6 +174,10 @@ pub enum Notice {
         /// Which.
         key: CallKey,
     },
+    /// The line is full: calls are refused.
+    Saturated,
+    /// Half of the line is free again.
+    Recovered,
     /// A life of this generation has been ready, and none of an older one is left.
     Renewed {
         /// The generation that serves now.

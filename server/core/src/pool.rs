@@ -47,6 +47,8 @@ pub struct Pool {
     turns: u64,
     /// The generation whose arrival was last reported.
     renewed: Generation,
+    /// A call was refused because the line was full, and it has not recovered since.
+    saturated: bool,
 }
 
 /// Whether the present generation can live at all.
@@ -77,6 +79,7 @@ impl Pool {
             drain: None,
             turns: 0,
             renewed: Generation::default(),
+            saturated: false,
         };
         pool.places.grow(pool.policy.size.slots());
         pool.line.set_running_max(pool.policy.line.client_running_max);
@@ -122,17 +125,26 @@ impl Pool {
         self.timers.next()
     }
 
-    /// What it looks like now.
-    pub fn snapshot(&self) -> Snapshot {
-        let slots: Vec<SlotView> = self.places.all().iter().filter_map(view).collect();
-        let phase = match &self.drain {
+    /// The rules that hold now.
+    pub fn policy(&self) -> &Checked {
+        &self.policy
+    }
+
+    /// What it is doing.
+    pub fn phase(&self) -> Phase {
+        match &self.drain {
             Some(drain) if drain.halted => Phase::Drained,
             Some(_) => Phase::Draining,
             None if self.is_hopeless() => Phase::Fatal,
             None => Phase::Serving,
-        };
+        }
+    }
+
+    /// What it looks like now.
+    pub fn snapshot(&self) -> Snapshot {
+        let slots: Vec<SlotView> = self.places.all().iter().filter_map(view).collect();
         Snapshot {
-            phase,
+            phase: self.phase(),
             generation: self.generation,
             waiting: self.line.len(),
             running: slots.iter().map(|slot| slot.busy).sum(),
@@ -179,6 +191,7 @@ impl Pool {
 /// A slot as operators see it; nothing if nobody is meant to live there.
 fn view(slot: &Slot) -> Option<SlotView> {
     let running = slot.running();
+    let rests_until = if let Stage::Backoff { until } = slot.stage { Some(until) } else { None };
     let (state, generation, unkillable) = match &slot.stage {
         Stage::Empty => return None,
         Stage::Backoff { .. } => (State::Backoff, None, false),
@@ -193,6 +206,8 @@ fn view(slot: &Slot) -> Option<SlotView> {
         slot: slot.id,
         state,
         life: slot.life(),
+        rests_until,
+        ready_since: running.map(|running| running.since),
         generation,
         busy: running.map_or(0, |running| running.seats.len()),
         begun: running.map_or(0, |running| running.begun),

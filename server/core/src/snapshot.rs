@@ -49,6 +49,10 @@ pub struct SlotView {
     pub state: State,
     /// Its process, if it has one.
     pub life: Option<Life>,
+    /// When the next one is tried, if it rests.
+    pub rests_until: Option<Instant>,
+    /// When that was ready.
+    pub ready_since: Option<Instant>,
     /// What that was started under.
     pub generation: Option<Generation>,
     /// Calls that hold a seat.

@@ -172,6 +172,11 @@ pub enum Invalid {
         /// The path.
         path: String,
     },
+    /// The new configuration has flaws.
+    BadSettings {
+        /// All of them.
+        problems: String,
+    },
     /// What the tool returned cannot be shown to a human's tool.
     NotJson {
         /// Why not.

@@ -153,6 +153,7 @@ fn asked_wrongly(invalid: &Invalid) -> Cells {
         Invalid::TooLarge { .. } => (Code::ResourceExhausted, Reason::TooLarge, Ran::Maybe, NEVER),
         Invalid::Stalled => (Code::Aborted, Reason::Stalled, Ran::Maybe, NEVER),
         Invalid::UnknownMethod { .. } => (Code::Unimplemented, Reason::UnknownMethod, Ran::No, NEVER),
+        Invalid::BadSettings { .. } => (Code::FailedPrecondition, Reason::BadSettings, Ran::No, NEVER),
         Invalid::NotJson { .. } => (Code::FailedPrecondition, Reason::NotJson, Ran::Maybe, NEVER),
     }
 }
@@ -239,6 +240,7 @@ fn invalid_sentence(invalid: &Invalid) -> String {
         }
         Invalid::Stalled => "the request did not go on in time".to_owned(),
         Invalid::UnknownMethod { path } => format!("there is no method `{path}`"),
+        Invalid::BadSettings { problems } => format!("nothing was changed: {problems}"),
         Invalid::NotJson { problem } => format!("the value cannot be shown as JSON: {problem}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::client::{Failed, Where, ask};
 use super::style::show;
-use super::time::duration;
+use crate::config::time::duration;
 use sidewinder_proto::v1::{Call, CallRequest, Payload};
 use std::io::Read;
 use std::process::ExitCode;

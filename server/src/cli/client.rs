@@ -1,6 +1,6 @@
 //! How the verbs that ask find the daemon: the socket of this user, unless one is named.
 
-use crate::app;
+use crate::config::default_socket;
 use sidewinder_proto::v1::calls_client::CallsClient;
 use sidewinder_proto::v1::pools_client::PoolsClient;
 use std::future::Future;
@@ -39,7 +39,7 @@ impl Where {
     async fn connect(&self) -> Result<Channel, Failed> {
         let socket = match &self.socket {
             Some(socket) => std::path::absolute(socket),
-            None => app::default_socket(),
+            None => default_socket(),
         };
         let socket = socket.map_err(|error| Failed::Here(error.to_string()))?;
         let missing = |why: String| {

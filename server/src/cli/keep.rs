@@ -1,6 +1,6 @@
 //! `sidewinder keep`: any command, so that nothing of it survives its caller, its keeper or itself.
 
-use super::time::duration;
+use crate::config::time::duration;
 use crate::keep::{self, Error, Graceful, Order};
 use crate::own::limit::{self, Limit};
 use crate::own::subtree::Wish;

@@ -9,7 +9,6 @@ mod reap;
 mod run;
 mod status;
 mod style;
-mod time;
 
 use clap::{Parser, Subcommand};
 use sidewinder_keeper::complain;

@@ -3,21 +3,19 @@
 use super::order::WORKER;
 use super::report::{Journal, Line};
 use super::{Error, Order};
+use crate::own::ground::{Ground, Standing};
 use crate::own::identity;
 use crate::own::lifeline::{Heard, Lifeline};
-use crate::own::record::Record;
 use crate::own::sweep;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use rustix::process::{Signal, pidfd_send_signal};
 use sidewinder_keeper::complain;
-use sidewinder_keeper::linux::cgroup;
 use sidewinder_keeper::linux::lineage::Lineage;
 use sidewinder_keeper::linux::sys::{self, Signals};
 use sidewinder_keeper::wire::{Ending, Failure, Gone, Report, Request, Stage, Welcome};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -39,8 +37,7 @@ pub(super) struct Watch {
     keeper: OwnedFd,
     welcome: Welcome,
     journal: Journal,
-    record: Option<Record>,
-    pool: Option<PathBuf>,
+    ground: Option<Ground>,
     lineage: Lineage,
     /// Children of ours that were there before the keeper: whoever executed us may have left some.
     foreign: Vec<i32>,
@@ -57,18 +54,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    #[expect(clippy::too_many_arguments, reason = "called once, by the setup that makes each of them")]
     pub(super) fn new(
         order: Order,
         (signals, ignored): (Signals, Vec<i32>),
         caller: Option<OwnedFd>,
-        lifeline: Lifeline,
-        keeper: OwnedFd,
-        welcome: Welcome,
+        standing: Standing,
         journal: Journal,
-        record: Record,
-        pool: Option<PathBuf>,
+        ground: Ground,
     ) -> io::Result<Self> {
+        let Standing { lifeline, keeper, welcome } = standing;
         let own = identity::pid_of(&keeper).unwrap_or(0);
         let lineage = Lineage::look()?;
         let children = lineage.children()?;
@@ -81,8 +75,7 @@ impl Watch {
             keeper,
             welcome,
             journal,
-            record: Some(record),
-            pool,
+            ground: Some(ground),
             foreign: children.into_iter().filter(|pid| *pid != own).collect(),
             ignored,
             sweep: None,
@@ -215,11 +208,11 @@ impl Watch {
 
     fn on_started(&mut self, pidfd: Option<&OwnedFd>) {
         self.started = true;
-        let Some(record) = &self.record else { return };
-        let cgroup = self.pool.as_ref().map(|pool| pool.to_string_lossy());
+        let Some(ground) = &self.ground else { return };
+        let cgroup = ground.cgroup.as_ref().map(|path| path.to_string_lossy());
         let in_namespace = self.welcome.tier == sidewinder_keeper::Tier::A;
         self.journal.write(&Line::Started {
-            run: &record.facts.run,
+            run: &ground.record.facts.run,
             tier: self.welcome.tier.to_string(),
             owner: std::process::id(),
             keeper: identity::pid_of(&self.keeper).unwrap_or(0),
@@ -271,7 +264,7 @@ impl Watch {
     }
 
     fn kill_pool(&self) {
-        if let Some(path) = &self.pool {
+        if let Some(path) = self.ground.as_ref().and_then(|ground| ground.cgroup.as_ref()) {
             let _ = std::fs::write(path.join("cgroup.kill"), "1");
         }
     }
@@ -324,11 +317,8 @@ impl Watch {
             return;
         }
         reap();
-        if let Some(path) = self.pool.take() {
-            let _ = cgroup::remove_tree(&path);
-        }
-        if let Some(record) = self.record.take() {
-            record.end();
+        if let Some(ground) = self.ground.take() {
+            ground.clear();
         }
     }
 }

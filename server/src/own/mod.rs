@@ -1,8 +1,9 @@
 //! Owning a process tree, from the owner's side.
 //!
-//! The keeper does the holding ([`sidewinder_keeper`]); this is what an owner needs around it: the lifeline, the
-//! record that a run leaves on disk, the cgroup it may use, and the sweep that ends what an earlier run left.
+//! The keeper does the holding ([`sidewinder_keeper`]); this is what an owner needs around it: the ground
+//! it stands on (a record on disk, a cgroup it may use, the limits), the lifeline, and the sweep that ends what an earlier run left.
 
+pub(crate) mod ground;
 pub(crate) mod hold;
 pub(crate) mod identity;
 pub(crate) mod lifeline;

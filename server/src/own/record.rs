@@ -112,6 +112,13 @@ impl Facts {
     }
 }
 
+/// Blocks until nobody holds a record any more: its keeper and wardens are gone.
+pub(crate) fn wait_until_free(path: &Path) {
+    if let Ok(file) = fs::File::open(path) {
+        let _ = flock(&file, FlockOperation::LockExclusive);
+    }
+}
+
 /// A record that was found.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -203,7 +210,7 @@ fn base_directory() -> PathBuf {
         })
 }
 
-fn new_run() -> io::Result<String> {
+pub(crate) fn new_run() -> io::Result<String> {
     let mut bytes = [0u8; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))

@@ -58,6 +58,15 @@ pub(crate) fn build(base: &Base, pool: &Path, wanted: &[&str]) -> io::Result<()>
     })
 }
 
+/// Hands further controllers down to a cgroup that was built before.
+pub(crate) fn widen(base: &Base, pool: &Path, wanted: &[&str]) -> io::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    enable(&base.path, wanted)?;
+    enable(pool, wanted)
+}
+
 /// Where the cgroup of a run is.
 pub(crate) fn pool_path(base: &Base, run: &str) -> PathBuf {
     base.path.join(format!("sidewinder-{run}"))

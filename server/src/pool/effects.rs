@@ -2,11 +2,11 @@
 
 use super::handle::{Refused, Verdict};
 use super::task::{Known, Task};
+use crate::telemetry::{Event, What};
 use crate::worker::life;
 use crate::worker::link::Link;
 use crate::worker::words::ToWorker;
-use sidewinder_core::{CallId, Effect, Failure, KillCause, Life, Notice, Refusal};
-use sidewinder_keeper::complain;
+use sidewinder_core::{CallId, Effect, Failure, KillCause, Leave, Life, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -24,15 +24,17 @@ impl Task {
                 Effect::Fail { call, failure } => self.fail(call, failure),
                 Effect::Answer { call } | Effect::Forget { call } => self.forget(call),
                 Effect::Interrupt { life, call } => self.interrupt(life, call),
-                Effect::Stop { life, .. } => self.stop(life),
+                Effect::Stop { life, why } => self.stop(life, why),
                 Effect::Kill { life, why } => self.kill(life, why),
-                Effect::Report(notice) => self.report(notice),
-                Effect::Halt => self.halted = true,
+                Effect::Report(notice) => self.tell_notice(notice),
+                // Seen as the phase.
+                Effect::Halt => {}
             }
         }
     }
 
     fn spawn(&mut self, life: Life) {
+        self.tell(What::WorkerStarted, Some(life), "is starting");
         let number = self.next_number;
         self.next_number += 1;
         self.lives.insert(life, Known { number, pid: None, link: None });
@@ -81,7 +83,9 @@ impl Task {
         });
     }
 
-    fn stop(&mut self, life: Life) {
+    fn stop(&mut self, life: Life, why: Leave) {
+        let text = format!("was asked to leave ({})", leave(why));
+        self.tell_event(Some(life), Event::new(What::WorkerLeaving, text).with("why", leave(why)));
         if let Some((number, link)) = self.way(life) {
             let hold = self.hold.clone();
             tokio::spawn(async move {
@@ -95,6 +99,8 @@ impl Task {
     /// The last steps: a traceback of every thread where a call did not give up, then the whole tree.
     fn kill(&mut self, life: Life, why: KillCause) {
         let Some(number) = self.lives.get(&life).map(|known| known.number) else { return };
+        let text = format!("is killed: {}", cause(why));
+        self.tell_event(Some(life), Event::new(What::WorkerKilled, text).with("why", cause(why)));
         let dump = matches!(why, KillCause::Overdue { .. } | KillCause::Stuck | KillCause::StartTimeout);
         let hold = self.hold.clone();
         tokio::spawn(async move {
@@ -106,12 +112,34 @@ impl Task {
         });
     }
 
-    fn report(&self, notice: Notice) {
-        complain!("pool {}: {notice:?}", self.spec.pool);
-    }
-
     fn way(&self, life: Life) -> Option<(u32, Arc<Link>)> {
         let known = self.lives.get(&life)?;
         Some((known.number, known.link.clone()?))
+    }
+}
+
+/// Why a life leaves, in the words of operators.
+pub(crate) fn leave(why: Leave) -> &'static str {
+    match why {
+        Leave::Calls => "calls",
+        Leave::Age => "age",
+        Leave::Idle => "idle",
+        Leave::Memory => "memory",
+        Leave::Restart => "restart",
+        Leave::Reload => "reload",
+        Leave::ScaleDown => "scale_down",
+        Leave::Resize => "resize",
+        Leave::Overdue => "overdue",
+        Leave::Drain => "drain",
+    }
+}
+
+fn cause(why: KillCause) -> &'static str {
+    match why {
+        KillCause::StartTimeout => "it was not ready in time",
+        KillCause::Overdue { .. } => "a call would not give up",
+        KillCause::StopTimeout => "it was asked to leave and did not",
+        KillCause::Stuck => "it was idle and silent",
+        KillCause::Drain => "the drain reached its bound",
     }
 }

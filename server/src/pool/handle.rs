@@ -1,12 +1,17 @@
 //! How a caller asks for a worker, and how it lets go.
 
 use super::task::{Look, Message};
-use crate::worker::life::LastWords;
+use crate::worker::life::{LastWords, Spec};
 use crate::worker::link::Link;
-use sidewinder_core::{CallId, Event, Failure, Refusal, Request};
+use sidewinder_core::{CallId, Checked, Event, Failure, Life, Refusal, Request, SlotId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+/// A worker that has not said in this time where it is holds the interpreter's lock.
+const DUMP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A way to the pool.
 #[derive(Clone, Debug)]
@@ -101,6 +106,38 @@ impl Handle {
     /// Tells the pool what an operator wants.
     pub(crate) async fn operate(&self, event: Event) {
         let _ = self.mailbox.send(Message::Fact(event)).await;
+    }
+
+    /// Asks workers where they are: of one slot, or of all. Who does not answer in time has an empty text.
+    pub(crate) async fn dump(&self, slot: Option<SlotId>) -> Vec<(Life, String)> {
+        let (reply, links) = oneshot::channel();
+        let _ = self.mailbox.send(Message::Links(reply)).await;
+        let links = links.await.unwrap_or_default();
+        let wanted = links.into_iter().filter(|link| slot.is_none_or(|slot| slot == link.life.slot));
+        let asked: Vec<_> = wanted.map(|link| (link.life, link.dump())).collect();
+        let until = Instant::now() + DUMP_PATIENCE;
+        let mut stacks = Vec::new();
+        for (life, answer) in asked {
+            let text = timeout_at(until, answer).await;
+            stacks.push((life, text.ok().and_then(Result::ok).unwrap_or_default()));
+        }
+        stacks.sort_by_key(|(life, _)| *life);
+        stacks
+    }
+
+    /// Gives the pool other rules, and another way to start workers.
+    pub(crate) async fn reload(&self, spec: Spec, policy: Checked, renew: bool) {
+        let reload = Message::Reload { spec: Box::new(spec), policy: Box::new(policy), renew };
+        let _ = self.mailbox.send(reload).await;
+    }
+
+    /// Ends the pool: calls may go on for so long. Said again, the shorter bound holds.
+    pub(crate) async fn end(&self, within: Duration) {
+        let _ = self.mailbox.send(Message::End { within }).await;
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.mailbox.is_closed()
     }
 
     /// Waits until the pool has ended.

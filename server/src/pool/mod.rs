@@ -12,10 +12,14 @@
 mod conversation;
 mod effects;
 mod handle;
+mod pools;
 mod task;
+mod tell;
 
 pub(crate) use conversation::{Conversation, Heard, Inputs};
+pub(crate) use effects::leave;
 pub(crate) use handle::{Handle, Refused, Verdict};
+pub(crate) use pools::Pools;
 pub(crate) use task::{Look, start};
 
 /// 64 bits of chance: the core rolls no dice itself.

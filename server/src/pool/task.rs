@@ -2,14 +2,14 @@
 
 use super::handle::{Handle, Refused, Verdict};
 use crate::own::hold::Hold;
+use crate::telemetry::{Events, What};
 use crate::worker::life::{LastWords, Spec, Told};
 use crate::worker::link::Link;
 use bytes::Bytes;
-use sidewinder_core::{CallId, Checked, Effect, Event, Jitter, Life, Pool, Request, Size, Snapshot};
-use sidewinder_keeper::complain;
+use sidewinder_core::{CallId, Checked, Effect, Event, Jitter, Life, Phase, Pool, Request, Size, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Calls and facts that wait for the task.
@@ -25,6 +25,18 @@ pub(crate) enum Message {
     Submit(Box<Request>, Reply),
     Fact(Event),
     Look(oneshot::Sender<Look>),
+    /// The ways to all lives.
+    Links(oneshot::Sender<Vec<Arc<Link>>>),
+    /// Other rules, and another way to start workers. `renew` says whether those that run are replaced.
+    Reload {
+        spec: Box<Spec>,
+        policy: Box<Checked>,
+        renew: bool,
+    },
+    /// Drain, and end the task when nobody is left.
+    End {
+        within: Duration,
+    },
 }
 
 /// A picture for operators.
@@ -58,8 +70,11 @@ pub(super) struct Task {
     pub(super) unfit: Option<(String, String)>,
     pub(super) words: HashMap<Life, Box<LastWords>>,
     offer: Option<Bytes>,
-    size: Size,
-    pub(super) halted: bool,
+    pub(super) events: Events,
+    /// What was told last.
+    pub(super) phase: Phase,
+    /// The pool is to end with its drain.
+    ending: bool,
 }
 
 /// One life, as the task knows it.
@@ -74,10 +89,9 @@ pub(super) struct Known {
 }
 
 /// Starts the pool, and the workers that it keeps.
-pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold) -> Handle {
+pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold, events: Events) -> Handle {
     let (mailbox, messages) = mpsc::channel(MAILBOX);
     let (told, tellings) = mpsc::channel(TOLD_MAX);
-    let policy_size = policy.size;
     let task = Task {
         core: Pool::new(Instant::now(), policy),
         spec: Arc::new(spec),
@@ -91,8 +105,9 @@ pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold) -> Handle {
         unfit: None,
         words: HashMap::new(),
         offer: None,
-        size: policy_size,
-        halted: false,
+        events,
+        phase: Phase::Serving,
+        ending: false,
     };
     tokio::spawn(task.run(messages, tellings));
     Handle::new(mailbox)
@@ -103,7 +118,7 @@ impl Task {
         let mut effects = Vec::new();
         self.core.handle_timeout(Instant::now(), &mut effects);
         self.carry_out(&mut effects);
-        while !self.halted {
+        while !(self.ending && self.phase == Phase::Drained) {
             let due = self.core.next_deadline().map(tokio::time::Instant::from_std);
             tokio::select! {
                 // What lives tell frees seats: it goes first.
@@ -116,6 +131,7 @@ impl Task {
                 () = sleep_until(due) => self.core.handle_timeout(Instant::now(), &mut effects),
             }
             self.carry_out(&mut effects);
+            self.tell_phase();
         }
     }
 
@@ -126,10 +142,25 @@ impl Task {
                 self.waiting.insert(request.call, reply);
                 self.core.handle(now, Event::Submitted(*request), effects);
             }
-            Message::Fact(event) => self.core.handle(now, event, effects),
+            Message::Fact(event) => {
+                self.tell_fact(&event);
+                self.core.handle(now, event, effects);
+            }
             Message::Look(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.look());
+            }
+            Message::Links(reply) => {
+                let _ = reply.send(self.lives.values().filter_map(|known| known.link.clone()).collect());
+            }
+            Message::Reload { spec, policy, renew } => {
+                self.spec = Arc::from(spec);
+                let event = if renew { Event::Reloaded { policy } } else { Event::Amended { policy } };
+                self.core.handle(now, event, effects);
+            }
+            Message::End { within } => {
+                self.ending = true;
+                self.core.handle(now, Event::DrainRequested { within }, effects);
             }
         }
     }
@@ -138,7 +169,10 @@ impl Task {
         let now = Instant::now();
         let jitter = Jitter(super::dice());
         match told {
-            Told::Fact(event) => self.core.handle(now, event, effects),
+            Told::Fact(event) => {
+                self.tell_fact(&event);
+                self.core.handle(now, event, effects);
+            }
             Told::Opened(link, pid) => {
                 if let Some(known) = self.lives.get_mut(&link.life) {
                     known.pid = pid;
@@ -150,15 +184,13 @@ impl Task {
                 self.unfit = None;
             }
             Told::NotStarted(life, why) => {
-                complain!("worker {}/{life} could not be started: {why}", self.spec.pool);
+                self.tell(What::WorkerUnfit, Some(life), format!("could not be started: {why}"));
                 self.unfit = Some((why, String::new()));
                 self.lives.remove(&life);
                 self.core.handle(now, Event::SpawnFailed { life, jitter }, effects);
             }
             Told::Ended(life, words) => {
-                if let Some(fault) = &words.fault {
-                    complain!("worker {}/{life} was ended: {fault}", self.spec.pool);
-                }
+                self.tell_gone(life, &words);
                 if words.unfit.is_some() {
                     self.unfit.clone_from(&words.unfit);
                 }
@@ -175,8 +207,8 @@ impl Task {
     fn look(&self) -> Look {
         Look {
             snapshot: self.core.snapshot(),
-            size: self.size,
-            seats: self.spec.command.seats,
+            size: self.core.policy().size,
+            seats: self.core.policy().seats,
             pids: self.lives.iter().filter_map(|(life, known)| Some((*life, known.pid?))).collect(),
             offer: self.offer.clone(),
             unfit: self.unfit.clone(),

@@ -2,12 +2,11 @@
 
 use super::outcome::{self, Spoken};
 use super::parse::{self, Beside, Parsed, bad};
-use super::{Pools, values};
-use crate::pool::{Conversation, Heard, Inputs};
+use super::{said, values};
+use crate::pool::{Conversation, Heard, Inputs, Pools};
 use crate::worker::words::Value;
 use futures_util::stream::{Stream, unfold};
 use sidewinder_edge::outcome::{Failure, Outcome};
-use sidewinder_edge::status;
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_server::Calls;
 use std::pin::Pin;
@@ -64,7 +63,7 @@ impl CallsDoor {
         ask.input = input;
         let asked = Instant::now();
         let conversation =
-            Conversation::begin(pool, request, ask).await.map_err(|refused| outcome::refused(&refused))?;
+            Conversation::begin(&pool, request, ask).await.map_err(|refused| outcome::refused(&refused))?;
         let began = Instant::now();
         Ok(Running { conversation, waited: began - asked, began, feeding: None, unpaid: 0 })
     }
@@ -229,11 +228,6 @@ fn item(value: Value) -> v1::Item {
 
 fn payload(value: Value) -> v1::Payload {
     v1::Payload { data: value.body, content_type: value.content_type }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn said(outcome: Outcome) -> Status {
-    status::of(&outcome)
 }
 
 fn broken(what: &str) -> Outcome {

@@ -3,46 +3,35 @@
 //! What is wrong with a question ends in [`parse`]; how an ending is said is the business of [`outcome`] and of the edge
 //! ([`sidewinder_edge`]), which also bounds whatever arrives.
 
+mod admin;
 mod calls;
+mod health;
 mod outcome;
 mod parse;
 mod pools;
 mod values;
+mod watch;
 
+pub(crate) use admin::AdminDoor;
 pub(crate) use calls::CallsDoor;
+pub(crate) use health::report as report_health;
 pub(crate) use pools::{Daemon, PoolsDoor};
 
-use crate::pool::Handle;
+use crate::pool::{Handle, Pools};
 use sidewinder_edge::outcome::{Invalid, Outcome};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use sidewinder_edge::status;
+use tonic::Status;
 
-/// The pools by name.
-#[derive(Clone, Debug)]
-pub(crate) struct Pools {
-    by_name: Arc<BTreeMap<String, Handle>>,
+/// The pool of this name, or the names there are.
+fn find(pools: &Pools, name: &str) -> Result<Handle, Outcome> {
+    pools.find(name).ok_or_else(|| {
+        let names: Vec<String> = pools.all().into_keys().collect();
+        let message = format!("no pool is called `{name}`; there are {}", names.join(", "));
+        Outcome::Invalid(Invalid::UnknownPool { message })
+    })
 }
 
-impl Pools {
-    pub(crate) fn new(by_name: BTreeMap<String, Handle>) -> Self {
-        Self { by_name: Arc::new(by_name) }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Handle)> {
-        self.by_name.iter()
-    }
-
-    /// The pool of this name; the only one, or the one called `default`, when there is no name.
-    fn find(&self, name: &str) -> Result<&Handle, Outcome> {
-        let found = match (name, self.by_name.len()) {
-            ("", 1) => self.by_name.values().next(),
-            ("", _) => self.by_name.get("default"),
-            (name, _) => self.by_name.get(name),
-        };
-        found.ok_or_else(|| {
-            let names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
-            let message = format!("no pool is called `{name}`; there are {}", names.join(", "));
-            Outcome::Invalid(Invalid::UnknownPool { message })
-        })
-    }
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn said(outcome: Outcome) -> Status {
+    status::of(&outcome)
 }

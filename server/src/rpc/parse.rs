@@ -1,7 +1,7 @@
 //! From a question of gRPC to a request for the core and an ask for the worker. Bad input ends here.
 
-use super::Pools;
-use crate::pool::Handle;
+use super::find;
+use crate::pool::{Handle, Pools};
 use crate::worker::words::Ask;
 use sidewinder_core::{Affinity, AffinityKey, AffinityMode, CallKey, ClientId, OnAbandon, Priority, Request};
 use sidewinder_edge::call::Deadline;
@@ -13,8 +13,8 @@ use std::time::Instant;
 use tonic::{Extensions, metadata::MetadataMap};
 
 /// A call that makes sense.
-pub(super) struct Parsed<'a> {
-    pub(super) pool: &'a Handle,
+pub(super) struct Parsed {
+    pub(super) pool: Handle,
     pub(super) request: Request,
     pub(super) ask: Ask,
 }
@@ -41,18 +41,18 @@ impl Beside {
 }
 
 /// Reads a call. `credit` says how many items its reader takes at first; none asks for one answer.
-pub(super) fn call<'a>(
-    pools: &'a Pools,
+pub(super) fn call(
+    pools: &Pools,
     call: Option<v1::Call>,
     arguments: Option<v1::Payload>,
     beside: &Beside,
     credit: u32,
-) -> Result<Parsed<'a>, Outcome> {
+) -> Result<Parsed, Outcome> {
     let call = call.ok_or_else(|| bad("call", "be there"))?;
     if call.tool.is_empty() {
         return Err(bad("call.tool", "name a tool: Pools.ListTools lists them"));
     }
-    let pool = pools.find(&call.pool)?;
+    let pool = find(pools, &call.pool)?;
     let mut request = Request::new(pool.next_call(), ClientId(beside.client));
     request.deadline = beside.deadline;
     request.priority = priority(call.priority)?;

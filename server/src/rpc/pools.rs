@@ -1,15 +1,14 @@
 //! The service that looks.
 
-use super::Pools;
-use crate::pool::{Handle, Look};
+use super::watch::{self, Watching};
+use super::{find, said};
+use crate::pool::{self, Handle, Look, Pools};
+use crate::telemetry::Events;
 use serde::Deserialize;
-use sidewinder_core::{Phase, State};
-use sidewinder_edge::outcome::Outcome;
-use sidewinder_edge::status;
+use sidewinder_core::{Phase, Size, State};
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::pools_server::Pools as PoolsService;
-use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use tonic::{Request, Response, Status};
 
 /// What does not change while the daemon lives.
@@ -25,6 +24,7 @@ pub(crate) struct Daemon {
 pub(crate) struct PoolsDoor {
     pools: Pools,
     daemon: Daemon,
+    events: Events,
 }
 
 /// What a worker offers, as it says it.
@@ -59,17 +59,17 @@ struct Parameter {
 }
 
 impl PoolsDoor {
-    pub(crate) fn new(pools: Pools, daemon: Daemon) -> Self {
-        Self { pools, daemon }
+    pub(crate) fn new(pools: Pools, daemon: Daemon, events: Events) -> Self {
+        Self { pools, daemon, events }
     }
 
     /// The pools that are asked for, each with a look at it. A pool that has ended is not there any more.
     async fn look(&self, names: &[String]) -> Result<Vec<(String, Look)>, Status> {
-        let wanted: Vec<(String, &Handle)> = if names.is_empty() {
-            self.pools.iter().map(|(name, pool)| (name.clone(), pool)).collect()
+        let wanted: Vec<(String, Handle)> = if names.is_empty() {
+            self.pools.all().into_iter().collect()
         } else {
-            let find = |name: &String| Ok((name.clone(), self.pools.find(name)?));
-            names.iter().map(find).collect::<Result<_, Outcome>>().map_err(|outcome| status::of(&outcome))?
+            let find = |name: &String| Ok((name.clone(), find(&self.pools, name).map_err(said)?));
+            names.iter().map(find).collect::<Result<_, Status>>()?
         };
         let mut looks = Vec::new();
         for (name, pool) in wanted {
@@ -81,7 +81,7 @@ impl PoolsDoor {
 
 #[tonic::async_trait]
 impl PoolsService for PoolsDoor {
-    type WatchStream = Pin<Box<dyn futures_util::Stream<Item = Result<v1::Event, Status>> + Send>>;
+    type WatchStream = Watching;
 
     async fn describe(
         &self,
@@ -102,7 +102,7 @@ impl PoolsService for PoolsDoor {
         request: Request<v1::ListPoolsRequest>,
     ) -> Result<Response<v1::ListPoolsResponse>, Status> {
         let looks = self.look(&request.into_inner().pools).await?;
-        let pools = looks.iter().map(|(name, look)| pool(name, look, &self.daemon.tier)).collect();
+        let pools = looks.iter().map(|(name, look)| show(name, look, &self.daemon.tier)).collect();
         Ok(Response::new(v1::ListPoolsResponse { pools }))
     }
 
@@ -130,12 +130,13 @@ impl PoolsService for PoolsDoor {
         Ok(Response::new(v1::ListToolsResponse { tools }))
     }
 
-    async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        Err(Status::unimplemented("events are not told yet: look with ListWorkers"))
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let pools = request.into_inner().pools.into_iter().collect();
+        Ok(Response::new(watch::stream(self.events.watch(), pools)))
     }
 }
 
-fn pool(name: &str, look: &Look, tier: &str) -> v1::Pool {
+fn show(name: &str, look: &Look, tier: &str) -> v1::Pool {
     let snapshot = &look.snapshot;
     let phase = match snapshot.phase {
         Phase::Serving => v1::Phase::Serving,
@@ -144,17 +145,11 @@ fn pool(name: &str, look: &Look, tier: &str) -> v1::Pool {
         Phase::Drained => v1::Phase::Drained,
     };
     let ready = snapshot.slots.iter().filter(|slot| slot.state == State::Running).count();
-    let size = look.size;
     v1::Pool {
         name: name.to_owned(),
         phase: phase.into(),
         generation: snapshot.generation.0,
-        size: Some(v1::Size {
-            min: size.min().into(),
-            max: size.max().into(),
-            spare: size.spare().into(),
-            headroom: size.headroom().into(),
-        }),
+        size: Some(size(look.size)),
         seats: look.seats.into(),
         waiting: snapshot.waiting as u64,
         running: snapshot.running as u64,
@@ -171,7 +166,16 @@ fn pool(name: &str, look: &Look, tier: &str) -> v1::Pool {
     }
 }
 
-fn worker(pool: &str, slot: &sidewinder_core::SlotView, look: &Look) -> v1::Worker {
+pub(super) fn size(size: Size) -> v1::Size {
+    v1::Size {
+        min: size.min().into(),
+        max: size.max().into(),
+        spare: size.spare().into(),
+        headroom: size.headroom().into(),
+    }
+}
+
+fn worker(name: &str, slot: &sidewinder_core::SlotView, look: &Look) -> v1::Worker {
     let state = match slot.state {
         State::Starting => v1::State::Starting,
         State::Running => v1::State::Running,
@@ -180,7 +184,7 @@ fn worker(pool: &str, slot: &sidewinder_core::SlotView, look: &Look) -> v1::Work
         State::Fatal => v1::State::Fatal,
     };
     v1::Worker {
-        pool: pool.to_owned(),
+        pool: name.to_owned(),
         slot: slot.slot.0.into(),
         life: slot.life.map(|life| life.to_string()).unwrap_or_default(),
         state: state.into(),
@@ -190,9 +194,11 @@ fn worker(pool: &str, slot: &sidewinder_core::SlotView, look: &Look) -> v1::Work
         begun: slot.begun.into(),
         served: slot.served.into(),
         resident_bytes: slot.resident,
-        leaving: slot.leaving.map(|leave| format!("{leave:?}").to_lowercase()).unwrap_or_default(),
+        ready_since: slot.ready_since.map(|since| wall_clock(since).into()),
+        suspect_since: slot.suspect_since.map(|since| wall_clock(since).into()),
+        rests_for: slot.rests_until.and_then(|until| rest(until).try_into().ok()),
+        leaving: slot.leaving.map(|why| pool::leave(why).to_owned()).unwrap_or_default(),
         unkillable: slot.unkillable,
-        ..v1::Worker::default()
     }
 }
 
@@ -211,6 +217,15 @@ fn tool(pool: &str, tool: Tool) -> v1::Tool {
         parameters: parameters.collect(),
         returns: tool.returns,
     }
+}
+
+fn wall_clock(then: Instant) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(then.elapsed()).unwrap_or(now)
+}
+
+fn rest(until: Instant) -> std::time::Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 fn count(number: usize) -> u32 {

@@ -1,6 +1,5 @@
 //! How a worker is started: which program, with which arguments, environment and directory.
 
-use sidewinder_keeper::RUN_VARIABLE;
 use sidewinder_keeper::wire::SpawnRequest;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -46,12 +45,12 @@ pub(crate) struct Command {
 
 impl Command {
     /// The request for the keeper. The worker runs where the daemon was started.
-    pub(crate) fn request(&self, run: &str) -> std::io::Result<SpawnRequest> {
+    pub(crate) fn request(&self) -> std::io::Result<SpawnRequest> {
         let arguments = [self.interpreter(), "-m".into(), "sidewinder.worker".into()];
         let directory = std::env::current_dir()?;
         Ok(SpawnRequest {
             arguments: arguments.into_iter().map(OsString::into_vec).collect(),
-            environment: self.variables(run).into_iter().map(variable).collect(),
+            environment: self.variables().into_iter().map(variable).collect(),
             directory: Some(directory.into_os_string().into_vec()),
             fds: FDS.to_vec(),
             ..SpawnRequest::default()
@@ -66,7 +65,7 @@ impl Command {
         self.python.clone().or_else(in_environment).map_or_else(|| "python3".into(), PathBuf::into_os_string)
     }
 
-    fn variables(&self, run: &str) -> Vec<(OsString, OsString)> {
+    fn variables(&self) -> Vec<(OsString, OsString)> {
         let inherited = INHERITED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
         let mut variables: Vec<(OsString, OsString)> = inherited.collect();
         if let Some(runtime) = &self.runtime {
@@ -79,7 +78,6 @@ impl Command {
             variables.push(("PYTHONPATH".into(), path));
         }
         let own = [
-            (RUN_VARIABLE, run.to_owned()),
             ("SIDEWINDER_CALLS_FD", FDS[2].to_string()),
             ("SIDEWINDER_CONTROL_FD", FDS[3].to_string()),
             ("SIDEWINDER_TOOLS", self.tools.join(",")),

@@ -8,13 +8,12 @@ use super::frame::{Assembler, VERSION};
 use super::link::{Link, Unasked};
 use super::output::{self, LastLines, Stream};
 use super::socket::{Reader, Socket};
-use super::words::{self, Notice, ToWorker};
+use super::words::{self, Ask, CANARY_CALL, Notice, Said, ToWorker};
 use crate::own::hold::{Hold, News};
 use crate::own::identity;
 use bytes::Bytes;
 use rustix::pipe::PipeFlags;
 use sidewinder_core::{Event, Jitter, Life};
-use sidewinder_keeper::complain;
 use sidewinder_keeper::wire::{Ending, Failure, Gone};
 use std::fmt;
 use std::io;
@@ -36,7 +35,6 @@ const OUTPUT_PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) pool: String,
-    pub(crate) run: String,
     pub(crate) command: Command,
     pub(crate) message_max: usize,
     /// From the wish that a call ends to the kill.
@@ -81,6 +79,8 @@ struct Living {
     control: Assembler,
     greeted: bool,
     ready: bool,
+    /// What it offers, until it has answered the canary.
+    offer: Option<Bytes>,
     words: LastWords,
     pings: u64,
     /// The first ping that was not answered.
@@ -127,7 +127,7 @@ async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Star
         let (stdout, their_stdout) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, their_stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let theirs = vec![their_stdout, their_stderr, their_calls, their_control];
-        Ok((Link::new(life, calls, control), theirs, stdout, stderr, spec.command.request(&spec.run)?))
+        Ok((Link::new(life, calls, control), theirs, stdout, stderr, spec.command.request()?))
     };
     let (link, theirs, stdout, stderr, request) = prepare().map_err(|error| error.to_string())?;
     let program = String::from_utf8_lossy(request.arguments.first().map_or(b"", Vec::as_slice)).into_owned();
@@ -150,8 +150,8 @@ async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Star
 
 fn print(tag: &str, stream: Stream, line: &str) {
     match stream {
-        Stream::Stdout => complain!("worker {tag} says: {line}"),
-        Stream::Stderr => complain!("worker {tag} warns: {line}"),
+        Stream::Stdout => tracing::info!("worker {tag} says: {line}"),
+        Stream::Stderr => tracing::warn!("worker {tag} warns: {line}"),
     }
 }
 
@@ -183,6 +183,7 @@ impl Started {
             link: self.link,
             greeted: false,
             ready: false,
+            offer: None,
             words: LastWords::default(),
             pings: 0,
             unanswered: None,
@@ -254,6 +255,9 @@ impl Living {
     async fn on_calls(&mut self, frame: &Bytes) -> Result<(), String> {
         let Some(message) = self.calls.take(frame).map_err(told)? else { return Ok(()) };
         let (call, said) = words::said(message).map_err(told)?;
+        if call == CANARY_CALL {
+            return self.on_canary(said).await;
+        }
         let ending = said.is_ending();
         self.link.pass_on(call, said).map_err(|unasked| match unasked {
             Unasked::UnknownCall => format!("it spoke about call {call}, which it does not have"),
@@ -263,6 +267,23 @@ impl Living {
             let call = sidewinder_core::CallId(call);
             self.tell(Told::Fact(Event::Finished { life: self.life, call })).await;
         }
+        Ok(())
+    }
+
+    /// The worker said that it is ready; the canary shows that calls come through.
+    async fn on_canary(&mut self, said: Said) -> Result<(), String> {
+        let lives = match &said {
+            Said::Answer(_) => true,
+            Said::Rejected(reason, _) => reason == "UNKNOWN_TOOL",
+            Said::Item(_) | Said::Want(_) | Said::End | Said::Raised(_) => false,
+        };
+        let Some(offer) = self.offer.take().filter(|_| lives) else {
+            return Err(format!("it did not answer the canary, but said {said:?}"));
+        };
+        self.link.pass_on(CANARY_CALL, said).map_err(|_| "it answered the canary twice".to_owned())?;
+        self.tell(Told::Offers(offer)).await;
+        let jitter = Jitter(crate::pool::dice());
+        self.tell(Told::Fact(Event::Ready { life: self.life, jitter })).await;
         Ok(())
     }
 
@@ -289,15 +310,15 @@ impl Living {
             Notice::Ready { .. } if self.ready => return Err("it said ready twice".to_owned()),
             Notice::Ready { offer, .. } => {
                 self.ready = true;
-                self.tell(Told::Offers(offer)).await;
-                let jitter = Jitter(crate::pool::dice());
-                self.tell(Told::Fact(Event::Ready { life: self.life, jitter })).await;
+                self.offer = Some(offer);
+                self.link.open(CANARY_CALL, Ask::canary()).await.map_err(told)?;
             }
             Notice::Unfit { message, traceback } => self.words.unfit = Some((message, traceback)),
             Notice::Pong { resident, .. } => self.on_pong(resident).await,
             Notice::Log { level, message, .. } => {
-                complain!("worker {}/{} logs {level}: {message}", self.spec.pool, self.life);
+                tracing::info!("worker {}/{} logs {level}: {message}", self.spec.pool, self.life);
             }
+            Notice::Stacks { number, text } => self.link.dumped(number, text),
             Notice::Progress { .. } | Notice::Heartbeat { .. } => self.unanswered = None,
         }
         Ok(())

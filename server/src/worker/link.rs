@@ -7,7 +7,7 @@ use sidewinder_core::Life;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Beyond its credit a call has room for its ending and for what crossed a change of mind.
 const MARGIN: usize = 4;
@@ -28,6 +28,9 @@ struct Table {
     seats: HashMap<u64, Seat>,
     /// Endings that have arrived and were not acknowledged yet; the next call carries them.
     heard: Vec<u64>,
+    /// Who waits for stacks, in the order of asking.
+    dumps: HashMap<u64, oneshot::Sender<String>>,
+    asked: u64,
     closed: bool,
 }
 
@@ -102,6 +105,29 @@ impl Link {
         let _ = self.control.say_now(ToWorker::Cancel(call, why).message());
     }
 
+    /// Asks where its threads are.
+    pub(crate) fn dump(&self) -> oneshot::Receiver<String> {
+        let (sender, stacks) = oneshot::channel();
+        let number = {
+            let mut table = self.table();
+            table.dumps.retain(|_, waiting| !waiting.is_closed());
+            table.asked += 1;
+            let number = table.asked;
+            table.dumps.insert(number, sender);
+            number
+        };
+        // A full socket is no answer either.
+        let _ = self.control.say_now(ToWorker::Dump(number).message());
+        stacks
+    }
+
+    /// The answer to a [`Link::dump`]; nobody may be waiting any more.
+    pub(crate) fn dumped(&self, number: u64, text: String) {
+        if let Some(waiting) = self.table().dumps.remove(&number) {
+            let _ = waiting.send(text);
+        }
+    }
+
     /// Whether the worker still has this call.
     pub(crate) fn is_open(&self, call: u64) -> bool {
         self.table().seats.contains_key(&call)
@@ -135,6 +161,7 @@ impl Link {
     pub(crate) fn close(&self) {
         let mut table = self.table();
         table.closed = true;
+        table.dumps.clear();
         table.seats.drain().for_each(|(_, seat)| seat.wanted.close());
     }
 

@@ -61,6 +61,24 @@ pub(crate) enum ToWorker {
     Ping(u64),
     Cancel(u64, &'static str),
     Drain,
+    Dump(u64),
+}
+
+/// A tool that every worker has: who answers it, or says that it has no such tool, can answer calls.
+pub(crate) const CANARY: &str = "sidewinder.canary";
+/// The call of the canary. No other call gets this far.
+pub(crate) const CANARY_CALL: u64 = u64::MAX;
+
+impl Ask {
+    /// The call that proves a worker ready.
+    pub(crate) fn canary() -> Self {
+        Self {
+            tool: CANARY.to_owned(),
+            content_type: "application/json".to_owned(),
+            attempt: 1,
+            ..Self::default()
+        }
+    }
 }
 
 /// A value with its content type.
@@ -110,6 +128,7 @@ pub(crate) enum Notice {
     Log { call: u64, level: String, message: String },
     Progress { call: u64, value: Value },
     Heartbeat { call: u64 },
+    Stacks { number: u64, text: String },
 }
 
 impl ToWorker {
@@ -124,6 +143,7 @@ impl ToWorker {
             Self::Ping(_) => (34, 0),
             Self::Cancel(call, _) => (35, *call),
             Self::Drain => (36, 0),
+            Self::Dump(_) => (38, 0),
         };
         let mut message = Message::new(kind, call);
         let meta = &mut message.meta;
@@ -142,7 +162,7 @@ impl ToWorker {
                 put_field(meta, POOL, pool.as_bytes());
                 put_field(meta, LIFE, life.as_bytes());
             }
-            Self::Ping(number) => put_number(meta, NUMBER, number),
+            Self::Ping(number) | Self::Dump(number) => put_number(meta, NUMBER, number),
             Self::Cancel(_, why) => put_field(meta, TEXT, why.as_bytes()),
             Self::EndOfInput(_) | Self::Drain => {}
         }
@@ -215,6 +235,7 @@ pub(crate) fn notice(message: Message) -> Result<Notice, Broken> {
             Notice::Progress { call, value: Value { content_type: texts.content_type, body: message.body } }
         }
         103 => Notice::Heartbeat { call },
+        104 => Notice::Stacks { number: texts.number, text: lossy(&message.body) },
         kind => return Err(Broken::Kind(kind)),
     })
 }

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+from types import FrameType
 
 from .._frames import Frame, Kind, ProtocolError, Tag, UnknownFieldError, as_text, field
 from .._leaving import DONE, broken, leave
 from .._link import Link
 from .serving import Serving
+from .stacks import everywhere
 
 try:
     _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -38,6 +40,9 @@ class Control:
         if self.serving is not None:
             self.serving.interrupt()
 
+    def _waiting(self) -> list[tuple[str, FrameType]]:
+        return [] if self.serving is None else self.serving.waiting()
+
     def _run(self) -> None:
         try:
             while True:
@@ -54,6 +59,9 @@ class Control:
         elif frame.kind == Kind.CANCEL:
             if self.serving is not None:
                 self.serving.cancel(frame.call, as_text(frame.first(Tag.MESSAGE) or b""))
+        elif frame.kind == Kind.DUMP:
+            number = field(Tag.PING, frame.number(Tag.PING))
+            self._link.say(Kind.STACKS, 0, number, everywhere(self._waiting()).encode(errors="replace"))
         elif frame.kind == Kind.DRAIN:
             self.drain()
         elif frame.kind == Kind.RESYNC:

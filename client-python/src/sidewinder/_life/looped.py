@@ -12,6 +12,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Iterable
+from types import FrameType
 
 from .._call.attempt import attempt_async, raised, run
 from .._call.call import Call
@@ -130,6 +131,13 @@ class Looped(Serving):
             self._loop.call_soon_threadsafe(self._cancel_task, call)
         else:
             super().stop(call)
+
+    def waiting(self) -> list[tuple[str, FrameType]]:
+        return [
+            (f"task {task.get_name()}", frame)
+            for task in asyncio.all_tasks(self._loop)
+            for frame in task.get_stack(limit=1)
+        ]
 
     def _cancel_task(self, call: Call) -> None:
         task = self._tasks.get(call.id)

@@ -4,7 +4,7 @@
 use super::Pool;
 use crate::call::CallStage;
 use crate::call::line::Dest;
-use crate::effect::{Effect, Leave, Refusal};
+use crate::effect::{Effect, Leave, Notice, Refusal};
 use crate::event::{AffinityMode, Request};
 use crate::id::{CallId, ClientId, SlotId};
 
@@ -97,6 +97,7 @@ impl Pool {
             self.bindings.used(affinity.key, slot, self.policy.line.affinity_keys_max);
         }
         effects.push(Effect::Assign { call, life });
+        self.recover(effects);
         if limits.is_some_and(|limits| begun >= limits.calls_soft) {
             self.want_leave(slot, Leave::Calls);
         }
@@ -126,6 +127,17 @@ impl Pool {
         while self.line.len() > self.policy.line.waiting_max {
             let Some(call) = self.line.to_displace(newcomer) else { break };
             self.withdraw(call, Effect::Refuse { call, refusal: Refusal::QueueFull }, effects);
+            if !std::mem::replace(&mut self.saturated, true) {
+                effects.push(Effect::Report(Notice::Saturated));
+            }
+        }
+    }
+
+    /// Said when half of the line is free again, so that it is not said after each call.
+    fn recover(&mut self, effects: &mut Vec<Effect>) {
+        if self.saturated && self.line.len() <= self.policy.line.waiting_max / 2 {
+            self.saturated = false;
+            effects.push(Effect::Report(Notice::Recovered));
         }
     }
 

@@ -331,6 +331,12 @@ impl Model {
                 let renewed = self.procs.values().all(|proc| proc.generation == self.generation);
                 ensure!(self, renewed && generation == self.generation, "not everybody is of {generation:?}");
             }
+            Notice::Saturated => {
+                ensure!(self, !std::mem::replace(&mut self.saturated, true), "saturated twice");
+            }
+            Notice::Recovered => {
+                ensure!(self, std::mem::take(&mut self.saturated), "recovered from nothing");
+            }
             // What is given up is compared with a snapshot after each step.
             Notice::SlotFatal { .. } | Notice::GenerationFatal { .. } => {}
         }

@@ -64,6 +64,8 @@ pub(crate) struct Model {
     pub(crate) procs: BTreeMap<Life, Proc>,
     pub(crate) calls: BTreeMap<CallId, Held>,
     pub(crate) waiting: BTreeSet<CallId>,
+    /// A full line was told, and no recovery since.
+    pub(crate) saturated: bool,
     pub(crate) deadlines: BTreeSet<(Instant, CallId)>,
     /// Seats held by each client.
     pub(crate) seated: BTreeMap<ClientId, u32>,

@@ -42,6 +42,7 @@ impl World {
             procs: BTreeMap::new(),
             calls: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            saturated: false,
             deadlines: BTreeSet::new(),
             seated: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -291,7 +292,8 @@ impl World {
                 }
                 if self.rng.percent(30) {
                     // What was promised to calls and keys before stays comparable.
-                    (policy.seats, policy.poison) = (self.model.policy.seats, self.model.policy.poison.clone());
+                    (policy.seats, policy.poison) =
+                        (self.model.policy.seats, self.model.policy.poison.clone());
                     policy.line.waiting_max = policy.line.waiting_max.max(self.model.waiting.len());
                     self.time(self.model.now);
                     self.feed(Event::Amended { policy: Box::new(policy.check().expect("no flaws")) });

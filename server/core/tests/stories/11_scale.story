@@ -4,8 +4,8 @@ policy workers=1..3 headroom=0 waiting=1 scale-down=10s stop=1s
 1s     ready 0.1
 2s     submit 1 client=1      -> assign 1 0.1
 3s     submit 2 client=1      -> spawn 1.1 g0
-4s     submit 3 client=1      -> spawn 2.1 g0, refuse 3 QueueFull
-5s     ready 1.1              -> assign 2 1.1
+4s     submit 3 client=1      -> spawn 2.1 g0, refuse 3 QueueFull, report Saturated
+5s     ready 1.1              -> assign 2 1.1, report Recovered
 6s     ready 2.1
 7s     submit 4 client=1      -> assign 4 2.1
 8s     finish 2.1 4           -> answer 4

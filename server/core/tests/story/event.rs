@@ -110,6 +110,8 @@ pub(crate) fn words(effect: &Effect) -> String {
         }
         Effect::Report(Notice::Unkillable { life }) => format!("report Unkillable {life}"),
         Effect::Report(Notice::Quarantined { key }) => format!("report Quarantined {}", key.0),
+        Effect::Report(Notice::Saturated) => "report Saturated".to_string(),
+        Effect::Report(Notice::Recovered) => "report Recovered".to_string(),
         Effect::Report(Notice::Renewed { generation }) => format!("report Renewed g{}", generation.0),
         Effect::Halt => "halt".to_string(),
     }

@@ -1,0 +1,54 @@
+//! Everything that is to be known before the daemon starts, checked.
+
+use crate::own::limit::Limit;
+use crate::own::subtree::Wish;
+use crate::worker::command::Command;
+use sidewinder_core::Checked;
+use sidewinder_edge::limits::Limits;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The daemon and its pools.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) listen: Listen,
+    /// What a client may make the daemon hold.
+    pub(crate) limits: Limits,
+    /// How long a stop lets calls go on.
+    pub(crate) drain: Duration,
+    /// Whether to use a PID namespace where there is one.
+    pub(crate) namespace: bool,
+    /// Where to build cgroups.
+    pub(crate) cgroup: Wish,
+    pub(crate) pools: BTreeMap<String, PoolSettings>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) socket: PathBuf,
+    /// Users who may connect to the socket, beside the daemon's own and root.
+    pub(crate) users: Vec<u32>,
+    pub(crate) tcp: Option<SocketAddr>,
+    /// Whether a public address may go without TLS.
+    pub(crate) insecure: bool,
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PoolSettings {
+    pub(crate) policy: Checked,
+    pub(crate) command: Command,
+    /// What each worker may use.
+    pub(crate) limits: Vec<Limit>,
+}
+
+impl Settings {
+    /// What holds for the whole life of a daemon stays as it was when it started.
+    pub(crate) fn keep_fixed(&mut self, started: &Self) {
+        let pools = std::mem::take(&mut self.pools);
+        *self = Self { pools, ..started.clone() };
+    }
+}

@@ -1,0 +1,82 @@
+//! Founding a pool: a keeper, and the task that works with it.
+
+use crate::config::{PoolSettings, Settings};
+use crate::own::hold::{Ended, Hold, Wishes};
+use crate::pool::{self, Handle};
+use crate::telemetry::Events;
+use crate::worker::life::Spec;
+use sidewinder_keeper::wire::{Graces, Welcome};
+use std::io;
+use std::path::PathBuf;
+
+/// What every pool of this daemon has in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Founder {
+    /// Where workers find their runtime.
+    pub(crate) runtime: PathBuf,
+}
+
+/// One pool of the daemon.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) handle: Handle,
+    pub(crate) hold: Hold,
+    ended: Ended,
+}
+
+/// A pool on its way out.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) handle: Handle,
+    ended: Ended,
+}
+
+impl Member {
+    /// From here on only the pool itself holds its keeper.
+    pub(super) fn leave(self) -> Leaving {
+        Leaving { handle: self.handle, ended: self.ended }
+    }
+}
+
+impl Leaving {
+    /// Waits for the end of the pool, and of its keeper.
+    pub(super) async fn end(self) {
+        self.handle.ended().await;
+        self.ended.wait().await;
+    }
+}
+
+impl Founder {
+    /// Starts a keeper and a pool. Blocks for the few milliseconds that the keeper takes.
+    pub(crate) fn found(
+        &self,
+        name: &str,
+        pool: &PoolSettings,
+        settings: &Settings,
+        events: &Events,
+    ) -> io::Result<(Member, Welcome)> {
+        let wishes = Wishes {
+            namespace: settings.namespace,
+            cgroup: settings.cgroup.clone(),
+            limits: pool.limits.clone(),
+            graces: Graces { stop: settings.drain, ..Graces::default() },
+        };
+        let (hold, welcome) = Hold::start(wishes)?;
+        let ended = hold.ended();
+        let spec = self.spec(name, pool, settings);
+        let handle = pool::start(pool.policy.clone(), spec, hold.clone(), events.clone());
+        Ok((Member { handle, hold, ended }, welcome))
+    }
+
+    /// How the workers of a pool are started and talked to.
+    pub(crate) fn spec(&self, name: &str, pool: &PoolSettings, settings: &Settings) -> Spec {
+        let mut command = pool.command.clone();
+        command.runtime = Some(self.runtime.clone());
+        Spec {
+            pool: name.to_owned(),
+            command,
+            message_max: usize::try_from(settings.limits.message).unwrap_or(usize::MAX),
+            interrupt_grace: pool.policy.grace.interrupt,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Orders to the whole daemon: start pools, reload, quit.
+//!
+//! One at a time: a second reload waits for the first. A reload that cannot be carried out changes nothing, so
+//! everything that may fail is done before anything that can be seen.
+
+mod found;
+
+use crate::config::{Change, Changes, PoolSettings, Settings, Source};
+use crate::pool::{Handle, Pools};
+use crate::telemetry::{Event, Events, What};
+pub(crate) use found::Founder;
+use found::{Leaving, Member};
+use sidewinder_edge::server::Wish;
+use sidewinder_keeper::wire::Welcome;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+
+/// Whoever may tell the daemon what to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Operator {
+    pools: Pools,
+    events: Events,
+    wish: Arc<watch::Sender<Wish>>,
+    drain: Duration,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    source: Source,
+    settings: Settings,
+    founder: Founder,
+    members: BTreeMap<String, Member>,
+    /// Pools that are not served any more, and may still have workers.
+    leaving: Vec<Leaving>,
+}
+
+impl Operator {
+    /// Starts every pool.
+    pub(crate) fn begin(
+        source: Source,
+        settings: Settings,
+        founder: Founder,
+        events: Events,
+        wish: watch::Sender<Wish>,
+    ) -> io::Result<(Self, Vec<Welcome>)> {
+        let pools = Pools::default();
+        let (mut members, mut welcomes) = (BTreeMap::new(), Vec::new());
+        for (name, pool) in &settings.pools {
+            let (member, welcome) = founder.found(name, pool, &settings, &events)?;
+            pools.add(name.clone(), member.handle.clone());
+            members.insert(name.clone(), member);
+            welcomes.push(welcome);
+        }
+        let drain = settings.drain;
+        let state = State { source, settings, founder, members, leaving: Vec::new() };
+        let state = Arc::new(Mutex::new(state));
+        Ok((Self { pools, events, wish: Arc::new(wish), drain, state }, welcomes))
+    }
+
+    /// The pools that are served.
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Reads the settings again and carries out what has changed. The text names every problem.
+    pub(crate) async fn reload(&self, renew: BTreeSet<String>) -> Result<Changes, String> {
+        let mut state = self.state.lock().await;
+        let done = self.try_reload(&mut state, &renew).await;
+        let (text, bad) = match &done {
+            Ok(changes) => (summary(changes), None),
+            Err(problems) => ("the new settings have flaws: nothing was changed".to_owned(), Some(problems)),
+        };
+        let mut event = Event::new(What::Reloaded, text);
+        if let Some(problems) = bad {
+            event = event.with("problems", problems);
+        }
+        self.events.tell(event);
+        done
+    }
+
+    async fn try_reload(&self, state: &mut State, renew: &BTreeSet<String>) -> Result<Changes, String> {
+        let mut new = state.source.read()?;
+        if let Some(unknown) = renew.iter().find(|name| !new.pools.contains_key(*name)) {
+            return Err(format!("no pool is called `{unknown}`"));
+        }
+        let changes = Changes::between(&state.settings, &new, renew);
+        new.keep_fixed(&state.settings);
+        let added = self.found_all(state, &new, &changes)?;
+        Self::limit_all(state, &new, &changes).await?;
+        for (name, member) in added {
+            self.pools.add(name.clone(), member.handle.clone());
+            state.members.insert(name, member);
+        }
+        for (name, change) in &changes.pools {
+            match change {
+                Change::Add => {}
+                Change::Remove => self.remove(state, name).await,
+                Change::Amend | Change::Renew => {
+                    if let (Some(member), Some(pool)) = (state.members.get(name), new.pools.get(name)) {
+                        let spec = state.founder.spec(name, pool, &new);
+                        let renew = *change == Change::Renew;
+                        member.handle.reload(spec, pool.policy.clone(), renew).await;
+                    }
+                }
+            }
+        }
+        state.settings = new;
+        Ok(changes)
+    }
+
+    fn found_all(
+        &self,
+        state: &State,
+        new: &Settings,
+        changes: &Changes,
+    ) -> Result<Vec<(String, Member)>, String> {
+        let mut added = Vec::new();
+        for name in changes.of(Change::Add) {
+            let Some(pool) = new.pools.get(&name) else { continue };
+            let (member, _) = state
+                .founder
+                .found(&name, pool, new, &self.events)
+                .map_err(|error| format!("pool {name} cannot be started: {error}"))?;
+            added.push((name, member));
+        }
+        Ok(added)
+    }
+
+    /// Limits can be refused by the machine, so they go first; what was changed is taken back.
+    async fn limit_all(state: &State, new: &Settings, changes: &Changes) -> Result<(), String> {
+        let mut done: Vec<(&Member, &PoolSettings)> = Vec::new();
+        for name in changes.of(Change::Renew) {
+            let (Some(member), Some(old), Some(pool)) =
+                (state.members.get(&name), state.settings.pools.get(&name), new.pools.get(&name))
+            else {
+                continue;
+            };
+            if let Err(why) = member.hold.limit(pool.limits.clone()).await {
+                for (member, old) in done {
+                    let _ = member.hold.limit(old.limits.clone()).await;
+                }
+                return Err(format!("pool {name}: {why}"));
+            }
+            done.push((member, old));
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, state: &mut State, name: &str) {
+        self.pools.remove(name);
+        if let Some(member) = state.members.remove(name) {
+            member.handle.end(self.drain).await;
+            state.leaving.retain(|leaving| !leaving.handle.is_over());
+            state.leaving.push(member.leave());
+        }
+    }
+
+    /// Stops the daemon: calls may go on for so long. Said again, the shorter bound holds.
+    pub(crate) async fn quit(&self, within: Option<Duration>) {
+        let within = within.unwrap_or(self.drain);
+        let text = format!("stopping: calls may go on for {within:?}");
+        self.events.tell(Event::new(What::Stopping, text).with("within_ms", within.as_millis()));
+        self.wish.send_replace(Wish::StopWithin(within));
+        for handle in self.handles().await {
+            handle.end(within).await;
+        }
+    }
+
+    /// Ends every pool and waits until nothing of them is left.
+    pub(crate) async fn end(&self) {
+        for handle in self.handles().await {
+            handle.end(self.drain).await;
+        }
+        let mut state = self.state.lock().await;
+        let members = std::mem::take(&mut state.members).into_values().map(Member::leave);
+        for leaving in members.chain(std::mem::take(&mut state.leaving)) {
+            leaving.end().await;
+        }
+    }
+
+    async fn handles(&self) -> Vec<Handle> {
+        let state = self.state.lock().await;
+        let members = state.members.values().map(|member| &member.handle);
+        members.chain(state.leaving.iter().map(|leaving| &leaving.handle)).cloned().collect()
+    }
+}
+
+fn summary(changes: &Changes) -> String {
+    let kinds = [
+        ("changed", Change::Amend),
+        ("renewed", Change::Renew),
+        ("added", Change::Add),
+        ("removed", Change::Remove),
+    ];
+    let mut parts: Vec<String> = kinds
+        .into_iter()
+        .map(|(word, change)| (word, changes.of(change)))
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(word, names)| format!("{word} {}", names.join(", ")))
+        .collect();
+    if !changes.needs_restart.is_empty() {
+        parts.push(format!("{} take a new start of the daemon", changes.needs_restart.join(", ")));
+    }
+    if parts.is_empty() { "nothing has changed".to_owned() } else { parts.join("; ") }
+}

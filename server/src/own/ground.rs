@@ -1,0 +1,106 @@
+//! What a keeper stands on: the record of its run, a cgroup where there is one, and what holds the limits.
+
+use super::identity::{self, Identity};
+use super::lifeline::Lifeline;
+use super::limit::{self, Held, Limit};
+use super::record::Record;
+use super::subtree::{self, Wish};
+use sidewinder_keeper::linux::{cgroup, facts};
+use sidewinder_keeper::wire::{Graces, Welcome};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// The ground of one keeper.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) record: Record,
+    pub(crate) cgroup: Option<PathBuf>,
+    pub(crate) why_no_cgroup: Option<String>,
+    pub(crate) held: Held,
+}
+
+/// A keeper that stands: the way to it, its pidfd, and what it said of itself.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) lifeline: Lifeline,
+    pub(crate) keeper: OwnedFd,
+    pub(crate) welcome: Welcome,
+}
+
+impl Ground {
+    /// Prepares everything that has to be there before the keeper. `root` says whether its workers are root's.
+    pub(crate) fn prepare(wish: &Wish, limits: &[Limit], root: bool) -> Result<Self, String> {
+        let begin = || Record::begin(facts::boot_id()?, identity::own().ok());
+        let record = begin().map_err(|error| {
+            format!("cannot record the run, so nothing would find what is left of it: {error}")
+        })?;
+        let mut ground = Self { record, cgroup: None, why_no_cgroup: None, held: Held::default() };
+        match ground.lay(wish, limits, root) {
+            Ok(()) => Ok(ground),
+            Err(why) => {
+                ground.clear();
+                Err(why)
+            }
+        }
+    }
+
+    fn lay(&mut self, wish: &Wish, limits: &[Limit], root: bool) -> Result<(), String> {
+        let base = subtree::find(wish);
+        let controllers: &[String] = base.as_ref().map_or(&[], |base| &base.controllers);
+        self.held = limit::place(limits, controllers, root)?;
+        let wanted = wanted(&self.held);
+        match base {
+            Ok(base) => {
+                // Known before it is made: whatever happens between, a sweep finds it.
+                let path = subtree::pool_path(&base, &self.record.facts.run);
+                let noted =
+                    self.record.note(|facts| facts.cgroup = Some(path.to_string_lossy().into_owned()));
+                noted.and_then(|()| subtree::build(&base, &path, &wanted)).map_err(|error| {
+                    format!("cannot build a cgroup: {error}. Use --cgroup off to do without one")
+                })?;
+                self.cgroup = Some(path);
+            }
+            Err(why) if matches!(wish, Wish::Below(_)) => return Err(why),
+            Err(why) => self.why_no_cgroup = Some(why),
+        }
+        Ok(())
+    }
+
+    /// Other limits for the workers that are started from now on. On a failure the old ones hold.
+    pub(crate) fn hold_to(&mut self, wish: &Wish, limits: &[Limit], root: bool) -> Result<(), String> {
+        let base = self.cgroup.as_ref().and_then(|_| subtree::find(wish).ok());
+        let controllers: &[String] = base.as_ref().map_or(&[], |base| &base.controllers);
+        let held = limit::place(limits, controllers, root)?;
+        if let (Some(base), Some(path)) = (&base, &self.cgroup) {
+            subtree::widen(base, path, &wanted(&held))
+                .map_err(|error| format!("cannot hand controllers down: {error}"))?;
+        }
+        self.held = held;
+        Ok(())
+    }
+
+    /// Starts the keeper. Blocks for the few milliseconds that it takes.
+    pub(crate) fn start(&mut self, namespace: bool, graces: Graces) -> io::Result<Standing> {
+        let mut lifeline = Lifeline::start(namespace, &self.record)?;
+        let (welcome, keeper) = lifeline.hello(graces, self.cgroup.as_deref())?;
+        self.record.note(|facts| facts.keeper = Identity::of(&keeper).ok())?;
+        Ok(Standing { lifeline, keeper, welcome })
+    }
+
+    /// Nothing stands on it any more: nothing is left of it.
+    pub(crate) fn clear(self) {
+        if let Some(path) = &self.cgroup {
+            let _ = cgroup::remove_tree(path);
+        }
+        self.record.end();
+    }
+}
+
+/// The controllers that hold the limits.
+fn wanted(held: &Held) -> Vec<&'static str> {
+    let mut wanted: Vec<_> = held.tree.knobs().iter().map(|(controller, _, _)| *controller).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}

@@ -1,0 +1,257 @@
+//! The task that talks to a keeper, and takes another one when it is lost.
+
+use super::{Ground, Limit, News, Order, Wishes};
+use crate::own::ground::Standing;
+use crate::own::lifeline::{Heard, Lifeline};
+use crate::own::watched::watched;
+use crate::own::{identity, record, sweep};
+use rustix::process::{Signal, pidfd_send_signal};
+use sidewinder_keeper::wire::{Failure, Report, Request, SpawnRequest, Stage, Welcome};
+use sidewinder_keeper::{RUN_VARIABLE, complain};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, watch};
+
+/// A keeper at its post.
+pub(super) struct Post {
+    ground: Ground,
+    lifeline: Lifeline,
+    keeper: OwnedFd,
+    /// Copies of the descriptors, for the runtime to watch.
+    line: AsyncFd<OwnedFd>,
+    death: AsyncFd<OwnedFd>,
+}
+
+impl Post {
+    /// Has a keeper take its post.
+    pub(super) fn take(wishes: &Wishes) -> io::Result<(Self, Welcome)> {
+        let mut ground =
+            Ground::prepare(&wishes.cgroup, &wishes.limits, is_root()).map_err(io::Error::other)?;
+        let mut stand = || -> io::Result<_> {
+            let Standing { lifeline, keeper, welcome } = ground.start(wishes.namespace, wishes.graces)?;
+            let line =
+                watched(lifeline.as_fd().try_clone_to_owned()?, Interest::READABLE | Interest::WRITABLE)?;
+            let death = watched(keeper.try_clone()?, Interest::READABLE)?;
+            Ok((lifeline, keeper, line, death, welcome))
+        };
+        match stand() {
+            Ok((lifeline, keeper, line, death, welcome)) => {
+                Ok((Self { ground, lifeline, keeper, line, death }, welcome))
+            }
+            Err(error) => {
+                ground.clear();
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets the keeper leave. Its end is the proof that everybody below it is gone.
+    async fn leave(self) {
+        let Self { ground, lifeline, line, death, .. } = self;
+        drop((lifeline, line));
+        let _ = death.readable().await;
+        ground.clear();
+    }
+
+    /// The keeper was killed. Its wardens end what is below them; then somebody has to clean up.
+    fn abandon(self) {
+        let path = self.ground.record.path.clone();
+        drop(self);
+        tokio::task::spawn_blocking(move || {
+            record::wait_until_free(&path);
+            if let Err(error) = sweep::sweep(false, false) {
+                complain!("cannot look for what the lost keeper left: {error}");
+            }
+        });
+    }
+
+    async fn send(&self, request: &Request, fds: &[OwnedFd]) -> io::Result<()> {
+        // A keeper that somebody has stopped is woken by every order.
+        let _ = pidfd_send_signal(&self.keeper, Signal::CONT);
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        loop {
+            match self.lifeline.send(request, &fds) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.line.writable().await?.clear_ready();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// What a worker of this keeper is, beside what the pool wishes.
+    fn complete(&self, mut request: SpawnRequest) -> SpawnRequest {
+        let held = &self.ground.held;
+        request.limits = held.tree.clone();
+        request.rlimits.clone_from(&held.process);
+        request.environment.push(format!("{RUN_VARIABLE}={}", self.ground.record.facts.run).into_bytes());
+        request
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+pub(super) struct Task {
+    wishes: Wishes,
+    post: Option<Post>,
+    /// Dropped at the end of the task, which is the end of the keeper.
+    _alive: watch::Sender<()>,
+    workers: HashMap<u32, mpsc::Sender<News>>,
+    /// Endings to acknowledge when the keeper reads again.
+    unacknowledged: Vec<u32>,
+}
+
+impl Task {
+    pub(super) fn new(wishes: Wishes, post: Post, alive: watch::Sender<()>) -> Self {
+        post.ground.held.notes.iter().for_each(|note| complain!("{note}"));
+        Self { wishes, post: Some(post), _alive: alive, workers: HashMap::new(), unacknowledged: Vec::new() }
+    }
+
+    /// Until nobody holds the pool any more.
+    pub(super) async fn run(mut self, mut mailbox: mpsc::Receiver<Order>) {
+        while let Some(order) = self.attend(&mut mailbox).await {
+            self.carry_out(order).await;
+        }
+        if let Some(post) = self.post.take() {
+            post.leave().await;
+        }
+    }
+
+    /// Hears what the keeper says until there is an order; nothing when there will be none.
+    async fn attend(&mut self, mailbox: &mut mpsc::Receiver<Order>) -> Option<Order> {
+        loop {
+            self.acknowledge();
+            let Some(post) = &self.post else { return mailbox.recv().await };
+            tokio::select! {
+                order = mailbox.recv() => return order,
+                ready = post.line.readable() => {
+                    if let Ok(mut ready) = ready { ready.clear_ready(); }
+                    if !self.hear() { self.lose() }
+                }
+                _ = post.death.readable() => {
+                    self.hear();
+                    self.lose();
+                }
+            }
+        }
+    }
+
+    /// Whoever waits for news learns that there will be none.
+    fn lose(&mut self) {
+        if let Some(post) = self.post.take() {
+            complain!(
+                "the keeper (process {}) was lost, and its workers with it",
+                identity::pid_of(&post.keeper).unwrap_or(0)
+            );
+            post.abandon();
+        }
+        self.workers.clear();
+        self.unacknowledged.clear();
+    }
+
+    async fn carry_out(&mut self, order: Order) {
+        let (request, fds) = match order {
+            Order::Spawn { request, fds, news, number } => {
+                self.workers.insert(number, news);
+                if let Err(error) = self.man() {
+                    return self.refuse(number, &error);
+                }
+                let request = self.post.as_ref().map(|post| Box::new(post.complete(*request)));
+                let Some(request) = request else { return };
+                (Request::Spawn(number, request), fds)
+            }
+            Order::Signal(number, signal) => (Request::Signal(number, signal), Vec::new()),
+            Order::Kill(number) => (Request::Kill(number), Vec::new()),
+            Order::Limit(limits, reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.limit(limits));
+                return;
+            }
+        };
+        let Some(post) = &self.post else { return };
+        match (post.send(&request, &fds).await, &request) {
+            (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => self.lose(),
+            // A request that cannot be sent at all (an environment too large, say) is a worker that cannot be started.
+            (Err(error), Request::Spawn(number, _)) => self.refuse(*number, &error),
+            (Ok(()) | Err(_), _) => {}
+        }
+    }
+
+    fn limit(&mut self, limits: Vec<Limit>) -> Result<(), String> {
+        if let Some(post) = &mut self.post {
+            post.ground.hold_to(&self.wishes.cgroup, &limits, is_root())?;
+            post.ground.held.notes.iter().for_each(|note| complain!("{note}"));
+        }
+        self.wishes.limits = limits;
+        Ok(())
+    }
+
+    /// Sees to it that there is a keeper.
+    fn man(&mut self) -> io::Result<()> {
+        if self.post.is_none() {
+            let (post, welcome) = Post::take(&self.wishes)?;
+            complain!("a new keeper stands (tier {})", welcome.tier);
+            self.post = Some(post);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, number: u32, error: &io::Error) {
+        let failure = Failure { stage: Stage::Fork, errno: 0, message: error.to_string() };
+        self.tell(number, News::Failed(failure));
+        self.workers.remove(&number);
+    }
+
+    /// Hears what there is. False when the keeper is gone.
+    fn hear(&mut self) -> bool {
+        loop {
+            let Some(post) = &mut self.post else { return false };
+            match post.deathline.hear() {
+                Ok(Heard::Nothing) => return true,
+                Ok(Heard::Closed) | Err(_) => return false,
+                Ok(Heard::Report(report, fd)) => self.pass_on(report, fd),
+            }
+        }
+    }
+
+    fn pass_on(&mut self, report: Report, fd: Option<OwnedFd>) {
+        match report {
+            Report::Spawned(number, _) => {
+                if let Some(pidfd) = fd {
+                    self.tell(number, News::Spawned(pidfd));
+                }
+            }
+            Report::Failed(number, failure) => {
+                self.tell(number, News::Failed(failure));
+                self.workers.remove(&number);
+            }
+            Report::Exited(number, ending) => self.tell(number, News::Exited(ending)),
+            Report::Gone(number, gone) => {
+                self.tell(number, News::Gone(gone));
+                self.workers.remove(&number);
+                self.unacknowledged.push(number);
+            }
+            Report::Refused(number, why) => {
+                self.tell(number, News::Failed(Failure { stage: Stage::Fork, errno: 0, message: why }));
+            }
+            Report::Welcome(_) | Report::Entry(..) | Report::Listed(_) | Report::Drained => {}
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        let Some(post) = &self.post else { return };
+        self.unacknowledged
+            .retain(|number| post.deathline.send(&Request::Acknowledge(*number), &[]).is_err());
+    }
+
+    fn tell(&self, number: u32, news: News) {
+        if let Some(worker) = self.workers.get(&number) {
+            let _ = worker.try_send(news);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Events as a stream: everything from now on, until the reader hangs up or the daemon stops.
+
+use crate::telemetry::What;
+use crate::telemetry::events::Told;
+use futures_util::stream::{Stream, unfold};
+use sidewinder_proto::v1;
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tonic::Status;
+
+/// A stream of events.
+pub(super) type Watching = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;
+
+/// Those of these pools, and those of the daemon; of all pools when none is named.
+pub(super) fn stream(events: Receiver<Arc<Told>>, pools: BTreeSet<String>) -> Watching {
+    Box::pin(unfold((events, pools, 0), |(mut events, pools, mut lost)| async move {
+        loop {
+            match events.recv().await {
+                Ok(told) if is_wanted(&told, &pools) => {
+                    let event = show(&told, std::mem::take(&mut lost));
+                    return Some((Ok(event), (events, pools, lost)));
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(count)) => lost += count,
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }))
+}
+
+fn is_wanted(told: &Told, pools: &BTreeSet<String>) -> bool {
+    told.event.pool.as_deref().is_none_or(|pool| pools.is_empty() || pools.contains(pool))
+}
+
+fn show(told: &Told, lost: u64) -> v1::Event {
+    let event = &told.event;
+    v1::Event {
+        sequence: told.sequence,
+        at: Some(told.at.into()),
+        what: happening(event.what).into(),
+        pool: event.pool.as_deref().unwrap_or_default().to_owned(),
+        worker: event.worker.map(|life| life.to_string()).unwrap_or_default(),
+        text: event.text.clone(),
+        facts: event.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        lost,
+    }
+}
+
+fn happening(what: What) -> v1::Happening {
+    match what {
+        What::WorkerStarted => v1::Happening::WorkerStarted,
+        What::WorkerReady => v1::Happening::WorkerReady,
+        What::WorkerLeaving => v1::Happening::WorkerLeaving,
+        What::WorkerKilled => v1::Happening::WorkerKilled,
+        What::WorkerGone => v1::Happening::WorkerGone,
+        What::WorkerUnfit => v1::Happening::WorkerUnfit,
+        What::WorkerSuspected => v1::Happening::WorkerSuspected,
+        What::WorkerRecovered => v1::Happening::WorkerRecovered,
+        What::WorkerUnkillable => v1::Happening::WorkerUnkillable,
+        What::SlotFatal => v1::Happening::SlotFatal,
+        What::PoolPhase => v1::Happening::PoolPhase,
+        What::PoolSaturated => v1::Happening::PoolSaturated,
+        What::PoolRecovered => v1::Happening::PoolRecovered,
+        What::PoolRenewed => v1::Happening::PoolRenewed,
+        What::PoolResized => v1::Happening::PoolResized,
+        What::KeyQuarantined => v1::Happening::KeyQuarantined,
+        What::Reloaded => v1::Happening::Reloaded,
+        What::Stopping => v1::Happening::Stopping,
+    }
+}

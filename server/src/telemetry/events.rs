@@ -1,0 +1,150 @@
+//! The one door through which everything that happens is told.
+//!
+//! An event is numbered, written to the log, and sent to those who watch. Who watches too slowly loses the oldest and
+//! learns how many: nobody makes the daemon wait, or hold more than [`BACKLOG`] events.
+
+use sidewinder_core::Life;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+use tokio::sync::broadcast;
+
+/// Events that a slow watcher may be behind.
+const BACKLOG: usize = 1024;
+
+/// What can happen. The names are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum What {
+    WorkerStarted,
+    WorkerReady,
+    WorkerLeaving,
+    WorkerKilled,
+    WorkerGone,
+    WorkerUnfit,
+    WorkerSuspected,
+    WorkerRecovered,
+    WorkerUnkillable,
+    SlotFatal,
+    PoolPhase,
+    PoolSaturated,
+    PoolRecovered,
+    PoolRenewed,
+    PoolResized,
+    KeyQuarantined,
+    Reloaded,
+    Stopping,
+}
+
+impl What {
+    /// Whether an operator should look.
+    fn is_bad(self) -> bool {
+        match self {
+            Self::WorkerKilled
+            | Self::WorkerUnfit
+            | Self::WorkerSuspected
+            | Self::WorkerUnkillable
+            | Self::SlotFatal
+            | Self::PoolSaturated
+            | Self::KeyQuarantined => true,
+            Self::WorkerStarted
+            | Self::WorkerReady
+            | Self::WorkerLeaving
+            | Self::WorkerGone
+            | Self::WorkerRecovered
+            | Self::PoolPhase
+            | Self::PoolRecovered
+            | Self::PoolRenewed
+            | Self::PoolResized
+            | Self::Reloaded
+            | Self::Stopping => false,
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) what: What,
+    /// Absent: to the daemon.
+    pub(crate) pool: Option<Arc<str>>,
+    /// Absent: to the whole pool.
+    pub(crate) worker: Option<Life>,
+    /// In a sentence.
+    pub(crate) text: String,
+    pub(crate) facts: Vec<(&'static str, String)>,
+}
+
+impl Event {
+    pub(crate) fn new(what: What, text: impl Into<String>) -> Self {
+        Self { what, pool: None, worker: None, text: text.into(), facts: Vec::new() }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.facts.push((name, value.to_string()));
+        self
+    }
+}
+
+/// An event with its place among the others.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) sequence: u64,
+    pub(crate) at: SystemTime,
+    pub(crate) event: Event,
+}
+
+/// Tells events.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    watchers: broadcast::Sender<Arc<Told>>,
+    count: Arc<AtomicU64>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { watchers: broadcast::Sender::new(BACKLOG), count: Arc::default() }
+    }
+}
+
+impl Events {
+    pub(crate) fn tell(&self, event: Event) {
+        log(&event);
+        let sequence = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        // Nobody may be watching.
+        let _ = self.watchers.send(Arc::new(Told { sequence, at: SystemTime::now(), event }));
+    }
+
+    /// Everything that is told from now on.
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Arc<Told>> {
+        self.watchers.subscribe()
+    }
+}
+
+fn log(event: &Event) {
+    let pool = event.pool.as_deref().map(|pool| format!("pool {pool}: ")).unwrap_or_default();
+    let worker = event.worker.map(|life| format!("worker {life}: ")).unwrap_or_default();
+    let (what, text) = (event.what, &event.text);
+    if what.is_bad() {
+        tracing::warn!(?what, "{pool}{worker}{text}");
+    } else {
+        tracing::info!(?what, "{pool}{worker}{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_slow_learns_what_was_lost() {
+        let events = Events::default();
+        let mut watcher = events.watch();
+        for _ in 0..BACKLOG + 3 {
+            events.tell(Event::new(What::Stopping, "again"));
+        }
+        let lost = watcher.recv().await;
+        assert!(matches!(lost, Err(broadcast::error::RecvError::Lagged(3))), "{lost:?}");
+        assert_eq!(watcher.recv().await.expect("an event").sequence, 4);
+    }
+}
