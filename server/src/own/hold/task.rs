@@ -211,7 +211,7 @@ impl Task {
     fn hear(&mut self) -> bool {
         loop {
             let Some(post) = &mut self.post else { return false };
-            match post.deathline.hear() {
+            match post.lifeline.hear() {
                 Ok(Heard::Nothing) => return true,
                 Ok(Heard::Closed) | Err(_) => return false,
                 Ok(Heard::Report(report, fd)) => self.pass_on(report, fd),
@@ -246,7 +246,7 @@ impl Task {
     fn acknowledge(&mut self) {
         let Some(post) = &self.post else { return };
         self.unacknowledged
-            .retain(|number| post.deathline.send(&Request::Acknowledge(*number), &[]).is_err());
+            .retain(|number| post.lifeline.send(&Request::Acknowledge(*number), &[]).is_err());
     }
 
     fn tell(&self, number: u32, news: News) {
