@@ -33,6 +33,7 @@ test: ## all tests; as root the black-box tests run twice, the second time witho
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
 	@$(MAKE) --no-print-directory test-assertions
 	python3 -m unittest discover --quiet --start-directory client-python/tests --top-level-directory client-python
+	python3 -m unittest discover --quiet --start-directory tests/machine/host --top-level-directory tests/machine/host
 	@sh tests/unprivileged.sh
 
 check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell
