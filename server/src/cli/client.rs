@@ -1,6 +1,7 @@
 //! How the verbs that ask find the daemon: the socket of this user, unless one is named.
 
 use crate::config::default_socket;
+use sidewinder_proto::v1::admin_client::AdminClient;
 use sidewinder_proto::v1::calls_client::CallsClient;
 use sidewinder_proto::v1::pools_client::PoolsClient;
 use std::future::Future;
@@ -36,7 +37,7 @@ impl From<Status> for Failed {
 }
 
 impl Where {
-    async fn connect(&self) -> Result<Channel, Failed> {
+    pub(super) async fn connect(&self) -> Result<Channel, Failed> {
         let socket = match &self.socket {
             Some(socket) => std::path::absolute(socket),
             None => default_socket(),
@@ -56,6 +57,10 @@ impl Where {
     pub(super) async fn calls(&self) -> Result<CallsClient<Channel>, Failed> {
         let client = CallsClient::new(self.connect().await?);
         Ok(client.max_decoding_message_size(usize::MAX))
+    }
+
+    pub(super) async fn admin(&self) -> Result<AdminClient<Channel>, Failed> {
+        Ok(AdminClient::new(self.connect().await?))
     }
 
     pub(super) async fn pools(&self) -> Result<PoolsClient<Channel>, Failed> {

@@ -5,10 +5,12 @@ mod client;
 mod completions;
 mod doctor;
 mod keep;
+mod order;
 mod reap;
 mod run;
 mod status;
 mod style;
+mod wait;
 
 use clap::{Parser, Subcommand};
 use sidewinder_keeper::complain;
@@ -42,6 +44,14 @@ enum Verb {
     Status(status::Arguments),
     /// Show the tools that a daemon offers
     Tools(status::Arguments),
+    Wait(wait::Arguments),
+    Drain(order::Drain),
+    Resume(order::Resume),
+    Restart(order::Restart),
+    Resize(order::Resize),
+    Reload(order::Reload),
+    Dump(order::Dump),
+    Quit(order::Quit),
     Doctor(doctor::Arguments),
     Reap(reap::Arguments),
     Completions(completions::Arguments),
@@ -54,6 +64,14 @@ pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
         Verb::Stream(arguments) => call::stream(&arguments),
         Verb::Status(arguments) => status::status(&arguments),
         Verb::Tools(arguments) => status::tools(&arguments),
+        Verb::Wait(arguments) => wait::wait(&arguments),
+        Verb::Drain(arguments) => order::drain(&arguments),
+        Verb::Resume(arguments) => order::resume(&arguments),
+        Verb::Restart(arguments) => order::restart(&arguments),
+        Verb::Resize(arguments) => order::resize(&arguments),
+        Verb::Reload(arguments) => order::reload(&arguments),
+        Verb::Dump(arguments) => order::dump(&arguments),
+        Verb::Quit(arguments) => order::quit(&arguments),
         Verb::Keep(arguments) => keep::run(*arguments, caller),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Reap(arguments) => reap::run(&arguments),

@@ -93,7 +93,7 @@ impl PoolsService for PoolsDoor {
             pid: std::process::id(),
             started: Some(self.daemon.started.into()),
             tier: self.daemon.tier.clone(),
-            mode: String::new(),
+            mode: "independent".to_owned(),
         }))
     }
 
