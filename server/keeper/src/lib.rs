@@ -23,15 +23,13 @@
 // These panic when nobody reads any more; `complain!` and a checked write do not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-/// Says a line on standard error. One that nobody reads any more, or that is full, ends nothing.
+/// Says a line on standard error. One that nobody reads any more, or that is full, ends and delays nothing.
 #[macro_export]
 macro_rules! complain {
-    ($($words:tt)*) => {{
-        use ::std::io::Write as _;
-        let _ = ::std::writeln!(::std::io::stderr(), "sidewinder: {}", ::std::format_args!($($words)*));
-    }};
+    ($($words:tt)*) => { $crate::complaint::say(::std::format_args!($($words)*)) };
 }
 
+pub mod complaint;
 pub mod machine;
 mod tier;
 pub mod wire;
