@@ -23,6 +23,7 @@ MAX_NOTES = 16
 MAX_NOTE = 2 * 1024
 MAX_TYPE = 1024
 MAX_LEVELS = 100
+MAX_PART = 500
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _IMPORTERS = ("<frozen importlib", os.path.join("importlib", "__init__.py"))
@@ -75,7 +76,8 @@ def _lines(error: BaseException) -> Any:
     told = traceback.TracebackException(
         type(error), error, _theirs(error.__traceback__), limit=-MAX_LEVELS, capture_locals=False
     )
-    return told.format()
+    # A part is a frame, or what an exception says: a long message is not to push its own frames out.
+    return (part if len(part) <= MAX_PART else f"{part[:MAX_PART]}…\n" for part in told.format())
 
 
 def _theirs(trace: TracebackType | None) -> TracebackType | None:

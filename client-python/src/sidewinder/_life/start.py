@@ -165,7 +165,8 @@ def _handle_signals(control: Control) -> None:
     """Handlers run in the main thread, between two steps of whatever it does."""
     signal.signal(signal.SIGINT, lambda *_: control.interrupt())
     signal.signal(signal.SIGTERM, lambda *_: control.drain())
-    faulthandler.enable(file=2)
+    # Of the thread that crashed: what is written last is what a caller gets to read.
+    faulthandler.enable(file=2, all_threads=False)
     # The main thread shows itself at once, even when it is lost in C. Every thread is shown when the
     # interpreter can be had: to read the frames of a thread that runs would be a way to crash.
     signal.signal(signal.SIGUSR1, lambda *_: faulthandler.dump_traceback(file=2, all_threads=True))
