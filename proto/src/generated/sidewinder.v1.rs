@@ -1876,7 +1876,7 @@ pub struct Call {
     /// Who goes first among the waiting calls of a pool.
     #[prost(enumeration = "Priority", tag = "5")]
     pub priority: i32,
-    /// What the end of the caller means for the call.
+    /// What the end of the caller means for the call. One whose inputs come from its caller cannot finish without it.
     #[prost(enumeration = "OnAbandon", tag = "6")]
     pub on_abandon: i32,
     /// Names and values that the tool can read (ctx.metadata). They mean nothing to the daemon.
@@ -1902,8 +1902,9 @@ pub struct Payload {
     /// The bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
-    /// How the bytes are to be read. The Python runtime knows "application/json" and "application/msgpack"; everything
-    /// else, and nothing at all, reaches the tool as bytes.
+    /// How the bytes are to be read, and how the value is to be said. The Python runtime knows "application/json" (also
+    /// meant by nothing at all), "application/msgpack", and "application/octet-stream" for bytes as they are. Anything else
+    /// is refused. An input has that of its call, or none.
     #[prost(string, tag = "2")]
     pub content_type: ::prost::alloc::string::String,
 }
@@ -2814,6 +2815,8 @@ pub mod error {
         Quarantined = 7,
         /// Refused, FAILED_PRECONDITION, ran=no: no worker lives, and none will until an operator acts.
         Fatal = 8,
+        /// Refused, FAILED_PRECONDITION, ran=no: no worker comes up: its program or its tools fail, as the message and details say.
+        Unfit = 9,
         /// Failed, INTERNAL, ran=maybe: the worker died under the call.
         WorkerDied = 16,
         /// Failed, RESOURCE_EXHAUSTED, ran=maybe: the worker was killed at its memory limit.
@@ -2879,6 +2882,7 @@ pub mod error {
                 Self::AffinityLost => "AFFINITY_LOST",
                 Self::Quarantined => "QUARANTINED",
                 Self::Fatal => "FATAL",
+                Self::Unfit => "UNFIT",
                 Self::WorkerDied => "WORKER_DIED",
                 Self::OutOfMemory => "OUT_OF_MEMORY",
                 Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
@@ -2917,6 +2921,7 @@ pub mod error {
                 "AFFINITY_LOST" => Some(Self::AffinityLost),
                 "QUARANTINED" => Some(Self::Quarantined),
                 "FATAL" => Some(Self::Fatal),
+                "UNFIT" => Some(Self::Unfit),
                 "WORKER_DIED" => Some(Self::WorkerDied),
                 "OUT_OF_MEMORY" => Some(Self::OutOfMemory),
                 "DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),

@@ -14,6 +14,8 @@ use std::fmt;
 pub enum Outcome {
     /// No worker has seen the call.
     Refused(Refusal),
+    /// No worker has seen the call, because none comes up, and it is known why.
+    Unfit(Unfit),
     /// A worker has seen the call, and there is no answer.
     Failed(Failure),
     /// A worker has looked at the call and did not run it.
@@ -50,6 +52,15 @@ pub enum Refusal {
     Fatal,
     /// The daemon is stopping and takes nothing new.
     Stopping,
+}
+
+/// Why no worker comes up: the program cannot be started, or it cannot serve the tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unfit {
+    /// In one sentence.
+    pub why: String,
+    /// What was raised on the way, or the last lines that were written.
+    pub traceback: String,
 }
 
 /// Why a call that reached a worker has no answer. It may have had effects.

@@ -16,7 +16,7 @@
 //! everything here is cut ([`SENTENCE_MAX`], [`EVIDENCE_MAX`], [`FACT_MAX`]): of a sentence the beginning is kept, of
 //! a traceback the end.
 
-use crate::outcome::{Death, Failure, Invalid, Outcome, Raised, Refusal, Rejection};
+use crate::outcome::{Death, Failure, Invalid, Outcome, Raised, Refusal, Rejection, Unfit};
 use sidewinder_proto::v1::error::Reason;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -90,6 +90,7 @@ pub fn of(outcome: &Outcome) -> Status {
 fn row(outcome: &Outcome) -> Row {
     let (code, reason, ran, retry) = match outcome {
         Outcome::Refused(refusal) => refused(*refusal),
+        Outcome::Unfit(_) => (Code::FailedPrecondition, Reason::Unfit, Ran::No, NEVER),
         Outcome::Failed(failure) => failed(failure),
         Outcome::Rejected { reason, message: _ } => rejected(*reason),
         Outcome::Raised(raised) if raised.cancelled => {
@@ -182,7 +183,11 @@ fn facts(outcome: &Outcome, whose: &Whose, ran: Ran) -> HashMap<String, String> 
         }
         Outcome::Raised(raised) => know("exception", &raised.exception),
         Outcome::Invalid(Invalid::BadField { field, .. }) => know("field", field),
-        Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Rejected { .. } | Outcome::Invalid(_) => {}
+        Outcome::Failed(_)
+        | Outcome::Refused(_)
+        | Outcome::Unfit(_)
+        | Outcome::Rejected { .. }
+        | Outcome::Invalid(_) => {}
     }
     facts
 }
@@ -190,6 +195,7 @@ fn facts(outcome: &Outcome, whose: &Whose, ran: Ran) -> HashMap<String, String> 
 fn sentence(outcome: &Outcome, whose: &Whose) -> String {
     match outcome {
         Outcome::Refused(refusal) => refusal_sentence(*refusal, &whose.pool),
+        Outcome::Unfit(Unfit { why, .. }) => format!("no worker of pool `{}` comes up: {why}", whose.pool),
         Outcome::Failed(failure) => failure_sentence(failure),
         Outcome::Rejected { reason: _, message } => message.clone(),
         Outcome::Raised(Raised { exception, message, .. }) if message.is_empty() => exception.clone(),
@@ -249,6 +255,7 @@ fn invalid_sentence(invalid: &Invalid) -> String {
 fn evidence(outcome: &Outcome) -> (Vec<String>, String) {
     match outcome {
         Outcome::Raised(raised) => cut(&raised.traceback, &raised.notes.join("\n")),
+        Outcome::Unfit(unfit) => cut(&unfit.traceback, ""),
         Outcome::Failed(Failure::WorkerDied(death)) => cut(&death.traceback, &death.last_lines.join("\n")),
         Outcome::Failed(Failure::DeadlineExceeded { traceback }) => cut(traceback, ""),
         Outcome::Failed(

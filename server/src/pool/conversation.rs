@@ -9,7 +9,11 @@ use crate::worker::words::{Ask, Said};
 use bytes::Bytes;
 use sidewinder_core::{CallId, Failure, Life, Request};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// A caller whose deadline has passed waits this long for the traceback of its tool. Less than the slack of the edge.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A call that a worker has.
 #[derive(Debug)]
@@ -62,7 +66,13 @@ impl Conversation {
                     Some(said) => return Heard::Said(said),
                     None => self.said = None,
                 },
-                verdict = &mut self.verdict => return Heard::Verdict(verdict.unwrap_or_else(|_| ended())),
+                verdict = &mut self.verdict => {
+                    let mut verdict = verdict.unwrap_or_else(|_| ended());
+                    if verdict.failure == Failure::DeadlineExceeded {
+                        verdict.traceback = where_it_was(said).await;
+                    }
+                    return Heard::Verdict(verdict);
+                }
             }
         }
         Heard::Verdict((&mut self.verdict).await.unwrap_or_else(|_| ended()))
@@ -97,7 +107,20 @@ impl Inputs {
     }
 }
 
+/// A tool that gives up at its deadline says where it was.
+async fn where_it_was(said: &mut mpsc::Receiver<Said>) -> String {
+    let gives_up = async {
+        while let Some(said) = said.recv().await {
+            if let Said::Raised(raised) = said {
+                return raised.traceback;
+            }
+        }
+        String::new()
+    };
+    tokio::time::timeout(LAST_WORDS_PATIENCE, gives_up).await.unwrap_or_default()
+}
+
 /// The pool ended without a word.
 fn ended() -> Verdict {
-    Verdict { failure: Failure::Drained, words: None }
+    Verdict { failure: Failure::Drained, words: None, traceback: String::new() }
 }

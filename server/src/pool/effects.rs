@@ -6,9 +6,9 @@ use crate::telemetry::{Event, What};
 use crate::worker::life;
 use crate::worker::link::Link;
 use crate::worker::words::ToWorker;
-use sidewinder_core::{CallId, Effect, Failure, KillCause, Leave, Life, Refusal};
+use sidewinder_core::{CallId, Effect, Event as Fact, Failure, KillCause, Leave, Life, Refusal};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A worker that is asked for its traceback before it is killed gets this long to write it.
@@ -16,20 +16,27 @@ const TRACEBACK_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Task {
     pub(super) fn carry_out(&mut self, effects: &mut Vec<Effect>) {
-        for effect in std::mem::take(effects) {
-            match effect {
-                Effect::Spawn { life, .. } => self.spawn(life),
-                Effect::Assign { call, life } => self.assign(call, life),
-                Effect::Refuse { call, refusal } => self.refuse(call, refusal),
-                Effect::Fail { call, failure } => self.fail(call, failure),
-                Effect::Answer { call } | Effect::Forget { call } => self.forget(call),
-                Effect::Interrupt { life, call } => self.interrupt(life, call),
-                Effect::Stop { life, why } => self.stop(life, why),
-                Effect::Kill { life, why } => self.kill(life, why),
-                Effect::Report(notice) => self.tell_notice(notice),
-                // Seen as the phase.
-                Effect::Halt => {}
+        // What is carried out may be a fact for the core, which has further wishes then.
+        while !effects.is_empty() {
+            for effect in std::mem::take(effects) {
+                self.carry_out_one(effect, effects);
             }
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect, further: &mut Vec<Effect>) {
+        match effect {
+            Effect::Spawn { life, .. } => self.spawn(life),
+            Effect::Assign { call, life } => self.assign(call, life),
+            Effect::Refuse { call, refusal } => self.refuse(call, refusal),
+            Effect::Fail { call, failure } => self.fail(call, failure),
+            Effect::Answer { call } | Effect::Forget { call } => self.forget(call),
+            Effect::Interrupt { life, call } => self.interrupt(life, call, further),
+            Effect::Stop { life, why } => self.stop(life, why),
+            Effect::Kill { life, why } => self.kill(life, why),
+            Effect::Report(notice) => self.tell_notice(notice),
+            // Seen as the phase.
+            Effect::Halt => {}
         }
     }
 
@@ -47,6 +54,7 @@ impl Task {
         let (sender, verdict) = oneshot::channel();
         self.verdicts.insert(call, sender);
         self.calls.insert(call, life);
+        link.lend(call.0);
         // A caller that is gone has dropped its ticket: the core will hear of it.
         let _ = reply.send(Ok((link, verdict)));
     }
@@ -60,7 +68,7 @@ impl Task {
     fn fail(&mut self, call: CallId, failure: Failure) {
         let words = self.calls.remove(&call).and_then(|life| self.words.get(&life).cloned());
         if let Some(verdict) = self.verdicts.remove(&call) {
-            let _ = verdict.send(Verdict { failure, words });
+            let _ = verdict.send(Verdict { failure, words, traceback: String::new() });
         }
     }
 
@@ -71,9 +79,13 @@ impl Task {
     }
 
     /// The first steps of the ladder: the cancel frame now, SIGINT when half of the grace has passed.
-    fn interrupt(&mut self, life: Life, call: CallId) {
+    fn interrupt(&mut self, life: Life, call: CallId, further: &mut Vec<Effect>) {
         let Some((number, link)) = self.way(life) else { return };
-        link.cancel(call.0, "cancelled");
+        if !link.cancel(call.0, "cancelled") {
+            // Its caller let go before the worker heard of it: the seat is free already.
+            self.core.handle(Instant::now(), Fact::Finished { life, call }, further);
+            return;
+        }
         let (hold, half) = (self.hold.clone(), self.spec.interrupt_grace / 2);
         tokio::spawn(async move {
             tokio::time::sleep(half).await;

@@ -43,6 +43,8 @@ pub(crate) struct Refused {
 pub(crate) struct Verdict {
     pub(crate) failure: Failure,
     pub(crate) words: Option<Box<LastWords>>,
+    /// Where the tool was when its deadline passed, if it said so in giving up.
+    pub(crate) traceback: String,
 }
 
 /// The guard of one call, made before it is queued. Dropping it early abandons the call.

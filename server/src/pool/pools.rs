@@ -12,14 +12,14 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// The pool of this name; the only one, or the one called `default`, when there is no name.
-    pub(crate) fn find(&self, name: &str) -> Option<Handle> {
+    pub(crate) fn find(&self, name: &str) -> Option<(String, Handle)> {
         let pools = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         let found = match (name, pools.len()) {
-            ("", 1) => pools.values().next(),
-            ("", _) => pools.get("default"),
-            (name, _) => pools.get(name),
+            ("", 1) => pools.iter().next(),
+            ("", _) => pools.get_key_value("default"),
+            (name, _) => pools.get_key_value(name),
         };
-        found.cloned()
+        found.map(|(name, pool)| (name.clone(), pool.clone()))
     }
 
     /// Every pool, by name.

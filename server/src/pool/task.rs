@@ -191,8 +191,8 @@ impl Task {
             }
             Told::Ended(life, words) => {
                 self.tell_gone(life, &words);
-                if words.unfit.is_some() {
-                    self.unfit.clone_from(&words.unfit);
+                if let Some(unfit) = words.why_unfit() {
+                    self.unfit = Some(unfit);
                 }
                 self.words.insert(life, words);
                 self.core.handle(now, Event::Exited { life, jitter }, effects);

@@ -6,11 +6,15 @@ use super::{said, values};
 use crate::pool::{Conversation, Heard, Inputs, Pools};
 use crate::worker::words::Value;
 use futures_util::stream::{Stream, unfold};
+use sidewinder_core::OnAbandon;
 use sidewinder_edge::outcome::{Failure, Outcome};
+use sidewinder_edge::status::{self, Whose};
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_server::Calls;
+use std::future::pending;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -32,18 +36,50 @@ struct Running {
     conversation: Conversation,
     waited: Duration,
     began: Instant,
+    whose: Whose,
+    deadline: Option<Instant>,
     /// Brings further inputs, for as long as the call lives.
     feeding: Option<Feeding>,
     unpaid: u32,
 }
 
-/// A task that ends with whoever holds it.
-struct Feeding(JoinHandle<()>);
+/// A task that brings inputs, and ends with whoever holds it.
+struct Feeding {
+    task: JoinHandle<()>,
+    /// Why the inputs broke off. They were not all, so what the tool makes of them is no answer. Nothing, once they
+    /// have come to their end.
+    trouble: Option<oneshot::Receiver<Status>>,
+}
 
 impl Drop for Feeding {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
+}
+
+impl Feeding {
+    fn start(inputs: Streaming<v1::Input>, worker: Inputs, content_type: String) -> Self {
+        let (tell, trouble) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            if let Err(status) = feed(inputs, worker, &content_type).await {
+                let _ = tell.send(status);
+            }
+        });
+        Self { task, trouble: Some(trouble) }
+    }
+}
+
+/// When the inputs break off; never, when they come to their end.
+async fn trouble(feeding: &mut Option<Feeding>) -> Status {
+    if let Some(trouble) = feeding.as_mut().and_then(|feeding| feeding.trouble.as_mut())
+        && let Ok(status) = trouble.await
+    {
+        return status;
+    }
+    if let Some(feeding) = feeding {
+        feeding.trouble = None;
+    }
+    pending().await
 }
 
 impl CallsDoor {
@@ -58,14 +94,20 @@ impl CallsDoor {
         beside: &Beside,
         credit: u32,
         input: bool,
-    ) -> Result<Running, Outcome> {
-        let Parsed { pool, request, mut ask } = parse::call(&self.pools, call, arguments, beside, credit)?;
+    ) -> Result<Running, Status> {
+        let parsed = parse::call(&self.pools, call, arguments, beside, credit).map_err(said)?;
+        let Parsed { pool, mut whose, request, mut ask } = parsed;
+        if input && request.on_abandon == OnAbandon::Finish {
+            return Err(said(bad("call.on_abandon", "not be finish where inputs come from the caller")));
+        }
         ask.input = input;
         let asked = Instant::now();
-        let conversation =
-            Conversation::begin(&pool, request, ask).await.map_err(|refused| outcome::refused(&refused))?;
+        let checkout = Conversation::begin(&pool, request, ask).await;
+        let conversation = checkout.map_err(|refused| status::status(&outcome::refused(&refused), &whose))?;
+        whose.worker = conversation.life().to_string();
         let began = Instant::now();
-        Ok(Running { conversation, waited: began - asked, began, feeding: None, unpaid: 0 })
+        let (waited, deadline) = (began - asked, beside.deadline);
+        Ok(Running { conversation, waited, began, whose, deadline, feeding: None, unpaid: 0 })
     }
 
     /// Begins a call whose further inputs follow its first message.
@@ -79,29 +121,39 @@ impl CallsDoor {
         let Some(v1::input::Part::Open(open)) = inputs.message().await?.and_then(|input| input.part) else {
             return Err(said(bad("open", "be the first message")));
         };
-        let mut running = self.begin(open.call, open.arguments, &beside, credit, true).await.map_err(said)?;
-        running.feeding = Some(Feeding(tokio::spawn(feed(inputs, running.conversation.inputs()))));
+        let content_type = open.arguments.as_ref().map(|open| open.content_type.clone()).unwrap_or_default();
+        let mut running = self.begin(open.call, open.arguments, &beside, credit, true).await?;
+        running.feeding = Some(Feeding::start(inputs, running.conversation.inputs(), content_type));
         Ok(running)
     }
 }
 
-async fn feed(mut inputs: Streaming<v1::Input>, worker: Inputs) {
-    // A client that breaks off has dropped the call, too: nobody needs to be told.
-    while let Ok(Some(input)) = inputs.message().await {
-        if let Some(v1::input::Part::Item(item)) = input.part {
-            worker.give(item.data).await;
+/// Brings inputs no faster than the tool wants them. Only inputs that came to their end are said to have ended.
+async fn feed(mut inputs: Streaming<v1::Input>, worker: Inputs, content_type: &str) -> Result<(), Status> {
+    while let Some(input) = inputs.message().await? {
+        let item = match input.part {
+            Some(v1::input::Part::Item(item)) => item,
+            Some(v1::input::Part::Open(_)) => {
+                return Err(said(bad("open", "come once, as the first message")));
+            }
+            None => return Err(said(bad("part", "be an item"))),
+        };
+        if !item.content_type.is_empty() && item.content_type != content_type {
+            return Err(said(bad("item.content_type", "be that of the arguments, or be left out")));
         }
+        worker.give(item.data).await;
     }
     worker.end().await;
+    Ok(())
 }
 
 impl Running {
     /// The next item, or nothing at the end of the stream.
-    async fn item(&mut self) -> Result<Option<Value>, Outcome> {
+    async fn item(&mut self) -> Result<Option<Value>, Status> {
         match self.hear().await? {
-            Spoken::Want => Err(broken("that it wants inputs where none are given")),
+            Spoken::Want => Err(self.broken("that it wants inputs where none are given")),
             Spoken::End => Ok(None),
-            Spoken::Answer(_) => Err(broken("an answer where a stream was asked for")),
+            Spoken::Answer(_) => Err(self.broken("an answer where a stream was asked for")),
             Spoken::Item(value) => {
                 self.unpaid += 1;
                 if self.unpaid == PORTION {
@@ -113,20 +165,35 @@ impl Running {
         }
     }
 
-    async fn answer(&mut self) -> Result<Value, Outcome> {
+    async fn answer(&mut self) -> Result<Value, Status> {
         match self.hear().await? {
             Spoken::Answer(value) => Ok(value),
             Spoken::Item(_) | Spoken::End | Spoken::Want => {
-                Err(broken("a stream where one answer was asked for"))
+                Err(self.broken("a stream where one answer was asked for"))
             }
         }
     }
 
-    async fn hear(&mut self) -> Result<Spoken, Outcome> {
-        match self.conversation.hear().await {
-            Heard::Said(said) => outcome::spoken(said),
+    async fn hear(&mut self) -> Result<Spoken, Status> {
+        let heard = tokio::select! {
+            biased;
+            heard = self.conversation.hear() => heard,
+            status = trouble(&mut self.feeding) => return Err(status),
+        };
+        match heard {
+            Heard::Said(said) => outcome::spoken(said, self.is_late()),
             Heard::Verdict(verdict) => Err(outcome::failed(verdict)),
         }
+        .map_err(|outcome| status::status(&outcome, &self.whose))
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    fn broken(&self, what: &str) -> Status {
+        let what = format!("the worker said {what}");
+        status::status(&Outcome::Failed(Failure::Broken { what }), &self.whose)
     }
 
     fn ran(&self) -> v1::Ran {
@@ -145,10 +212,11 @@ impl Running {
     ) -> Items<T> {
         Box::pin(unfold(Some(self), move |running| async move {
             let mut running = running?;
-            match running.item().await.and_then(|item| item.map(show).transpose()) {
+            let item = running.item().await;
+            match item.and_then(|item| item.map(show).transpose().map_err(said)) {
                 Ok(Some(item)) => Some((Ok(item), Some(running))),
                 Ok(None) => None,
-                Err(outcome) => Some((Err(said(outcome)), None)),
+                Err(status) => Some((Err(status), None)),
             }
         }))
     }
@@ -163,14 +231,14 @@ impl Calls for CallsDoor {
     async fn call(&self, request: Request<v1::CallRequest>) -> Result<Response<v1::CallResponse>, Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallRequest { call, arguments } = request.into_inner();
-        let mut running = self.begin(call, arguments, &beside, 0, false).await.map_err(said)?;
+        let mut running = self.begin(call, arguments, &beside, 0, false).await?;
         respond(&mut running).await
     }
 
     async fn stream(&self, request: Request<v1::CallRequest>) -> Result<Response<Items<v1::Item>>, Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallRequest { call, arguments } = request.into_inner();
-        let running = self.begin(call, arguments, &beside, WINDOW, false).await.map_err(said)?;
+        let running = self.begin(call, arguments, &beside, WINDOW, false).await?;
         Ok(Response::new(running.into_items(|value| Ok(item(value)))))
     }
 
@@ -197,8 +265,8 @@ impl Calls for CallsDoor {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallStructRequest { call, arguments } = request.into_inner();
         let arguments = values::to_payload(arguments);
-        let mut running = self.begin(call, Some(arguments), &beside, 0, false).await.map_err(said)?;
-        let value = running.answer().await.map_err(said)?;
+        let mut running = self.begin(call, Some(arguments), &beside, 0, false).await?;
+        let value = running.answer().await?;
         let value = Some(values::from_value(&value).map_err(said)?);
         Ok(Response::new(v1::CallStructResponse { value, ran: Some(running.ran()) }))
     }
@@ -210,15 +278,14 @@ impl Calls for CallsDoor {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallStructRequest { call, arguments } = request.into_inner();
         let arguments = values::to_payload(arguments);
-        let running = self.begin(call, Some(arguments), &beside, WINDOW, false).await.map_err(said)?;
+        let running = self.begin(call, Some(arguments), &beside, WINDOW, false).await?;
         let show = |value: Value| Ok(v1::StructItem { value: Some(values::from_value(&value)?) });
         Ok(Response::new(running.into_items(show)))
     }
 }
 
 async fn respond(running: &mut Running) -> Result<Response<v1::CallResponse>, Status> {
-    let value = running.answer().await.map_err(said)?;
-    let value = Some(payload(value));
+    let value = Some(payload(running.answer().await?));
     Ok(Response::new(v1::CallResponse { value, ran: Some(running.ran()) }))
 }
 
@@ -228,8 +295,4 @@ fn item(value: Value) -> v1::Item {
 
 fn payload(value: Value) -> v1::Payload {
     v1::Payload { data: value.body, content_type: value.content_type }
-}
-
-fn broken(what: &str) -> Outcome {
-    Outcome::Failed(Failure::Broken { what: format!("the worker said {what}") })
 }

@@ -24,6 +24,11 @@ use tonic::Status;
 
 /// The pool of this name, or the names there are.
 fn find(pools: &Pools, name: &str) -> Result<Handle, Outcome> {
+    find_named(pools, name).map(|(_, pool)| pool)
+}
+
+/// The same, with the name that it has.
+fn find_named(pools: &Pools, name: &str) -> Result<(String, Handle), Outcome> {
     pools.find(name).ok_or_else(|| {
         let names: Vec<String> = pools.all().into_keys().collect();
         let message = format!("no pool is called `{name}`; there are {}", names.join(", "));

@@ -4,7 +4,7 @@ use crate::pool::{Refused, Verdict};
 use crate::worker::life::LastWords;
 use crate::worker::words::{Raised, Said, Value};
 use sidewinder_core as core;
-use sidewinder_edge::outcome::{Death, Failure, Outcome, Refusal, Rejection};
+use sidewinder_edge::outcome::{Death, Failure, Outcome, Refusal, Rejection, Unfit};
 use sidewinder_keeper::wire::Ending;
 
 /// What a worker said last, or what it said between.
@@ -15,28 +15,25 @@ pub(super) enum Spoken {
     Want,
 }
 
-/// Tells endings without a value from the rest.
-pub(super) fn spoken(said: Said) -> Result<Spoken, Outcome> {
+/// Tells endings without a value from the rest. A call that was given up when it was `late` ended with its deadline.
+pub(super) fn spoken(said: Said, late: bool) -> Result<Spoken, Outcome> {
     match said {
         Said::Item(value) => Ok(Spoken::Item(value)),
         Said::Answer(value) => Ok(Spoken::Answer(value)),
         Said::End => Ok(Spoken::End),
         // Kept where inputs are given; nobody passes it on.
         Said::Want(_) => Ok(Spoken::Want),
+        Said::Raised(raised) if raised.cancelled && late => {
+            Err(Outcome::Failed(Failure::DeadlineExceeded { traceback: raised.traceback }))
+        }
         Said::Raised(raised) => Err(Outcome::Raised(raised_as(*raised))),
         Said::Rejected(reason, message) => Err(rejected(&reason, message)),
     }
 }
 
 pub(super) fn refused(refused: &Refused) -> Outcome {
-    if let (core::Refusal::Fatal, Some((message, traceback))) = (refused.refusal, &refused.unfit) {
-        // Nobody comes up, and it is known why: that is what the caller needs to read.
-        return Outcome::Failed(Failure::WorkerDied(Death {
-            exit_status: Some(3),
-            last_lines: vec![message.clone()],
-            traceback: traceback.clone(),
-            ..Death::default()
-        }));
+    if let (core::Refusal::Fatal, Some((why, traceback))) = (refused.refusal, &refused.unfit) {
+        return Outcome::Unfit(Unfit { why: why.clone(), traceback: traceback.clone() });
     }
     Outcome::Refused(match refused.refusal {
         core::Refusal::QueueFull => Refusal::QueueFull,
@@ -57,7 +54,7 @@ pub(super) fn failed(verdict: Verdict) -> Outcome {
             Some(what) => Failure::Broken { what },
             None => Failure::WorkerDied(death(words)),
         },
-        core::Failure::DeadlineExceeded => Failure::DeadlineExceeded { traceback: String::new() },
+        core::Failure::DeadlineExceeded => Failure::DeadlineExceeded { traceback: verdict.traceback },
         core::Failure::SiblingOverdue => Failure::SiblingOverdue,
         core::Failure::Drained => Failure::Drained,
     })

@@ -1,27 +1,37 @@
 //! From a question of gRPC to a request for the core and an ask for the worker. Bad input ends here.
 
-use super::find;
+use super::find_named;
 use crate::pool::{Handle, Pools};
 use crate::worker::words::Ask;
 use sidewinder_core::{Affinity, AffinityKey, AffinityMode, CallKey, ClientId, OnAbandon, Priority, Request};
 use sidewinder_edge::call::Deadline;
 use sidewinder_edge::outcome::{Invalid, Outcome};
 use sidewinder_edge::peer::Peer;
+use sidewinder_edge::status::Whose;
 use sidewinder_proto::v1;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 use tonic::{Extensions, metadata::MetadataMap};
 
+/// Bytes of a tool's name, and of a content type.
+const NAME_MAX: usize = 1024;
+/// Bytes of all metadata of a call together: it has to fit into the first frame to the worker.
+const METADATA_MAX: usize = 64 * 1024;
+/// What an entry costs beside its name and value.
+const ENTRY: usize = 16;
+
 /// A call that makes sense.
 pub(super) struct Parsed {
     pub(super) pool: Handle,
+    pub(super) whose: Whose,
     pub(super) request: Request,
     pub(super) ask: Ask,
 }
 
 /// What came beside the message.
 pub(super) struct Beside {
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     client: u64,
     origin: String,
     traceparent: Option<String>,
@@ -52,7 +62,12 @@ pub(super) fn call(
     if call.tool.is_empty() {
         return Err(bad("call.tool", "name a tool: Pools.ListTools lists them"));
     }
-    let pool = find(pools, &call.pool)?;
+    if call.tool.len() > NAME_MAX {
+        return Err(bad("call.tool", "be at most 1,024 bytes"));
+    }
+    check_metadata(&call.metadata)?;
+    let (name, pool) = find_named(pools, &call.pool)?;
+    let whose = Whose { pool: name, tool: call.tool.clone(), worker: String::new() };
     let mut request = Request::new(pool.next_call(), ClientId(beside.client));
     request.deadline = beside.deadline;
     request.priority = priority(call.priority)?;
@@ -60,6 +75,9 @@ pub(super) fn call(
     request.affinity = call.affinity.as_ref().map(affinity).transpose()?;
     request.key = Some(call.idempotency_key).filter(|key| !key.is_empty()).map(|key| CallKey(hash(&key)));
     let arguments = arguments.unwrap_or_default();
+    if arguments.content_type.len() > NAME_MAX {
+        return Err(bad("arguments.content_type", "be at most 1,024 bytes"));
+    }
     let ask = Ask {
         tool: call.tool,
         content_type: arguments.content_type,
@@ -72,7 +90,18 @@ pub(super) fn call(
         attempt: 1,
         body: arguments.data,
     };
-    Ok(Parsed { pool, request, ask })
+    Ok(Parsed { pool, whose, request, ask })
+}
+
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Outcome> {
+    let size: usize = metadata.iter().map(|(name, value)| name.len() + value.len() + ENTRY).sum();
+    match () {
+        () if size > METADATA_MAX => Err(bad("call.metadata", "have at most 64 KiB")),
+        () if metadata.keys().any(|name| name.contains('=')) => {
+            Err(bad("call.metadata", "have no `=` in its names"))
+        }
+        () => Ok(()),
+    }
 }
 
 fn priority(number: i32) -> Result<Priority, Outcome> {

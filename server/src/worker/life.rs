@@ -65,8 +65,28 @@ pub(crate) struct LastWords {
     pub(crate) fault: Option<String>,
     /// Why its tools could not be served: message and traceback.
     pub(crate) unfit: Option<(String, String)>,
+    /// It could be given calls.
+    pub(crate) was_ready: bool,
     /// The last lines of standard error.
     pub(crate) stderr: Vec<String>,
+}
+
+impl LastWords {
+    /// Why this life never came up, if it never did: what it said itself, or else what is known of its end.
+    pub(crate) fn why_unfit(&self) -> Option<(String, String)> {
+        if self.was_ready || self.unfit.is_some() {
+            return self.unfit.clone();
+        }
+        let ended = match (&self.fault, self.ending) {
+            (Some(fault), _) => format!("it was ended: {fault}"),
+            // It was asked to leave while it started.
+            (None, Some(Ending::Code(0))) => return None,
+            (None, Some(Ending::Code(code))) => format!("it exited with status {code} before it was ready"),
+            (None, Some(Ending::Signal(signal))) => format!("signal {signal} ended it before it was ready"),
+            (None, None) => "it was gone before it was ready".to_owned(),
+        };
+        Some((ended, self.stderr.join("\n")))
+    }
 }
 
 struct Living {
@@ -281,6 +301,7 @@ impl Living {
             return Err(format!("it did not answer the canary, but said {said:?}"));
         };
         self.link.pass_on(CANARY_CALL, said).map_err(|_| "it answered the canary twice".to_owned())?;
+        self.words.was_ready = true;
         self.tell(Told::Offers(offer)).await;
         let jitter = Jitter(crate::pool::dice());
         self.tell(Told::Fact(Event::Ready { life: self.life, jitter })).await;
@@ -311,6 +332,7 @@ impl Living {
             Notice::Ready { offer, .. } => {
                 self.ready = true;
                 self.offer = Some(offer);
+                self.link.lend(CANARY_CALL);
                 self.link.open(CANARY_CALL, Ask::canary()).await.map_err(told)?;
             }
             Notice::Unfit { message, traceback } => self.words.unfit = Some((message, traceback)),

@@ -1,5 +1,6 @@
 //! What the pool lends to a caller: the way to one life.
 
+use super::frame::Message;
 use super::socket::Socket;
 use super::words::{Ask, Said, ToWorker};
 use bytes::Bytes;
@@ -34,9 +35,18 @@ struct Table {
     closed: bool,
 }
 
+/// A call that the pool has given to this life.
+#[derive(Debug)]
+enum Seat {
+    /// Its caller has not told the worker yet, and may let go before it does.
+    Lent,
+    /// The worker knows it.
+    Open(Open),
+}
+
 /// What one call needs on its way.
 #[derive(Debug)]
-struct Seat {
+struct Open {
     said: mpsc::Sender<Said>,
     /// Items that the worker may still say, whether anybody hears them or not.
     credit: u32,
@@ -58,33 +68,51 @@ impl Link {
         Self { life, calls, control, table: Mutex::default() }
     }
 
+    /// The pool gives this life to a call.
+    pub(crate) fn lend(&self, call: u64) {
+        let mut table = self.table();
+        if !table.closed {
+            table.seats.insert(call, Seat::Lent);
+        }
+    }
+
     /// Gives a call to the worker. What it says arrives in the receiver; a closed one means that the life is over.
-    pub(crate) async fn open(&self, call: u64, ask: Ask) -> io::Result<mpsc::Receiver<Said>> {
+    /// A call that was cancelled before is not given any more.
+    pub(crate) async fn open(self: &Arc<Self>, call: u64, ask: Ask) -> io::Result<mpsc::Receiver<Said>> {
         let room = usize::try_from(ask.credit).unwrap_or(usize::MAX).saturating_add(MARGIN).min(1 << 16);
         let (sender, receiver) = mpsc::channel(room);
         let heard = {
             let mut table = self.table();
-            if table.closed {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            table
-                .seats
-                .insert(call, Seat { said: sender, credit: ask.credit, wanted: Arc::new(Semaphore::new(0)) });
+            let seat = table.seats.get_mut(&call).filter(|seat| matches!(seat, Seat::Lent));
+            let seat = seat.ok_or(io::ErrorKind::BrokenPipe)?;
+            let wanted = Arc::new(Semaphore::new(0));
+            *seat = Seat::Open(Open { said: sender, credit: ask.credit, wanted });
             std::mem::take(&mut table.heard)
         };
         if !heard.is_empty() {
-            self.calls.say(ToWorker::Heard(heard).message()).await?;
+            self.say(ToWorker::Heard(heard).message()).await?;
         }
-        self.calls.say(ToWorker::Call(call, Box::new(ask)).message()).await?;
+        self.say(ToWorker::Call(call, Box::new(ask)).message()).await?;
         Ok(receiver)
     }
 
+    /// Says a message to its end, also when whoever says it gives up in the middle: of half a message the worker
+    /// would wait for the rest.
+    async fn say(self: &Arc<Self>, message: Message) -> io::Result<()> {
+        let rest = self.calls.say_some(message.frames().map_err(io::Error::other)?.into())?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let link = self.clone();
+        tokio::spawn(async move { link.calls.say_rest(rest).await }).await.map_err(io::Error::other)?
+    }
+
     /// Gives a further input, when the tool wants one.
-    pub(crate) async fn item(&self, call: u64, body: Bytes) -> io::Result<()> {
-        let wanted = self.table().seats.get(&call).map(|seat| seat.wanted.clone());
+    pub(crate) async fn item(self: &Arc<Self>, call: u64, body: Bytes) -> io::Result<()> {
+        let wanted = self.table().open(call).map(|seat| seat.wanted.clone());
         let wanted = wanted.ok_or(io::ErrorKind::BrokenPipe)?;
         wanted.acquire().await.map_err(|_| io::ErrorKind::BrokenPipe)?.forget();
-        self.calls.say(ToWorker::Item(call, body).message()).await
+        self.say(ToWorker::Item(call, body).message()).await
     }
 
     /// No further input will come.
@@ -94,15 +122,23 @@ impl Link {
 
     /// Allows further items.
     pub(crate) async fn credit(&self, call: u64, items: u32) -> io::Result<()> {
-        if let Some(seat) = self.table().seats.get_mut(&call) {
+        if let Some(seat) = self.table().open(call) {
             seat.credit = seat.credit.saturating_add(items);
         }
         self.calls.say(ToWorker::Credit(call, items).message()).await
     }
 
     /// Asks for the end of a call. A worker that does not read its control socket climbs the ladder all the same.
-    pub(crate) fn cancel(&self, call: u64, why: &'static str) {
+    /// False when the worker was never told of the call, and now never will be.
+    pub(crate) fn cancel(&self, call: u64, why: &'static str) -> bool {
+        let mut table = self.table();
+        if let Some(Seat::Lent) = table.seats.get(&call) {
+            table.seats.remove(&call);
+            return false;
+        }
+        drop(table);
         let _ = self.control.say_now(ToWorker::Cancel(call, why).message());
+        true
     }
 
     /// Asks where its threads are.
@@ -130,14 +166,14 @@ impl Link {
 
     /// Whether the worker still has this call.
     pub(crate) fn is_open(&self, call: u64) -> bool {
-        self.table().seats.contains_key(&call)
+        self.table().open(call).is_some()
     }
 
     /// Passes on what the worker said. Whoever asked may be gone: that is no fault of the worker.
     pub(crate) fn pass_on(&self, call: u64, said: Said) -> Result<(), Unasked> {
         let mut table = self.table();
         let ending = said.is_ending();
-        let seat = table.seats.get_mut(&call).ok_or(Unasked::UnknownCall)?;
+        let seat = table.open(call).ok_or(Unasked::UnknownCall)?;
         if let Said::Item(_) = said {
             seat.credit = seat.credit.checked_sub(1).ok_or(Unasked::BeyondCredit)?;
         }
@@ -150,8 +186,8 @@ impl Link {
             return Err(Unasked::BeyondCredit);
         }
         if ending {
-            let seat = table.seats.remove(&call);
-            seat.iter().for_each(|seat| seat.wanted.close());
+            seat.wanted.close();
+            table.seats.remove(&call);
             table.heard.push(call);
         }
         Ok(())
@@ -162,11 +198,21 @@ impl Link {
         let mut table = self.table();
         table.closed = true;
         table.dumps.clear();
-        table.seats.drain().for_each(|(_, seat)| seat.wanted.close());
+        for (_, seat) in table.seats.drain() {
+            if let Seat::Open(seat) = seat {
+                seat.wanted.close();
+            }
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing in here panics while it holds the lock, and a table is whole after every line.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn open(&mut self, call: u64) -> Option<&mut Open> {
+        if let Seat::Open(open) = self.seats.get_mut(&call)? { Some(open) } else { None }
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::Interest;
 /// A longer line is cut here, and its rest is another line.
 const LINE_MAX: usize = 8 * 1024;
 /// The last lines of standard error are evidence when the worker dies.
-const LAST_LINES: usize = 20;
+const LAST_LINES: usize = 40;
 
 /// Where a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

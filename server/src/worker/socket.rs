@@ -8,10 +8,14 @@ use rustix::net::{
     socketpair,
 };
 use sidewinder_keeper::wire::FRAME_MAX;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Frames to say, in order: what comes before the body's piece, and the piece.
+pub(crate) type Frames = VecDeque<(Vec<u8>, Bytes)>;
 
 /// Our end of a socket to a worker.
 #[derive(Debug)]
@@ -38,10 +42,27 @@ impl Socket {
 
     /// Says a message; waits while the worker does not read.
     pub(crate) async fn say(&self, message: Message) -> io::Result<()> {
-        for (head, body) in message.frames().map_err(io::Error::other)? {
+        self.say_rest(message.frames().map_err(io::Error::other)?.into()).await
+    }
+
+    /// Says frames; waits while the worker does not read.
+    pub(crate) async fn say_rest(&self, frames: Frames) -> io::Result<()> {
+        for (head, body) in frames {
             self.fd.async_io(Interest::WRITABLE, |fd| send(fd, &head, &body)).await?;
         }
         Ok(())
+    }
+
+    /// Says as many frames as there is room for now, and returns the rest.
+    pub(crate) fn say_some(&self, mut frames: Frames) -> io::Result<Frames> {
+        while let Some((head, body)) = frames.front() {
+            match send(self.fd.get_ref(), head, body) {
+                Ok(()) => frames.pop_front(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(frames)
     }
 
     /// Says a small message now, or not at all: a worker whose socket is full is told another way.

@@ -173,7 +173,9 @@ impl ToWorker {
 impl Ask {
     fn write(&self, meta: &mut Vec<u8>) {
         put_field(meta, TOOL, self.tool.as_bytes());
-        put_field(meta, CONTENT_TYPE, self.content_type.as_bytes());
+        if !self.content_type.is_empty() {
+            put_field(meta, CONTENT_TYPE, self.content_type.as_bytes());
+        }
         if let Some(deadline) = self.deadline {
             put_number(meta, DEADLINE, u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
         }

@@ -37,6 +37,7 @@ fn rows() -> Vec<(Outcome, Reason, Code, &'static str, Option<u64>)> {
         (refusal(Refusal::AffinityLost), R::AffinityLost, C::Aborted, "no", Some(0)),
         (refusal(Refusal::Quarantined), R::Quarantined, C::FailedPrecondition, "no", None),
         (refusal(Refusal::Fatal), R::Fatal, C::FailedPrecondition, "no", None),
+        (Outcome::Unfit(Unfit::default()), R::Unfit, C::FailedPrecondition, "no", None),
         (refusal(Refusal::Stopping), R::Stopping, C::Unavailable, "no", Some(1_000)),
         (died(Death::default()), R::WorkerDied, C::Internal, "maybe", None),
         (died(oom), R::OutOfMemory, C::ResourceExhausted, "maybe", None),

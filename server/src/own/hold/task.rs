@@ -245,8 +245,7 @@ impl Task {
 
     fn acknowledge(&mut self) {
         let Some(post) = &self.post else { return };
-        self.unacknowledged
-            .retain(|number| post.lifeline.send(&Request::Acknowledge(*number), &[]).is_err());
+        self.unacknowledged.retain(|number| post.lifeline.send(&Request::Acknowledge(*number), &[]).is_err());
     }
 
     fn tell(&self, number: u32, news: News) {
