@@ -89,6 +89,16 @@ impl<'a> Daemon<'a> {
         serde_json::from_str(&said.stdout).map_err(|error| io::Error::other(format!("{error}: {said:?}")))
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.arena.runtime().join("sidewinder.sock")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends the daemon a signal.
     pub fn send(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, signal)?)

@@ -16,6 +16,7 @@
 //! a pipe). A [`watchdog`] in a second thread ends what would never end.
 
 pub mod arena;
+pub mod client;
 pub mod daemon;
 pub mod figures;
 pub mod handle;

@@ -175,3 +175,10 @@ pub fn mounts() -> Vec<String> {
 pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
+
+/// The most memory that a process has had at a time, in bytes.
+pub fn peak_resident(pid: u32) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_ascii_whitespace().next()?.parse::<usize>().ok()? * 1024)
+}

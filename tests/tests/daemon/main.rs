@@ -3,6 +3,7 @@
 
 mod calls;
 mod deaths;
+mod grpc;
 mod hostile;
 mod stops;
 

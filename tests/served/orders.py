@@ -1,0 +1,50 @@
+"""Tools that show where and in which order they run."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import sidewinder
+
+
+def wait_for(gate: str) -> None:
+    """Until there is such a file."""
+    while not Path(gate).exists():
+        time.sleep(0.005)
+
+
+@sidewinder.tool
+def who() -> int:
+    """The process that runs this."""
+    return os.getpid()
+
+
+@sidewinder.tool
+def hold(gate: str) -> str:
+    """Holds the worker until there is such a file."""
+    wait_for(gate)
+    return "held"
+
+
+@sidewinder.tool
+def die(gate: str) -> None:
+    """Holds the worker until there is such a file, and kills it."""
+    wait_for(gate)
+    os._exit(1)
+
+
+@sidewinder.tool
+def sign(name: str, file: str) -> str:
+    """Writes its name below those of the others."""
+    with Path(file).open("a") as signed:
+        signed.write(name + "\n")
+    return name
+
+
+@sidewinder.tool
+def nap(seconds: float, name: str) -> str:
+    """Takes a while."""
+    time.sleep(seconds)
+    return name

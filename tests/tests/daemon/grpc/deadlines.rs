@@ -1,0 +1,71 @@
+//! Deadlines: those that are none, those that have passed, those that pass in the line and in the tool.
+
+use super::{lives, serving, until, until_idle, why};
+use sidewinder_proto::v1::CallRequest;
+use sidewinder_tests::arena::Arena;
+use sidewinder_tests::client::{answer, ask, connect};
+use tonic::{Code, Request};
+
+fn within(timeout: &str, request: CallRequest) -> Request<CallRequest> {
+    let mut request = Request::new(request);
+    request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_no_time_is_refused_and_a_huge_one_is_none() {
+    let arena = Arena::prepare("timeouts").unwrap();
+    let daemon = serving(&arena, "endings", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    for garbage in ["-1S", "1", "banana", "1.5S", "123456789S", "S"] {
+        let refused = why(calls.call(within(garbage, ask("who", "{}"))).await);
+        assert_eq!((refused.reason(), refused.fact("ran")), ("BAD_TIMEOUT", "no"), "{garbage}");
+        assert!(refused.status.message().contains(garbage), "{refused:?}");
+    }
+    calls.call(within("99999999H", ask("who", "{}"))).await.unwrap();
+    assert_eq!(lives(&daemon), ["0.1"]);
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_is_never_begun() {
+    let arena = Arena::prepare("passed").unwrap();
+    let daemon = serving(&arena, "endings", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    answer(&mut calls, "who", "{}").await.unwrap();
+    let served = daemon.status().unwrap()["workers"][0]["served"].clone();
+    for timeout in ["0S", "1n", "0n"] {
+        let late = why(calls.call(within(timeout, ask("who", "{}"))).await);
+        assert_eq!(late.status.code(), Code::DeadlineExceeded);
+        assert_eq!((late.reason(), late.fact("ran")), ("DEADLINE_PASSED", "no"), "{timeout}: {late:?}");
+    }
+    assert_eq!(daemon.status().unwrap()["workers"][0]["served"], served);
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_in_the_line_is_told_and_never_begun() {
+    let arena = Arena::prepare("in-line").unwrap();
+    let daemon = serving(&arena, "endings", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    let mut busy = connect(&daemon).await.unwrap();
+    let busy = tokio::spawn(async move { answer(&mut busy, "rests", r#"{"seconds": 1000}"#).await });
+    until("it runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+    let late = why(calls.call(within("100m", ask("leaves", "{}"))).await);
+    assert_eq!((late.reason(), late.fact("ran")), ("DEADLINE_PASSED", "no"), "{late:?}");
+    assert!(!late.may_retry());
+    busy.abort();
+    until_idle(&daemon).await;
+    assert_eq!(lives(&daemon), ["0.1"], "the late call would have killed the worker");
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_in_the_tool_is_told_with_its_traceback() {
+    let arena = Arena::prepare("in-tool").unwrap();
+    let daemon = serving(&arena, "endings", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    let pid = answer(&mut calls, "who", "{}").await.unwrap();
+    let late = why(calls.call(within("100m", ask("computes", "{}"))).await);
+    assert_eq!(late.status.code(), Code::DeadlineExceeded);
+    assert_eq!((late.reason(), late.fact("ran")), ("DEADLINE_EXCEEDED", "maybe"), "{late:?}");
+    assert!(late.evidence().contains("in deep_down"), "{late:?}");
+    assert_eq!(answer(&mut calls, "who", "{}").await.unwrap(), pid, "the worker gave up the call and lives");
+}

@@ -1,0 +1,101 @@
+//! Clients that go away while much is going on: they lose their own calls, and nobody else loses any.
+
+use super::{lives, serving, until, until_idle};
+use sidewinder_proto::v1::CallRequest;
+use sidewinder_tests::arena::Arena;
+use sidewinder_tests::client::{RAW, answer, ask, call, connect, connect_to_hang_up, payload, text};
+use sidewinder_tests::daemon::Daemon;
+use sidewinder_tests::seed::{Dice, seed_from};
+use std::net::Shutdown;
+use std::path::Path;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+#[tokio::test]
+async fn of_200_calls_100_hang_up_and_no_other_is_lost() {
+    let arena = Arena::prepare("hangups").unwrap();
+    let daemon = serving(&arena, "orders", 4);
+    let seed = seed_from("SEED");
+    println!("SEED={seed}");
+    let mut dice = Dice::new(seed, "hangups");
+    let mut staying = Vec::new();
+    let mut leaving = Vec::new();
+    for number in 0..200 {
+        let (mut calls, connection) = connect_to_hang_up(&daemon).await.unwrap();
+        let name = format!("call {number}");
+        let seconds = dice.below(40);
+        let request = ask("nap", &format!(r#"{{"seconds": 0.0{seconds:02}, "name": "{name}"}}"#));
+        let run = tokio::spawn(async move { calls.call(request).await });
+        if number % 2 == 0 {
+            staying.push((name, run));
+        } else {
+            // At any moment: before the call is there, in the line, between line and worker, in the tool, after it.
+            let moment = Duration::from_micros(u64::try_from(dice.below(700_000)).unwrap());
+            let by_reset = number % 4 == 1;
+            leaving.push(tokio::spawn(async move {
+                tokio::time::sleep(moment).await;
+                if by_reset {
+                    run.abort();
+                } else {
+                    connection.shutdown(Shutdown::Both).unwrap();
+                }
+                run.await.is_ok_and(|answer| answer.is_ok())
+            }));
+        }
+    }
+    for (name, run) in staying {
+        let said = run.await.unwrap().unwrap_or_else(|status| panic!("{name} was lost: {status:?}"));
+        assert_eq!(text(said.into_inner().value), format!("\"{name}\""));
+    }
+    let mut in_time = 0;
+    for run in leaving {
+        in_time += u32::from(run.await.unwrap());
+    }
+    println!("of 100 that hung up, {in_time} had their answer before");
+    until_idle(&daemon).await;
+    let status = daemon.status().unwrap();
+    assert_eq!(lives(&daemon), ["0.1", "1.1", "2.1", "3.1"], "no worker was lost: {status}");
+    all_run_at_once(&daemon, &arena.file("gate")).await;
+}
+
+/// Every seat is free: as many calls as there are workers run at the same time.
+async fn all_run_at_once(daemon: &Daemon<'_>, gate: &Path) {
+    let mut held = JoinSet::new();
+    for _ in 0..4 {
+        let mut calls = connect(daemon).await.unwrap();
+        let arguments = format!(r#"{{"gate": "{}"}}"#, gate.display());
+        held.spawn(async move { answer(&mut calls, "hold", &arguments).await });
+    }
+    until("all four run at once", || daemon.status().unwrap()["pools"][0]["running"] == 4).await;
+    std::fs::write(gate, "open").unwrap();
+    while let Some(said) = held.join_next().await {
+        assert_eq!(said.unwrap().unwrap(), "\"held\"");
+    }
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_while_its_arguments_are_on_their_way_costs_no_worker() {
+    let arena = Arena::prepare("half-said").unwrap();
+    let arguments = ["--tools", "tasks", "--workers", "1", "--seats", "2"];
+    let daemon = Daemon::start(&arena, &arguments).unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    answer(&mut calls, "who", "{}").await.unwrap();
+    let (began, gate) = (arena.file("began"), arena.file("gate"));
+    let blocks = format!(r#"{{"began": "{}", "gate": "{}"}}"#, began.display(), gate.display());
+    let mut blocking = calls.clone();
+    let blocking = tokio::spawn(async move { answer(&mut blocking, "blocks", &blocks).await });
+    until("the loop is held up", || began.exists()).await;
+    // It reads nothing now, so most of these arguments wait in the daemon.
+    let large = CallRequest { call: Some(call("weigh")), arguments: Some(payload(RAW, vec![1; 8 << 20])) };
+    let mut leaving = calls.clone();
+    let leaving = tokio::spawn(async move { leaving.call(large).await });
+    until("both have a seat", || daemon.status().unwrap()["workers"][0]["busy"] == 2).await;
+    leaving.abort();
+    // It keeps its seat until the worker has let go, which cannot be before the gate opens.
+    assert_eq!(daemon.status().unwrap()["workers"][0]["busy"], 2);
+    std::fs::write(&gate, "open").unwrap();
+    assert_eq!(blocking.await.unwrap().unwrap(), "\"open\"");
+    until_idle(&daemon).await;
+    assert_eq!(lives(&daemon), ["0.1"], "half a message was left to the worker");
+    answer(&mut calls, "who", "{}").await.unwrap();
+}
