@@ -12,6 +12,8 @@ pub(crate) const HEADER: usize = 24;
 /// What a body's piece may have at most, so that the header and a first piece's meta fit beside it.
 const PIECE_MAX: usize = FRAME_MAX - HEADER;
 const MORE: u16 = 1;
+/// One item of a stream: a cancelled tool may stop between two pieces of it.
+const ITEM: u8 = 66;
 /// The call has further inputs.
 pub(crate) const INPUT: u16 = 2;
 
@@ -121,6 +123,9 @@ impl Assembler {
         let (call, piece) = (u64::from_le_bytes(call), u32::from_le_bytes([p0, p1, p2, p3]));
         let meta = rest.get(..meta).ok_or(Fault::Truncated)?.to_vec();
         let body = datagram.slice(HEADER + meta.len()..);
+        if piece == 0 && kind != ITEM && self.open.get(&call).is_some_and(|begun| begun.kind == ITEM) {
+            self.open.remove(&call);
+        }
         let more = flags & MORE != 0;
         if piece == 0 && !more {
             return self.whole(Message { kind, flags, call, meta, body }).map(Some);
@@ -225,6 +230,20 @@ mod tests {
         let mut newer = frames[0].to_vec();
         newer[0] = 2;
         assert_eq!(small.take(&newer.into()), Err(Fault::Version(2)));
+    }
+
+    #[test]
+    fn an_ending_drops_the_item_that_was_begun_and_nothing_else() {
+        for length in [10, 300_000] {
+            let mut assembler = Assembler::new(1, 1 << 20);
+            let item = datagrams(Message { kind: ITEM, ..message(1, 300_000) });
+            assert_eq!(assembler.take(&item[0]), Ok(None));
+            assert_eq!(assembler.take(&item[0]), Err(Fault::OutOfOrder), "an item is no ending");
+            let ending = datagrams(message(1, length));
+            let said: Vec<_> = ending.iter().filter_map(|frame| assembler.take(frame).unwrap()).collect();
+            assert_eq!(said, [message(1, length)]);
+            assert_eq!(assembler.take(&item[1]), Err(Fault::OutOfOrder), "its rest is not expected any more");
+        }
     }
 
     #[test]
