@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import sidewinder
@@ -48,3 +49,10 @@ def nap(seconds: float, name: str) -> str:
     """Takes a while."""
     time.sleep(seconds)
     return name
+
+
+@sidewinder.tool
+def pour(size: int) -> Iterator[str]:
+    """Large items, without end."""
+    while True:
+        yield "x" * size

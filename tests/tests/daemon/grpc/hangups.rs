@@ -99,3 +99,17 @@ async fn whoever_hangs_up_while_its_arguments_are_on_their_way_costs_no_worker()
     assert_eq!(lives(&daemon), ["0.1"], "half a message was left to the worker");
     answer(&mut calls, "who", "{}").await.unwrap();
 }
+
+#[tokio::test]
+async fn whoever_hangs_up_in_the_middle_of_a_large_item_costs_no_worker() {
+    let arena = Arena::prepare("half-heard").unwrap();
+    let daemon = serving(&arena, "orders", 1);
+    for _ in 0..20 {
+        let (mut calls, connection) = connect_to_hang_up(&daemon).await.unwrap();
+        let mut items = calls.stream(ask("pour", r#"{"size": 4000000}"#)).await.unwrap().into_inner();
+        items.message().await.unwrap().unwrap();
+        connection.shutdown(Shutdown::Both).unwrap();
+        until_idle(&daemon).await;
+    }
+    assert_eq!(lives(&daemon), ["0.1"], "an ending between two pieces was taken for a fault");
+}
