@@ -61,10 +61,11 @@ soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
 	@MATRIX=full CYCLES=1000 sh tests/unprivileged.sh
 	@$(MAKE) --no-print-directory sim SIM_EVENTS=$(or $(SIM_EVENTS),100000000)
 
-bench: ## figures: what a keeper weighs and costs
+bench: ## figures of keeper and daemon, beside baselines; writes docs/bench.md, BENCH=--quick does not
 	@$(SETUP) build
 	@$(MAKE) --no-print-directory build
 	python3 tests/bench/keeper.py
+	$(CARGO) run $(LOCKED) --quiet --release -p sidewinder-bench -- $(or $(BENCH),--write docs/bench.md)
 
 bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep
 	@$(SETUP) build peers

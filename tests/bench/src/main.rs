@@ -1,0 +1,160 @@
+//! Figures of the whole daemon, beside a bare echo of the same run.
+//!
+//! ```text
+//!   client (this process) ─┬─▶ sidewinder run ─▶ keeper ─▶ wardens ─▶ two workers
+//!                          ├─▶ the bare echo (this program once more)
+//!                          └─▶ a worker's own socket
+//! ```
+//!
+//! Nothing here passes or fails by a time: who reads the table decides. The quick mode goes through everything once, so
+//! that a test can see that every row comes about.
+
+mod bare;
+mod calls;
+mod load;
+mod names;
+mod python;
+mod report;
+mod rows;
+mod served;
+mod starts;
+mod weights;
+
+use calls::{Effort, Sides};
+use clap::Parser;
+use python::Worker;
+use report::{Machine, Report};
+use rows::Rows;
+use served::Served;
+use sidewinder_tests::arena::Arena;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Figures of the whole daemon, beside a bare echo of the same run
+#[derive(Debug, Parser)]
+struct Options {
+    /// Go through everything once: a few seconds, and figures that mean little
+    #[arg(long)]
+    quick: bool,
+    /// Only calls: no starts, no memory
+    #[arg(long)]
+    calls: bool,
+    /// Only calls, and another sidewinder instead of the bare echo: what did a change bring?
+    #[arg(long, value_name = "BINARY")]
+    against: Option<PathBuf>,
+    /// Write the figures as JSON as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the page of the figures as well
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Be the bare echo on this socket
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    bare: Option<PathBuf>,
+}
+
+/// How often each part is done.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    effort: Effort,
+    calls: usize,
+    starts: usize,
+    weights: usize,
+    /// Calls that wait at once, below what the line of a pool takes.
+    waiting: u32,
+}
+
+const FULL: Plan = Plan {
+    effort: Effort { span: Duration::from_millis(700), items: 20_000 },
+    calls: 9,
+    starts: 3,
+    weights: 3,
+    waiting: 900,
+};
+const QUICK: Plan = Plan {
+    effort: Effort { span: Duration::from_millis(100), items: 1_000 },
+    calls: 1,
+    starts: 1,
+    weights: 1,
+    waiting: 200,
+};
+/// Before the first round, so that nothing is measured for the first time.
+const WARM_UP: Effort = Effort { span: Duration::from_millis(50), items: 500 };
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = match &options.bare {
+        Some(socket) => bare::serve(socket),
+        None => run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let arena = Arena::prepare("bench")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let plan = if options.quick { QUICK } else { FULL };
+    let rows = runtime.block_on(measure(&arena, options, plan))?;
+    let machine = Machine::ask(arena.python())?;
+    let report = Report { machine, quick: options.quick, rows: rows.finish() };
+    if let Some(file) = &options.json {
+        fs::write(file, serde_json::to_string_pretty(&report)?)?;
+    }
+    if let Some(file) = &options.write {
+        fs::write(file, report.document())?;
+    }
+    write!(io::stdout(), "{}", report.table())
+}
+
+async fn measure(arena: &Arena, options: &Options, plan: Plan) -> io::Result<Rows> {
+    let mut rows = Rows::beside(if options.against.is_some() { "the other" } else { "bare echo" });
+    call(arena, options.against.as_deref(), plan, &mut rows).await?;
+    if options.calls || options.against.is_some() {
+        return Ok(rows);
+    }
+    for round in 0..plan.starts {
+        tell("starts", round, plan.starts);
+        starts::round(arena, arena.binary(), round % 2 == 0, &mut rows).await?;
+    }
+    for round in 0..plan.weights {
+        tell("memory", round, plan.weights);
+        weights::round(arena, arena.binary(), plan.waiting, &mut rows).await?;
+    }
+    Ok(rows)
+}
+
+async fn call(arena: &Arena, against: Option<&Path>, plan: Plan, rows: &mut Rows) -> io::Result<()> {
+    const WORKERS: usize = 2;
+    let ours = Served::daemon(arena, "ours", arena.binary(), WORKERS).await?;
+    ours.ready(WORKERS).await?;
+    let beside = match against {
+        Some(binary) => Served::daemon(arena, "beside", binary, WORKERS).await?,
+        None => Served::bare(arena).await?,
+    };
+    if against.is_some() {
+        beside.ready(WORKERS).await?;
+    }
+    let mut worker = Worker::start(arena)?;
+    worker.ready()?;
+    let sides = |ours_first| Sides { ours: &ours, beside: &beside, ours_first };
+    calls::round(sides(true), &mut worker, WARM_UP, &mut Rows::beside("")).await?;
+    for round in 0..plan.calls {
+        tell("calls", round, plan.calls);
+        calls::round(sides(round % 2 == 0), &mut worker, plan.effort, rows).await?;
+    }
+    Ok(())
+}
+
+/// A full run takes minutes: whoever waits sees that it goes on.
+fn tell(what: &str, round: usize, rounds: usize) {
+    let _ = writeln!(io::stderr(), "{what}: round {} of {rounds}", round + 1);
+}

@@ -1,0 +1,37 @@
+//! Every row of the table, in its order.
+
+use crate::rows::Name;
+
+const fn row(place: usize, text: &'static str, unit: &'static str, beside: Option<&'static str>) -> Name {
+    Name { place, text, unit, beside }
+}
+
+const ECHO: Option<&str> = None;
+const WORKERS: Option<&str> = Some("workers without a daemon");
+
+pub(crate) const RAW_P50: Name = row(10, "raw bytes, 1 caller, p50", "µs", ECHO);
+pub(crate) const RAW_P99: Name = row(11, "raw bytes, 1 caller, p99", "µs", ECHO);
+pub(crate) const JSON_P50: Name = row(12, "JSON add, 1 caller, p50", "µs", ECHO);
+pub(crate) const JSON_P99: Name = row(13, "JSON add, 1 caller, p99", "µs", ECHO);
+pub(crate) const SOCKET: Name = row(14, "raw bytes, a worker's own socket, p50", "µs", ECHO);
+pub(crate) const ADDED: Name = row(15, "added to that by the whole sidecar, p50", "µs", ECHO);
+pub(crate) const CALLS_16: Name = row(20, "16 callers, 2 workers", "calls/s", ECHO);
+pub(crate) const CALLS_32: Name = row(21, "32 callers, 2 workers", "calls/s", ECHO);
+pub(crate) const ITEMS: Name = row(30, "one stream", "items/s", ECHO);
+pub(crate) const MIB_1: Name = row(40, "echo of 1 MiB, p50", "ms", ECHO);
+pub(crate) const MIB_16: Name = row(41, "echo of 16 MiB, p50", "ms", ECHO);
+
+/// How many workers, when all of them are ready, and when the middle one is.
+pub(crate) const STARTS: [(usize, Name, Name); 3] = [
+    (1, row(50, "1 worker: all ready", "ms", WORKERS), row(51, "1 worker: p50 ready", "ms", WORKERS)),
+    (10, row(52, "10 workers: all ready", "ms", WORKERS), row(53, "10 workers: p50 ready", "ms", WORKERS)),
+    (100, row(54, "100 workers: all ready", "ms", WORKERS), row(55, "100 workers: p50 ready", "ms", WORKERS)),
+];
+
+pub(crate) const DAEMON_RSS: Name = row(60, "daemon, resident", "MiB", ECHO);
+pub(crate) const DAEMON_PSS: Name = row(61, "daemon, proportional", "MiB", ECHO);
+pub(crate) const KEEPER_RSS: Name = row(62, "keeper, resident", "MiB", ECHO);
+pub(crate) const WARDEN_RSS: Name = row(63, "warden of a worker, resident", "MiB", ECHO);
+pub(crate) const WORKER_RSS: Name = row(64, "idle worker, resident", "MiB", Some("idle python3"));
+pub(crate) const WORKER_PSS: Name = row(65, "idle worker, proportional", "MiB", Some("idle python3"));
+pub(crate) const WAITING: Name = row(66, "waiting call, resident", "KiB", ECHO);

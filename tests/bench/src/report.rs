@@ -1,0 +1,120 @@
+//! What is printed: a table for a terminal, the same for a document, and JSON for programs.
+
+use crate::rows::Row;
+use rustix::system::uname;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io;
+use std::process::Command;
+use std::thread::available_parallelism;
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) quick: bool,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Where it was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    date: String,
+    processors: usize,
+    kernel: String,
+    python: String,
+    sidewinder: String,
+}
+
+impl Machine {
+    /// Asks the machine.
+    pub(crate) fn ask(python: &std::ffi::OsStr) -> io::Result<Self> {
+        let kernel = uname().release().to_string_lossy().into_owned();
+        let says = |command: &mut Command| -> io::Result<String> {
+            let output = command.output()?;
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        Ok(Self {
+            date: says(Command::new("date").arg("+%F"))?,
+            processors: available_parallelism()?.get(),
+            kernel: kernel.split('.').take(2).collect::<Vec<_>>().join("."),
+            python: says(
+                Command::new(python).args(["-c", "import platform; print(platform.python_version())"]),
+            )?,
+            sidewinder: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    fn sentence(&self) -> String {
+        let Self { date, processors, kernel, python, sidewinder } = self;
+        format!(
+            "Measured {date} on {processors} shared processors, Linux {kernel}, Python {python}, sidewinder {sidewinder}."
+        )
+    }
+}
+
+/// How to read the table, and how it came about.
+const METHOD: &[&str] = &[
+    "Every round measures the daemon and what stands beside it within the same second, the order changing from round to \
+     round. A figure is the middle of its rounds, a ratio the middle of the ratios of the rounds, with the lowest and \
+     the highest of them. The processors are shared with others: the ratios say more than the times.",
+    "The bare echo is tonic as it comes, with the same contract and nothing behind it, in a process of its own. The client \
+     is the same for both: one thread, one connection over a unix socket. The daemon has two workers, and a small body \
+     has ten bytes.",
+    "A worker's own socket is the same call to the same runtime without a daemon: what the whole sidecar adds is the \
+     difference to it. Workers without a daemon are started one after the other from an installed package, whose modules have been \
+     compiled before.",
+];
+
+impl Report {
+    /// For a terminal.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        let head = ["", "sidewinder", "beside it", "", "ratio", "lowest – highest"].map(str::to_owned);
+        for [name, ours, beside, what, ratio, spread] in std::iter::once(head).chain(self.cells()) {
+            let _ = writeln!(text, "{name:<42} {ours:>16} {beside:>16}  {what:<24} {ratio:>7}  {spread}");
+        }
+        let _ = writeln!(text, "\n{}", self.machine.sentence());
+        text
+    }
+
+    /// For `docs/bench.md`.
+    pub(crate) fn document(&self) -> String {
+        let mut text = String::from("# What a call costs\n\n");
+        let _ = writeln!(text, "{} By `make bench`, which writes this page.\n", self.machine.sentence());
+        text.push_str(
+            "| | sidewinder | beside it | | ratio | lowest – highest |\n|---|---:|---:|---|---:|---|\n",
+        );
+        for cells in self.cells() {
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+        }
+        for paragraph in METHOD {
+            let _ = writeln!(text, "\n{paragraph}");
+        }
+        text
+    }
+
+    fn cells(&self) -> impl Iterator<Item = [String; 6]> {
+        self.rows.iter().map(|row| {
+            let with_unit = |value| format!("{} {}", number(value), row.unit);
+            let spread = row.ratio_lowest.zip(row.ratio_highest);
+            [
+                row.name.to_owned(),
+                with_unit(row.sidewinder),
+                row.beside.map(with_unit).unwrap_or_default(),
+                row.beside_what.unwrap_or_default().to_owned(),
+                row.ratio.map(|ratio| format!("{ratio:.2} ×")).unwrap_or_default(),
+                spread.map(|(low, high)| format!("{low:.2} – {high:.2}")).unwrap_or_default(),
+            ]
+        })
+    }
+}
+
+/// Three digits that matter.
+fn number(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
