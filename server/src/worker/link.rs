@@ -89,10 +89,7 @@ impl Link {
             *seat = Seat::Open(Open { said: sender, credit: ask.credit, wanted });
             std::mem::take(&mut table.heard)
         };
-        if !heard.is_empty() {
-            self.say(ToWorker::Heard(heard).message()).await?;
-        }
-        self.say(ToWorker::Call(call, Box::new(ask)).message()).await?;
+        self.say(ToWorker::Call(call, Box::new(ask), heard).message()).await?;
         Ok(receiver)
     }
 

@@ -52,12 +52,16 @@ pub(crate) struct Ask {
 /// What the daemon says to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ToWorker {
-    Call(u64, Box<Ask>),
+    /// With the calls whose endings have been heard since the last one.
+    Call(u64, Box<Ask>, Vec<u64>),
     Item(u64, Bytes),
     EndOfInput(u64),
     Credit(u64, u32),
-    Heard(Vec<u64>),
-    Welcome { message_max: u64, pool: String, life: String },
+    Welcome {
+        message_max: u64,
+        pool: String,
+        life: String,
+    },
     Ping(u64),
     Cancel(u64, &'static str),
     Drain,
@@ -134,11 +138,10 @@ pub(crate) enum Notice {
 impl ToWorker {
     pub(crate) fn message(self) -> Message {
         let (kind, call) = match &self {
-            Self::Call(call, _) => (1, *call),
+            Self::Call(call, ..) => (1, *call),
             Self::Item(call, _) => (2, *call),
             Self::EndOfInput(call) => (3, *call),
             Self::Credit(call, _) => (4, *call),
-            Self::Heard(_) => (5, 0),
             Self::Welcome { .. } => (33, 0),
             Self::Ping(_) => (34, 0),
             Self::Cancel(call, _) => (35, *call),
@@ -148,14 +151,14 @@ impl ToWorker {
         let mut message = Message::new(kind, call);
         let meta = &mut message.meta;
         match self {
-            Self::Call(_, ask) => {
+            Self::Call(_, ask, heard) => {
                 ask.write(meta);
+                heard.into_iter().for_each(|call| put_number(meta, HEARD, call));
                 message.flags = if ask.input { INPUT } else { 0 };
                 message.body = ask.body;
             }
             Self::Item(_, body) => message.body = body,
             Self::Credit(_, credit) => put_number(meta, CREDIT, credit.into()),
-            Self::Heard(calls) => calls.into_iter().for_each(|call| put_number(meta, HEARD, call)),
             Self::Welcome { message_max, pool, life } => {
                 put_number(meta, NEWEST, super::frame::VERSION.into());
                 put_number(meta, MESSAGE_MAX, message_max);
@@ -306,4 +309,18 @@ fn number(tag: u16, value: &[u8]) -> Result<u64, Broken> {
 
 fn narrow<T: TryFrom<u64>>(tag: u16, value: u64) -> Result<T, Broken> {
     T::try_from(value).map_err(|_| Broken::Value(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_says_which_endings_were_heard() {
+        let ask = Box::new(Ask { tool: "add".to_owned(), ..Ask::default() });
+        let message = ToWorker::Call(9, ask, vec![7, 8]).message();
+        let heard = Fields::of(&message.meta).map(|field| field.expect("whole"));
+        let heard: Vec<_> = heard.filter(|(tag, _)| *tag == HEARD).map(|(_, value)| value.to_vec()).collect();
+        assert_eq!(heard, [7_u64, 8].map(|call| call.to_le_bytes().to_vec()));
+    }
 }
