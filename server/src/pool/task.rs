@@ -167,7 +167,6 @@ impl Task {
 
     fn on_told(&mut self, told: Told, effects: &mut Vec<Effect>) {
         let now = Instant::now();
-        let jitter = Jitter(super::dice());
         match told {
             Told::Fact(event) => {
                 self.tell_fact(&event);
@@ -187,6 +186,7 @@ impl Task {
                 self.tell(What::WorkerUnfit, Some(life), format!("could not be started: {why}"));
                 self.unfit = Some((why, String::new()));
                 self.lives.remove(&life);
+                let jitter = Jitter(super::dice());
                 self.core.handle(now, Event::SpawnFailed { life, jitter }, effects);
             }
             Told::Ended(life, words) => {
@@ -195,6 +195,7 @@ impl Task {
                     self.unfit = Some(unfit);
                 }
                 self.words.insert(life, words);
+                let jitter = Jitter(super::dice());
                 self.core.handle(now, Event::Exited { life, jitter }, effects);
                 // The verdicts that these words explain are among the effects.
                 self.carry_out(effects);
