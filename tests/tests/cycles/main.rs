@@ -73,6 +73,12 @@ fn stories<'a>(arena: &'a Arena, tiers: &[Tier], cycles: u32) -> Vec<Story<'a>> 
             Box::new(story),
         ));
     }
+    // Tier A leaves nothing for the next start.
+    for tier in tiers.iter().copied().filter(|tier| *tier != Tier::A) {
+        let story = move |problems: &mut Vec<String>| reaping::next_start(arena, tier, problems);
+        let name = format!("the next start after a beheaded run in tier {tier}");
+        stories.push((name, Duration::from_secs(30), Box::new(story)));
+    }
     let letting_go = |problems: &mut Vec<String>| reaping::letting_go(arena, problems);
     let name = "reap takes over a run that is let go".to_owned();
     stories.push((name, Duration::from_secs(30), Box::new(letting_go)));

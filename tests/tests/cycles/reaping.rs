@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use sidewinder_tests::arena::{Arena, Tier};
@@ -15,6 +15,9 @@ use sidewinder_tests::{harvest, procfs};
 
 use crate::{BOUND, TEST_FACTOR};
 
+/// What the worker itself may live on after its warden, in every tier.
+const WORKER_BOUND: Duration = Duration::from_millis(50);
+
 /// Beheads a run and reaps it: a dry run first, then in earnest, then once more for nothing.
 pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> io::Result<()> {
     let report = arena.file("report");
@@ -23,6 +26,9 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     let kept = Kept::start(&mut keep, &report)?;
     let run = kept.started.run.as_str();
     let worker_died = kept.behead()?;
+    if worker_died > WORKER_BOUND * TEST_FACTOR {
+        problems.push(format!("the worker died {worker_died:?} after its warden"));
+    }
     let moment = procfs::now();
     if tier == Tier::A {
         // The kernel ends a namespace with its init: only the record can be left.
@@ -48,8 +54,9 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     harvest::harvest()?;
     let took = begun.elapsed();
     println!(
-        "  tier {tier}: worker dead {} ms after its guardians; {alive} processes left, reaped in {} ms, bound {}",
+        "  tier {tier}: worker dead {} ms after its guardians, bound {}; {alive} processes left, reaped in {} ms, bound {}",
         milliseconds(worker_died),
+        WORKER_BOUND.as_millis(),
         milliseconds(took),
         BOUND.as_millis()
     );
@@ -61,6 +68,44 @@ pub(crate) fn reaping(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> 
     if !reap::reap(arena)?.is_empty() {
         problems.push("a second reap still finds something".to_owned());
     }
+    Ok(())
+}
+
+/// Beheads a run, and another one starts: it ends what is left, within the bound from its own start.
+pub(crate) fn next_start(arena: &Arena, tier: Tier, problems: &mut Vec<String>) -> io::Result<()> {
+    let report = arena.file("report");
+    let mut keep = arena.keep(tier, &report);
+    keep.args(arena.worker("double_fork")).stderr(File::create(arena.file("stderr"))?);
+    let kept = Kept::start(&mut keep, &report)?;
+    kept.behead()?;
+    let moment = procfs::now();
+    let left: Vec<Handle> =
+        procfs::descendants().iter().filter_map(|entry| Handle::of_descendant(entry.pid).ok()).collect();
+    let alive = left.iter().filter(|handle| !handle.ended()).count();
+    if alive == 0 {
+        problems.push("nothing was left, so nothing is shown".to_owned());
+    }
+    let next = arena.file("next");
+    let mut keep = arena.keep(tier, &next);
+    let begun = Instant::now();
+    let newcomer =
+        Kept::start(keep.args(arena.worker("deaf")).stderr(File::create(arena.file("stderr"))?), &next)?;
+    let ended = left.iter().filter(|handle| handle.ends_within(BOUND * TEST_FACTOR)).count();
+    let took = begun.elapsed();
+    println!(
+        "  tier {tier}: {alive} processes left, ended {} ms after the next start, bound {}",
+        milliseconds(took),
+        BOUND.as_millis()
+    );
+    if ended < left.len() || took > BOUND * TEST_FACTOR {
+        problems.push(format!("the next start ended {ended} of {} in {took:?}", left.len()));
+    }
+    newcomer.stop()?;
+    // Its sweep may end with it, between the last process and the record.
+    reap::reap(arena)?;
+    harvest::harvest()?;
+    problems.extend(proofs::survivors(&kept.started, moment));
+    problems.extend(proofs::litter(&kept.started, arena));
     Ok(())
 }
 
