@@ -1,7 +1,7 @@
 //! `sidewinder doctor`: which tier and which limits this machine gives, and why.
 
 use super::style::{Style, show};
-use crate::own::probe::{self, Check, Findings, Holder};
+use crate::own::probe::{self, Check, Findings, Given, Holder};
 use sidewinder_keeper::Tier;
 use sidewinder_keeper::complain;
 use std::process::ExitCode;
@@ -41,14 +41,24 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 fn describe(findings: &Findings, style: Style) -> String {
     let title = style.strong(&format!("tier {}: {}", findings.tier, findings.meaning));
+    let tiers: String = findings.tiers.iter().map(|given| describe_tier(given, style)).collect();
     let checks: String = findings.checks.iter().map(|check| describe_check(check, style)).collect();
     let limits: String =
         findings.limits.iter().map(|(limit, holder)| describe_limit(limit, *holder, style)).collect();
-    format!("{title}\n\n{checks}\n{limits}")
+    format!("{title}\n\n{tiers}\n{checks}\n{limits}")
+}
+
+fn describe_tier(given: &Given, style: Style) -> String {
+    let name = format!("tier {}: {}", given.tier, given.meaning);
+    format!("{}  {name:<30} {}\n", answer(given.yes, style), given.why)
+}
+
+fn answer(yes: bool, style: Style) -> String {
+    if yes { style.good("yes") } else { style.bad("no ") }
 }
 
 fn describe_check(check: &Check, style: Style) -> String {
-    let answer = if check.yes { style.good("yes") } else { style.bad("no ") };
+    let answer = answer(check.yes, style);
     let fix = check.fix.map(|fix| format!("     {:<30} fix: {fix}\n", "")).unwrap_or_default();
     format!("{answer}  {:<30} {}\n{fix}", check.name, check.detail)
 }

@@ -40,6 +40,15 @@ pub(crate) enum Holder {
     Nothing,
 }
 
+/// Whether this machine gives a tier, and why.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Given {
+    pub(crate) tier: String,
+    pub(crate) meaning: &'static str,
+    pub(crate) yes: bool,
+    pub(crate) why: String,
+}
+
 /// Everything that was found.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Findings {
@@ -47,6 +56,7 @@ pub(crate) struct Findings {
     pub(crate) strength: Tier,
     pub(crate) tier: String,
     pub(crate) meaning: &'static str,
+    pub(crate) tiers: Vec<Given>,
     pub(crate) checks: Vec<Check>,
     pub(crate) limits: Vec<(&'static str, Holder)>,
 }
@@ -71,9 +81,38 @@ pub(crate) fn probe() -> Findings {
         strength: tier,
         tier: tier.to_string(),
         meaning: tier.meaning(),
+        tiers: tiers(&namespace, &checks),
         checks,
         limits: limits(base.as_ref().ok(), in_cgroup.is_ok()),
     }
+}
+
+const NAMESPACE: &str = "PID namespace (tier A)";
+const CGROUP: &str = "delegated cgroup v2 (tier B)";
+const CHILDREN: &str = "children of a process";
+
+/// What the checks mean for each tier.
+fn tiers(keeper: &io::Result<Welcome>, checks: &[Check]) -> Vec<Given> {
+    let of = |name: &str| {
+        let check = checks.iter().find(|check| check.name == name);
+        check.map_or((false, "not tried".to_owned()), |check| (check.yes, check.detail.clone()))
+    };
+    let started = keeper.as_ref().map(drop).map_err(|error| format!("no keeper could be started: {error}"));
+    let lineage = match (&started, of(CHILDREN)) {
+        (Err(why), _) => (false, why.clone()),
+        (Ok(()), (true, _)) => (true, "a keeper that gets every orphan, and sees its children".to_owned()),
+        (Ok(()), (false, why)) => (false, format!("children cannot be listed: {why}")),
+    };
+    let groups = match started {
+        Err(why) => (false, why),
+        Ok(()) => {
+            (true, "needs nothing but sessions; never chosen on Linux, where C is always there".to_owned())
+        }
+    };
+    [(Tier::A, of(NAMESPACE)), (Tier::B, of(CGROUP)), (Tier::C, lineage), (Tier::D, groups)]
+        .into_iter()
+        .map(|(tier, (yes, why))| Given { tier: tier.to_string(), meaning: tier.meaning(), yes, why })
+        .collect()
 }
 
 fn namespace_checks(namespace: &io::Result<Welcome>) -> Vec<Check> {
@@ -82,7 +121,7 @@ fn namespace_checks(namespace: &io::Result<Welcome>) -> Vec<Check> {
         Err(error) => (false, format!("no keeper could be started: {error}"), false),
     };
     let mut checks = vec![Check {
-        name: "PID namespace (tier A)",
+        name: NAMESPACE,
         yes,
         detail,
         fix: (!yes).then_some(
@@ -112,7 +151,7 @@ fn cgroup_checks(base: &Result<Base, String>, in_cgroup: &Result<(), String>) ->
         (Ok(base), Ok(())) => format!("{} ({})", base.path.display(), base.evidence),
     };
     let mut checks = vec![Check {
-        name: "delegated cgroup v2 (tier B)",
+        name: CGROUP,
         yes: in_cgroup.is_ok(),
         detail,
         fix: in_cgroup.is_err().then_some(
@@ -163,7 +202,7 @@ fn kernel_checks() -> Vec<Check> {
             fix: Some("Linux 6.9 or later; without it the start time tells processes apart"),
         },
         Check {
-            name: "children of a process",
+            name: CHILDREN,
             yes: children.is_ok(),
             detail: children
                 .map_or_else(|error| error.to_string(), |_| "/proc/thread-self/children".to_owned()),

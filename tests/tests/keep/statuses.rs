@@ -41,6 +41,33 @@ fn what_cannot_run_is_said_with_the_statuses_of_a_shell() {
 }
 
 #[test]
+fn every_tier_is_tried_and_the_strongest_one_given() {
+    let arena = Arena::prepare("tiers").unwrap();
+    let (status, said, stderr) = run(arena.sidewinder("doctor").arg("--json"));
+    assert_eq!(status, 0, "{stderr}");
+    let findings: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let tiers = findings["tiers"].as_array().unwrap();
+    let letters: Vec<&str> = tiers.iter().map(|given| given["tier"].as_str().unwrap()).collect();
+    assert_eq!(letters, ["A", "B", "C", "D"]);
+    for given in tiers {
+        let (tier, yes) = (given["tier"].as_str().unwrap(), given["yes"].as_bool().unwrap());
+        assert!(given["why"].as_str().is_some_and(|why| !why.is_empty()), "{given}");
+        // Lineage needs no permission, and so it is what `keep` falls back to.
+        assert!(yes || ["A", "B"].contains(&tier), "{given}");
+        // What a tier is said to give, `keep` gives, and a tier weaker than the machine's own is given as well.
+        let first = tiers.iter().find(|given| given["yes"] == true).unwrap();
+        let expected = tier >= first["tier"].as_str().unwrap();
+        for verb in [&["doctor", "--require-tier", tier][..], &["keep", "--require-tier", tier, "--", "true"]]
+        {
+            let (status, _, stderr) = run(arena.sidewinder(verb[0]).args(&verb[1..]));
+            assert_eq!(status == 0, expected, "{verb:?}: {stderr}");
+        }
+    }
+    assert_eq!(findings["tier"], tiers.iter().find(|given| given["yes"] == true).unwrap()["tier"]);
+    assert_clean(&arena);
+}
+
+#[test]
 fn an_environment_that_is_too_large_is_refused_by_its_size() {
     let arena = Arena::prepare("environment").unwrap();
     let (status, _, stderr) =
