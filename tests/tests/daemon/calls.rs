@@ -68,26 +68,37 @@ fn a_deadline_reaches_the_tool_and_frees_the_worker() {
 #[test]
 fn a_slow_reader_stops_the_generator() {
     let arena = Arena::prepare("slow").unwrap();
-    let daemon = plain(&arena);
+    let daemon = Daemon::start(&arena, &["--tools", "plain", "--workers", "2"]).unwrap();
     let note = arena.file("note");
     let arguments = format!(r#"{{"until": 10000000, "note": "{}"}}"#, note.display());
     let mut verb = daemon.verb("stream", &["count", &arguments]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::with_capacity(64, verb.stdout.take().unwrap());
     lines.read_line(&mut String::new()).unwrap();
-    // Nobody reads. The generator runs until every window between it and us is full, and then stands still.
+    // Nobody reads. The generator runs until every window between it and us is full, and then stands still: beside
+    // it, a stream that is read comes to its end, and in all that time it has not gone a single step.
     let mut before = String::from("nothing yet");
     loop {
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let read = daemon.ask("stream", &["count", r#"{"until": 2000}"#]).unwrap();
+        assert_eq!(read.status, 0, "{}", read.stderr);
         let now = std::fs::read_to_string(&note).unwrap();
         if now == before && !now.is_empty() {
             break;
         }
+        assert!(
+            now.is_empty() || now.parse::<u64>().unwrap() < 1_000_000,
+            "the generator ran ahead to {now}"
+        );
         before = now;
     }
-    assert!(before.parse::<u64>().unwrap() < 1_000_000, "the generator ran ahead to {before}");
     verb.kill().unwrap();
     verb.wait().unwrap();
+    // Another stream that nobody reads takes one of the two workers: the one that answers was freed.
+    let mut other =
+        daemon.verb("stream", &["count", r#"{"until": 10000000}"#]).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::with_capacity(64, other.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
     assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3", "the worker is free again");
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[test]
