@@ -102,3 +102,23 @@ fn a_full_disk_is_said_before_anything_starts() {
     assert_eq!(status, 125, "{stderr}");
     assert!(stderr.contains("cannot record the run"), "{stderr}");
 }
+
+#[test]
+fn a_directory_that_cannot_be_entered_again_is_named() {
+    let arena = Arena::prepare("unsearchable").unwrap();
+    let (outer, inner) = (arena.file("outer"), arena.file("outer").join("inner"));
+    fs::create_dir_all(&inner).unwrap();
+    let script = "cd \"$1\" && chmod 000 .. && \"$0\" keep --namespace off --cgroup off -- true; status=$?; chmod 700 \"$2\"; exit $status";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", script]).args([arena.binary(), &inner, &outer]);
+    arena.place(&mut command);
+    let (status, _, stderr) = run(&mut command);
+    // Root searches every directory.
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(status, 0, "{stderr}");
+    } else {
+        assert_eq!(status, 125, "{stderr}");
+        assert!(stderr.contains("outer/inner: Permission denied"), "{stderr}");
+    }
+    assert_clean(&arena);
+}
