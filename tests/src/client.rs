@@ -58,16 +58,28 @@ pub async fn connect(daemon: &Daemon<'_>) -> io::Result<Calls> {
     Ok(connect_to_hang_up(daemon).await?.0)
 }
 
-/// A new client of this daemon, and its connection, to be shut down in the middle of something.
-pub async fn connect_to_hang_up(daemon: &Daemon<'_>) -> io::Result<(Calls, net::UnixStream)> {
+/// A connection for any of the daemon's services, and where they are.
+pub async fn wire(daemon: &Daemon<'_>) -> io::Result<(Wire, Uri)> {
     let connection = net::UnixStream::connect(daemon.socket())?;
     connection.set_nonblocking(true)?;
-    let stream = UnixStream::from_std(connection.try_clone()?)?;
+    Ok((shake_hands(connection).await?, Uri::from_static("http://sidewinder")))
+}
+
+async fn shake_hands(connection: net::UnixStream) -> io::Result<Wire> {
+    let stream = UnixStream::from_std(connection)?;
     let (send, driver) =
         handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // It ends with the last clone of `send`; how is seen by whoever calls.
     tokio::spawn(driver);
-    let calls = CallsClient::with_origin(Wire { send }, Uri::from_static("http://sidewinder"));
+    Ok(Wire { send })
+}
+
+/// A new client of this daemon, and its connection, to be shut down in the middle of something.
+pub async fn connect_to_hang_up(daemon: &Daemon<'_>) -> io::Result<(Calls, net::UnixStream)> {
+    let connection = net::UnixStream::connect(daemon.socket())?;
+    connection.set_nonblocking(true)?;
+    let wire = shake_hands(connection.try_clone()?).await?;
+    let calls = CallsClient::with_origin(wire, Uri::from_static("http://sidewinder"));
     Ok((calls.max_decoding_message_size(usize::MAX), connection))
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A wait this long means never.
@@ -18,7 +19,8 @@ pub struct Daemon<'a> {
     arena: &'a Arena,
     child: Child,
     pidfd: OwnedFd,
-    log: Receiver<String>,
+    /// Behind a lock, so that several threads can ask one daemon.
+    log: Mutex<Receiver<String>>,
 }
 
 /// What a verb said.
@@ -51,7 +53,7 @@ impl<'a> Daemon<'a> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let mut daemon = Self { arena, child, pidfd, log: lines(stderr) };
+        let mut daemon = Self { arena, child, pidfd, log: Mutex::new(lines(stderr)) };
         daemon.log_until("listens on")?;
         Ok(daemon)
     }
@@ -60,7 +62,8 @@ impl<'a> Daemon<'a> {
     pub fn log_until(&mut self, words: &str) -> io::Result<String> {
         let mut seen = String::new();
         loop {
-            match self.log.recv_timeout(NEVER) {
+            let log = self.log.get_mut().unwrap_or_else(PoisonError::into_inner);
+            match log.recv_timeout(NEVER) {
                 Ok(line) if line.contains(words) => return Ok(line),
                 Ok(line) => seen.push_str(&line),
                 Err(why) => return Err(io::Error::other(format!("no `{words}` in the log ({why}): {seen}"))),
@@ -106,7 +109,8 @@ impl<'a> Daemon<'a> {
 
     /// Waits for its end; returns its status and the rest of its log.
     pub fn end(mut self) -> io::Result<(ExitStatus, String)> {
-        let rest = self.log.iter().collect();
+        let log = self.log.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let rest = log.iter().collect();
         let status = self.child.wait()?;
         Ok((status, rest))
     }

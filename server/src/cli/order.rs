@@ -18,7 +18,9 @@ use std::time::Duration;
 ///
 /// Returns when no worker is left.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: sidewinder drain default --within 10s, and later: sidewinder resume default")]
+#[command(
+    after_help = "Example: sidewinder drain default --within 10s, and later: sidewinder resume default"
+)]
 pub(super) struct Drain {
     /// The pool
     pool: String,

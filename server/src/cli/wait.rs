@@ -2,10 +2,11 @@
 
 use super::client::{Failed, Where, ask};
 use crate::config::time::duration;
-use sidewinder_proto::v1::{ListPoolsRequest, Phase};
+use sidewinder_proto::v1::{Event, ListPoolsRequest, Phase, WatchRequest};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
+use tonic::Streaming;
 use tonic::transport::Channel;
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
@@ -19,8 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// It asks grpc.health.v1, as an orchestrator would. A pool that has given up ends the wait at once, with the reason.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Until the pool is ready to take calls; what else could be waited for may come later
-    #[arg(long, required = true)]
+    /// Until calls are taken: what it waits for in any case
+    #[arg(long)]
     ready: bool,
     /// Only this pool; by default every one
     #[arg(long, value_name = "NAME")]
@@ -38,10 +39,11 @@ pub(super) fn wait(arguments: &Arguments) -> ExitCode {
         let late = || Failed::Here(format!("not ready after {:?}", arguments.timeout));
         timeout_at(until, async {
             let channel = connect(&arguments.place, until).await?;
-            for pool in pools(arguments).await? {
-                ready(channel.clone(), pool).await?;
+            let events = arguments.place.pools().await?.watch(WatchRequest::default()).await?.into_inner();
+            tokio::select! {
+                ready = all_ready(channel, arguments) => ready,
+                given_up = until_given_up(events, arguments) => given_up,
             }
-            Ok(())
         })
         .await
         .unwrap_or_else(|_| Err(late()))
@@ -60,6 +62,22 @@ async fn connect(place: &Where, until: Instant) -> Result<Channel, Failed> {
     }
 }
 
+async fn all_ready(channel: Channel, arguments: &Arguments) -> Result<(), Failed> {
+    for pool in pools(arguments).await? {
+        ready(channel.clone(), pool).await?;
+    }
+    Ok(())
+}
+
+/// Every event may be the one after which nothing comes any more.
+async fn until_given_up(mut events: Streaming<Event>, arguments: &Arguments) -> Result<(), Failed> {
+    while events.message().await?.is_some() {
+        pools(arguments).await?;
+    }
+    Err(Failed::Here("the daemon has stopped".to_owned()))
+}
+
+/// The pools to wait for; an error when one of them has given up.
 async fn pools(arguments: &Arguments) -> Result<Vec<String>, Failed> {
     let pools = arguments.pool.iter().cloned().collect();
     let listed = arguments.place.pools().await?.list_pools(ListPoolsRequest { pools }).await?.into_inner();

@@ -326,6 +326,7 @@ impl Living {
                     life: self.life.to_string(),
                 };
                 self.link.control.say(welcome.message()).await.map_err(told)?;
+                self.link.welcome();
             }
             _ if !self.greeted => return Err("it spoke before it said hello".to_owned()),
             Notice::Ready { .. } if self.ready => return Err("it said ready twice".to_owned()),

@@ -32,6 +32,8 @@ struct Table {
     /// Who waits for stacks, in the order of asking.
     dumps: HashMap<u64, oneshot::Sender<String>>,
     asked: u64,
+    /// The worker has been welcomed: before that it hears nothing else.
+    welcomed: bool,
     closed: bool,
 }
 
@@ -143,6 +145,9 @@ impl Link {
         let (sender, stacks) = oneshot::channel();
         let number = {
             let mut table = self.table();
+            if !table.welcomed {
+                return stacks;
+            }
             table.dumps.retain(|_, waiting| !waiting.is_closed());
             table.asked += 1;
             let number = table.asked;
@@ -152,6 +157,11 @@ impl Link {
         // A full socket is no answer either.
         let _ = self.control.say_now(ToWorker::Dump(number).message());
         stacks
+    }
+
+    /// The welcome is on its way: what is said from now on comes after it.
+    pub(crate) fn welcome(&self) {
+        self.table().welcomed = true;
     }
 
     /// The answer to a [`Link::dump`]; nobody may be waiting any more.

@@ -5,6 +5,7 @@ mod calls;
 mod deaths;
 mod grpc;
 mod hostile;
+mod orders;
 mod stops;
 
 use sidewinder_tests::arena::Arena;

@@ -1,0 +1,217 @@
+//! What operators order, and what comes of it.
+
+use super::{answer, plain, refusal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use sidewinder_proto::v1::WatchRequest;
+use sidewinder_proto::v1::pools_client::PoolsClient;
+use sidewinder_proto::v1::{Event, Happening};
+use sidewinder_tests::arena::Arena;
+use sidewinder_tests::client::{ask, connect, wire};
+use sidewinder_tests::daemon::Daemon;
+use sidewinder_tests::procfs;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tonic_health::ServingStatus;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+/// A verb that must succeed; returns what it said.
+fn order(daemon: &Daemon<'_>, verb: &str, arguments: &[&str]) -> String {
+    let said = daemon.ask(verb, arguments).expect("asked");
+    assert_eq!(said.status, 0, "{verb} {arguments:?}: {said:?}");
+    said.stdout
+}
+
+/// Looks again and again until something holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < patience, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn are_ready(daemon: &Daemon<'_>, workers: u64) {
+    until("all are ready", || daemon.status().unwrap()["pools"][0]["ready"] == workers);
+}
+
+fn are_replaced(daemon: &Daemon<'_>, before: &[u64]) {
+    until("all are replaced", || pids(daemon).iter().all(|pid| !before.contains(pid)));
+}
+
+fn pids(daemon: &Daemon<'_>) -> Vec<u64> {
+    let status = daemon.status().expect("a status");
+    let workers = status["workers"].as_array().expect("workers").clone();
+    workers.iter().filter_map(|worker| worker["pid"].as_u64()).filter(|pid| *pid > 0).collect()
+}
+
+#[test]
+fn a_wait_ends_at_once_for_a_pool_that_has_given_up() {
+    let arena = Arena::prepare("hopeless").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "broken", "--workers", "1"]).unwrap();
+    let said = daemon.ask("wait", &["--ready"]).unwrap();
+    assert!(said.status == 125 && said.stderr.contains("no_such_module_anywhere"), "{said:?}");
+}
+
+#[test]
+fn a_drained_pool_has_nobody_and_comes_back() {
+    let arena = Arena::prepare("drained").unwrap();
+    let daemon = plain(&arena);
+    order(&daemon, "wait", &["--ready"]);
+    order(&daemon, "drain", &["default", "--within", "5s"]);
+    assert_eq!(daemon.status().unwrap()["pools"][0]["phase"], "DRAINED");
+    assert_eq!(pids(&daemon), Vec::<u64>::new());
+    assert!(refusal(&daemon, &["add", r#"{"a": 1}"#]).contains("DRAINING"));
+    order(&daemon, "resume", &["default"]);
+    assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+}
+
+#[test]
+fn a_restart_replaces_workers_and_drops_no_call() {
+    let arena = Arena::prepare("restarted").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "plain", "--workers", "2"]).unwrap();
+    are_ready(&daemon, 2);
+    let before = pids(&daemon);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut count = 0;
+            while !stop.load(Ordering::Relaxed) {
+                assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+                count += 1;
+            }
+            count
+        });
+        order(&daemon, "restart", &["default"]);
+        are_replaced(&daemon, &before);
+        stop.store(true, Ordering::Relaxed);
+        assert!(calls.join().unwrap() > 0);
+    });
+    let why = daemon.ask("restart", &["default", "--slot", "77"]).unwrap();
+    assert!(why.status == 1 && why.stderr.contains("UNKNOWN_WORKER"), "{why:?}");
+}
+
+#[test]
+fn a_pool_grows_and_shrinks() {
+    let arena = Arena::prepare("resized").unwrap();
+    let daemon = plain(&arena);
+    assert_eq!(order(&daemon, "resize", &["default", "3"]), "from 1..1 to 3..3 workers\n");
+    are_ready(&daemon, 3);
+    order(&daemon, "resize", &["default", "1..2"]);
+    until("one has left", || pids(&daemon).len() == 2);
+    let why = daemon.ask("resize", &["default", "9..3"]).unwrap();
+    assert!(why.status == 1 && why.stderr.contains("min <= max"), "{why:?}");
+}
+
+#[test]
+fn a_dump_shows_where_a_tool_is() {
+    let arena = Arena::prepare("dumped").unwrap();
+    let daemon = plain(&arena);
+    let mut slow = daemon.verb("call", &["sleep", r#"{"seconds": 60}"#]);
+    let mut slow = slow.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stacks = String::new();
+    until("the tool is seen", || {
+        stacks = order(&daemon, "dump", &["default"]);
+        stacks.contains("in sleep")
+    });
+    assert!(stacks.starts_with("== default/0.1\n") && stacks.contains("thread MainThread:"), "{stacks}");
+    slow.kill().unwrap();
+    slow.wait().unwrap();
+}
+
+#[test]
+fn a_reload_without_a_change_changes_nothing_and_a_renewal_is_asked_for_by_name() {
+    let arena = Arena::prepare("renewed").unwrap();
+    let daemon = plain(&arena);
+    order(&daemon, "wait", &["--ready"]);
+    let before = pids(&daemon);
+    assert_eq!(order(&daemon, "reload", &[]), "nothing has changed\n");
+    assert_eq!(pids(&daemon), before);
+    assert_eq!(order(&daemon, "reload", &["--renew", "default"]), "renewed: default\n");
+    are_replaced(&daemon, &before);
+    let why = daemon.ask("reload", &["--renew", "other"]).unwrap();
+    assert!(why.status == 1 && why.stderr.contains("BAD_SETTINGS"), "{why:?}");
+}
+
+#[test]
+fn who_quits_returns_when_nobody_is_left() {
+    let arena = Arena::prepare("quits").unwrap();
+    let daemon = plain(&arena);
+    order(&daemon, "wait", &["--ready"]);
+    let workers: Vec<_> = pids(&daemon)
+        .into_iter()
+        .map(|pid| Pid::from_raw(i32::try_from(pid).unwrap()).unwrap())
+        .map(|pid| pidfd_open(pid, PidfdFlags::empty()).unwrap())
+        .collect();
+    assert_eq!(workers.len(), 1);
+    order(&daemon, "quit", &[]);
+    for worker in workers {
+        assert!(pidfd_send_signal(&worker, Signal::KILL).is_err(), "a worker is left");
+    }
+    assert!(daemon.end().unwrap().0.success());
+}
+
+#[test]
+fn a_pool_whose_keeper_is_killed_comes_back() {
+    let arena = Arena::prepare("keeperless").unwrap();
+    let mut daemon = plain(&arena);
+    order(&daemon, "wait", &["--ready"]);
+    let before = pids(&daemon);
+    let worker = i32::try_from(before[0]).unwrap();
+    let warden = procfs::entry(worker).unwrap().parent;
+    let keeper = Pid::from_raw(procfs::entry(warden).unwrap().parent).unwrap();
+    let keeper = pidfd_open(keeper, PidfdFlags::empty()).unwrap();
+    pidfd_send_signal(&keeper, Signal::KILL).unwrap();
+    daemon.log_until("a new keeper stands").unwrap();
+    are_ready(&daemon, 1);
+    assert_ne!(pids(&daemon), before);
+    assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+}
+
+#[tokio::test]
+async fn health_is_the_truth_and_being_busy_changes_nothing() {
+    let arena = Arena::prepare("health").unwrap();
+    let daemon = plain(&arena);
+    let (channel, origin) = wire(&daemon).await.unwrap();
+    let mut health = HealthClient::with_origin(channel, origin);
+    let serving = ServingStatus::Serving as i32;
+    let service = |name: &str| HealthCheckRequest { service: name.to_owned() };
+    let mut told = health.watch(service("default")).await.unwrap().into_inner();
+    // Nothing is ready before a canary has come back; then it is.
+    while told.message().await.unwrap().unwrap().status != serving {}
+    let mut calls = connect(&daemon).await.unwrap();
+    let busy = tokio::spawn(async move { calls.call(ask("sleep", r#"{"seconds": 60}"#)).await });
+    super::grpc::until("the call runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+    for name in ["default", ""] {
+        assert_eq!(health.check(service(name)).await.unwrap().into_inner().status, serving, "{name:?}");
+    }
+    busy.abort();
+    order(&daemon, "drain", &["default", "--within", "0s"]);
+    while told.message().await.unwrap().unwrap().status == serving {}
+    order(&daemon, "resume", &["default"]);
+    while told.message().await.unwrap().unwrap().status != serving {}
+    let unknown = health.check(service("no-such-pool")).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+}
+
+#[tokio::test]
+async fn who_watches_is_told_what_happens() {
+    let arena = Arena::prepare("watched").unwrap();
+    let daemon = plain(&arena);
+    order(&daemon, "wait", &["--ready"]);
+    let (channel, origin) = wire(&daemon).await.unwrap();
+    let mut pools = PoolsClient::with_origin(channel, origin);
+    let request = WatchRequest { pools: vec!["default".to_owned()] };
+    let mut events = pools.watch(request).await.unwrap().into_inner();
+    refusal(&daemon, &["crash"]);
+    let mut told: Vec<Event> = Vec::new();
+    while told.last().is_none_or(|event| event.what() != Happening::WorkerReady) {
+        told.push(events.message().await.unwrap().unwrap());
+    }
+    let gone = told.iter().find(|event| event.what() == Happening::WorkerGone).unwrap();
+    assert_eq!((gone.pool.as_str(), gone.worker.as_str()), ("default", "0.1"));
+    assert_eq!(gone.facts["signal"], "11", "{gone:?}");
+    assert_eq!(told.last().unwrap().worker, "0.2");
+    assert!(told.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence), "{told:?}");
+}
