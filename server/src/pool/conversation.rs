@@ -66,14 +66,17 @@ impl Conversation {
                     Some(said) => return Heard::Said(said),
                     None => self.said = None,
                 },
-                verdict = &mut self.verdict => {
-                    let mut verdict = verdict.unwrap_or_else(|_| ended());
+                // The pool lets go without a verdict when it has heard of an ending that is still on its way here.
+                Ok(mut verdict) = &mut self.verdict, if !self.verdict.is_terminated() => {
                     if verdict.failure == Failure::DeadlineExceeded {
                         verdict.traceback = where_it_was(said).await;
                     }
                     return Heard::Verdict(verdict);
                 }
             }
+        }
+        if self.verdict.is_terminated() {
+            return Heard::Verdict(ended());
         }
         Heard::Verdict((&mut self.verdict).await.unwrap_or_else(|_| ended()))
     }
@@ -120,7 +123,63 @@ async fn where_it_was(said: &mut mpsc::Receiver<Said>) -> String {
     tokio::time::timeout(LAST_WORDS_PATIENCE, gives_up).await.unwrap_or_default()
 }
 
-/// The pool ended without a word.
+/// The worker and the pool ended without a word.
 fn ended() -> Verdict {
     Verdict { failure: Failure::Drained, words: None, traceback: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::task::Message;
+    use super::*;
+    use crate::worker::socket::Socket;
+    use crate::worker::words::Value;
+    use futures_util::FutureExt;
+    use sidewinder_core::{ClientId, SlotId};
+
+    /// A call that a worker has, and the pool's side of it. The ends of the worker are kept open.
+    async fn begun() -> (Conversation, Arc<Link>, oneshot::Sender<Verdict>, [std::os::fd::OwnedFd; 2]) {
+        let ((calls, one), (control, two)) =
+            (Socket::pair().expect("sockets"), Socket::pair().expect("sockets"));
+        let link = Arc::new(Link::new(Life { slot: SlotId(0), number: 1 }, calls, control));
+        let (mailbox, mut messages) = mpsc::channel(4);
+        let pool = Handle::new(mailbox);
+        let (sender, verdict) = oneshot::channel();
+        let lent = link.clone();
+        let assigned = tokio::spawn(async move {
+            let Some(Message::Submit(_, reply)) = messages.recv().await else { panic!("no call") };
+            reply.send(Ok((lent, verdict))).expect("a caller");
+        });
+        let request = Request::new(CallId(1), ClientId(1));
+        let conversation = Conversation::begin(&pool, request, Ask::default()).await.expect("assigned");
+        assigned.await.expect("assigned");
+        (conversation, link, sender, [one, two])
+    }
+
+    /// The pool may have heard of the ending, and forgotten the call, before its caller looks.
+    #[tokio::test]
+    async fn an_answer_that_the_pool_has_heard_of_first_is_still_the_answer() {
+        let (mut conversation, link, verdict, _worker) = begun().await;
+        drop(verdict);
+        assert!(conversation.hear().now_or_never().is_none(), "the answer is on its way");
+        link.pass_on(1, Said::Answer(Value::default())).expect("asked");
+        assert!(matches!(conversation.hear().await, Heard::Said(Said::Answer(_))));
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_and_without_a_verdict_the_end_of_the_life_ends_the_call() {
+        let (mut conversation, link, verdict, _worker) = begun().await;
+        drop(verdict);
+        assert!(conversation.hear().now_or_never().is_none());
+        link.close();
+        assert!(matches!(conversation.hear().await, Heard::Verdict(Verdict { words: None, .. })));
+    }
+
+    #[tokio::test]
+    async fn a_verdict_ends_a_call_that_is_not_answered() {
+        let (mut conversation, _link, verdict, _worker) = begun().await;
+        verdict.send(Verdict { failure: Failure::WorkerDied, words: None, traceback: String::new() }).expect("heard");
+        let heard = conversation.hear().await;
+        assert!(matches!(heard, Heard::Verdict(Verdict { failure: Failure::WorkerDied, .. })));
+    }
 }
