@@ -146,6 +146,7 @@ mod tests {
         let pool = Handle::new(mailbox);
         let (sender, verdict) = oneshot::channel();
         let lent = link.clone();
+        lent.lend(1);
         let assigned = tokio::spawn(async move {
             let Some(Message::Submit(_, reply)) = messages.recv().await else { panic!("no call") };
             reply.send(Ok((lent, verdict))).expect("a caller");
@@ -178,7 +179,9 @@ mod tests {
     #[tokio::test]
     async fn a_verdict_ends_a_call_that_is_not_answered() {
         let (mut conversation, _link, verdict, _worker) = begun().await;
-        verdict.send(Verdict { failure: Failure::WorkerDied, words: None, traceback: String::new() }).expect("heard");
+        verdict
+            .send(Verdict { failure: Failure::WorkerDied, words: None, traceback: String::new() })
+            .expect("heard");
         let heard = conversation.hear().await;
         assert!(matches!(heard, Heard::Verdict(Verdict { failure: Failure::WorkerDied, .. })));
     }
