@@ -52,10 +52,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    telemetry::log_to_stderr();
     let source = Source { overrides: arguments.overrides() };
-    let started = source.read();
-    match started.and_then(|settings| app::run(source, settings).map_err(|error| error.to_string())) {
+    let started = source.read().and_then(|settings| {
+        telemetry::log_to_stderr(&settings.telemetry);
+        app::run(source, settings).map_err(|error| error.to_string())
+    });
+    match started {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::fail(&error),
     }

@@ -35,6 +35,7 @@ impl Changes {
         let fixed = [
             ("listen", old.listen != new.listen),
             ("limits", old.limits != new.limits),
+            ("telemetry", old.telemetry != new.telemetry),
             ("drain_timeout", old.drain != new.drain),
             ("namespace", old.namespace != new.namespace),
             ("cgroup", old.cgroup != new.cgroup),

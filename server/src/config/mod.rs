@@ -11,5 +11,5 @@ mod source;
 pub(crate) mod time;
 
 pub(crate) use change::{Change, Changes};
-pub(crate) use settings::{Listen, PoolSettings, Settings};
+pub(crate) use settings::{Listen, PoolSettings, Settings, Telemetry};
 pub(crate) use source::{Overrides, Source, WORKERS_MAX, default_socket};

@@ -1,6 +1,6 @@
 //! Where settings come from, so that they can be read again.
 
-use super::settings::{Listen, PoolSettings, Settings};
+use super::settings::{Listen, PoolSettings, Settings, Telemetry};
 use crate::own::record;
 use crate::own::subtree::Wish;
 use crate::worker::command::Command;
@@ -60,6 +60,7 @@ impl Overrides {
                 insecure: self.insecure,
             },
             limits: Limits::default(),
+            telemetry: Telemetry::default(),
             drain: self.drain.unwrap_or(DRAIN),
             namespace: self.namespace.unwrap_or(true),
             cgroup: Wish::Auto,
