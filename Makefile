@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-leaks soak sim proto fmt setup test-machine clean
 .NOTPARALLEL:
-.PHONY: build test-assertions check-rust check-deny check-tidy check-python check-shell check-elixir
+.PHONY: build test-assertions test-client-python check-rust check-deny check-tidy check-python check-shell check-elixir
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV   := $(CURDIR)/.venv/bin
@@ -34,6 +34,7 @@ test: ## all tests; as root the black-box tests run twice, the second time witho
 	@$(MAKE) --no-print-directory test-assertions
 	python3 -m unittest discover --quiet --start-directory client-python/tests --top-level-directory client-python
 	python3 -m unittest discover --quiet --start-directory tests/machine/host --top-level-directory tests/machine/host
+	@$(MAKE) --no-print-directory test-client-python
 	@sh tests/unprivileged.sh
 
 check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell
@@ -50,7 +51,7 @@ sim: ## the core under a seeded simulation: SIM_EVENTS=1000000 SIM_SEED=…
 	@$(SETUP) build
 	SIM_EVENTS=$(or $(SIM_EVENTS),1000000) $(CARGO) test $(LOCKED) --release -p sidewinder-core --test simulation -- --nocapture
 
-proto: ## make the Rust types of the contract from proto/sidewinder/v1, to be committed
+proto: ## make the types of the contract from proto/sidewinder/v1, for Rust and Python, to be committed
 	@$(SETUP) build
 	$(CARGO) run $(LOCKED) --quiet -p sidewinder-proto-generator
 
@@ -88,6 +89,10 @@ clean: ## forget every build and the Python environment
 test-assertions:
 	$(CARGO) build $(LOCKED) --bin sidewinder
 	SIDEWINDER_BIN=$(TARGET)/debug/sidewinder $(CARGO) test $(LOCKED) -p sidewinder-tests --test keeper --test keep --test daemon
+
+# The worker's runtime is tested with what the machine has, the client with the libraries that it needs.
+test-client-python:
+	$(VENV)/python -m unittest discover --quiet --start-directory client-python/tests_client --top-level-directory client-python
 
 build:
 	$(CARGO) build $(LOCKED) --release --bin sidewinder

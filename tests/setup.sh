@@ -4,7 +4,7 @@
 #   sh tests/setup.sh NEED…      build | test | check | peers
 #
 # Debian packages come from apt-get (as root; otherwise the command to run is printed), Python
-# tools go into .venv, cargo-deny goes below the target directory. Nothing else is touched.
+# packages go into .venv, cargo-deny goes below the target directory. Nothing else is touched.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,6 +25,11 @@ setup:   $1"
     packages="$packages $*"
 }
 
+want_environments() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        want 'Python virtual environments, for what the tests and the checks install' python3 python3-venv
+}
+
 want_packages() {
     case $1 in
         build)
@@ -35,11 +40,11 @@ want_packages() {
             # pyenv and the like may live where only root can look; the tests also run as another user.
             [ -x /usr/bin/python3 ] || want 'a python3 that every user can run' python3
             have setpriv || want 'setpriv, which runs the tests without privileges' util-linux
+            want_environments
             ;;
         check)
             have git || want 'git, which lists the files of the project' git
-            python3 -c 'import ensurepip, venv' 2>/dev/null ||
-                want 'Python virtual environments, for ruff, mypy and shellcheck' python3 python3-venv
+            want_environments
             ;;
         peers)
             have supervisord || want 'supervisord, to compare with' supervisor
@@ -95,8 +100,12 @@ install_cargo_deny() {
 for need in "$@"; do want_packages "$need"; done
 install_packages
 for need in "$@"; do
-    [ "$need" = check ] || continue
-    install_rust_components
-    install_python_tools
-    install_cargo_deny
+    case $need in
+        test) install_python_tools ;;
+        check)
+            install_rust_components
+            install_python_tools
+            install_cargo_deny
+            ;;
+    esac
 done

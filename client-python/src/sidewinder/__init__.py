@@ -1,4 +1,6 @@
-"""Sidewinder's worker runtime: plain functions become tools that other programs call.
+"""Sidewinder for Python, on both sides of a call.
+
+In a worker, plain functions become tools. Nothing but the standard library is needed:
 
     import sidewinder
 
@@ -6,10 +8,17 @@
     def add(a: int, b: int) -> int:
         return a + b
 
-Nothing but the standard library is needed. Names that begin with an underscore are nobody's promise.
+Elsewhere, `pip install 'sidewinder[client]'` calls them:
+
+    with sidewinder.Client() as client:
+        print(client.call("add", {"a": 1, "b": 2}))
+
+Names that begin with an underscore are nobody's promise.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from ._context import Cancelled, Context, current
 from ._tools import setup, teardown, tool
@@ -17,3 +26,45 @@ from ._tools import setup, teardown, tool
 __version__ = "0.1.0"
 
 __all__ = ["Cancelled", "Context", "__version__", "current", "setup", "teardown", "tool"]
+
+if TYPE_CHECKING:
+    from . import aio as aio
+    from ._client.errors import (
+        BadRequest as BadRequest,
+        CallCancelled as CallCancelled,
+        DeadlineExceeded as DeadlineExceeded,
+        DeadlinePassed as DeadlinePassed,
+        Error as Error,
+        Failure as Failure,
+        Raised as Raised,
+        Refusal as Refusal,
+        Rejected as Rejected,
+        Unavailable as Unavailable,
+    )
+    from ._client.flowing import Items as Items
+    from ._client.speaking.seen import (
+        Daemon as Daemon,
+        Event as Event,
+        Parameter as Parameter,
+        Pool as Pool,
+        Reloaded as Reloaded,
+        Size as Size,
+        Stacks as Stacks,
+        Tool as Tool,
+        Worker as Worker,
+    )
+    from ._client.threads import Client as Client
+else:
+
+    def __getattr__(name: str) -> object:
+        from ._lazy import PLACES, fetch
+
+        if name not in PLACES:
+            raise AttributeError(f"module 'sidewinder' has no attribute {name!r}")
+        value = globals()[name] = fetch(name)
+        return value
+
+    def __dir__() -> list[str]:
+        from ._lazy import PLACES
+
+        return sorted({*globals(), *PLACES})

@@ -1,7 +1,10 @@
-//! From proto files to the sources of `sidewinder-proto`: the same function for `make proto`, which writes into the
-//! tree, and for the test that finds out whether somebody forgot to.
+//! From proto files to the sources of `sidewinder-proto` and of the Python client: the same functions for `make proto`,
+//! which writes into the tree, and for the test that finds out whether somebody forgot to.
+
+pub mod python;
 
 use prost::Message;
+use prost_types::FileDescriptorSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,11 @@ pub fn home() -> PathBuf {
     root().join("src/generated")
 }
 
+/// Where the files for Python are checked in.
+pub fn python_home() -> PathBuf {
+    root().join("../client-python/src/sidewinder/_client/contract")
+}
+
 /// Writes the files named in [`MADE`] into `into`.
 pub fn generate(into: &Path) -> Result<(), Box<dyn Error>> {
     let compiled = compile()?;
@@ -40,16 +48,35 @@ pub fn generate(into: &Path) -> Result<(), Box<dyn Error>> {
         .btree_map(".sidewinder.v1")
         .out_dir(into)
         .compile_fds(compiled.clone())?;
-    let mut bare = compiled;
-    for file in &mut bare.file {
-        file.source_code_info = None;
-    }
-    fs::write(into.join(MADE[1]), bare.encode_to_vec())?;
+    fs::write(into.join(MADE[1]), bare(compiled).encode_to_vec())?;
     Ok(())
 }
 
+/// Writes the files named in [`python::MADE`] into `into`.
+pub fn generate_python(into: &Path) -> Result<(), Box<dyn Error>> {
+    let mut set = compile()?;
+    let google = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
+    for file in google.file {
+        if set.file.iter().all(|known| known.name() != file.name()) {
+            set.file.push(file);
+        }
+    }
+    let set = bare(set);
+    fs::write(into.join(python::MADE[0]), python::descriptors(&set))?;
+    fs::write(into.join(python::MADE[1]), python::stub(&set))?;
+    Ok(())
+}
+
+/// Without the comments, which no program reads.
+fn bare(mut compiled: FileDescriptorSet) -> FileDescriptorSet {
+    for file in &mut compiled.file {
+        file.source_code_info = None;
+    }
+    compiled
+}
+
 /// Every file of the contract with its imports and its comments.
-fn compile() -> Result<prost_types::FileDescriptorSet, Box<dyn Error>> {
+fn compile() -> Result<FileDescriptorSet, Box<dyn Error>> {
     let mut compiler = protox::Compiler::new([root()])?;
     compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
     Ok(compiler.file_descriptor_set())

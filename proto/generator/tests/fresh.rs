@@ -2,7 +2,9 @@
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use sidewinder_proto_generator::{MADE, files_known, files_there, generate, home};
+use sidewinder_proto_generator::{
+    MADE, files_known, files_there, generate, generate_python, home, python, python_home,
+};
 use std::fs;
 use std::path::Path;
 
@@ -11,9 +13,12 @@ fn no_generated_code_is_stale() {
     let into = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fresh");
     fs::create_dir_all(&into).unwrap();
     generate(&into).unwrap();
-    for name in MADE {
+    generate_python(&into).unwrap();
+    let rust = MADE.map(|name| (name, home()));
+    let python = python::MADE.map(|name| (name, python_home()));
+    for (name, home) in rust.into_iter().chain(python) {
         let fresh = fs::read(into.join(name)).unwrap();
-        let checked_in = fs::read(home().join(name)).unwrap_or_default();
+        let checked_in = fs::read(home.join(name)).unwrap_or_default();
         assert!(fresh == checked_in, "stale generated code: {name}. Run `make proto` and commit the result");
     }
 }
