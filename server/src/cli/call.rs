@@ -1,7 +1,7 @@
 //! `sidewinder call` and `sidewinder stream`: run a tool by hand.
 
 use super::client::{Failed, Where, ask};
-use super::style::show;
+use super::style::{show, show_bytes};
 use crate::config::time::duration;
 use sidewinder_proto::v1::{Call, CallRequest, Payload};
 use std::io::Read;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use tonic::Request;
 
 const JSON: &str = "application/json";
+const RAW: &str = "application/octet-stream";
 
 /// What both verbs take
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,9 @@ pub(super) struct Arguments {
     /// Its arguments as a JSON object; @FILE reads them from a file, - from standard input
     #[arg(value_name = "ARGUMENTS", default_value = "{}")]
     json: String,
+    /// Send the arguments as bytes, and write the value's bytes as they come: nothing is read as JSON
+    #[arg(long)]
+    raw: bool,
     /// The pool
     #[arg(long, value_name = "NAME", default_value = "")]
     pool: String,
@@ -38,7 +42,7 @@ pub(super) fn call(arguments: &Arguments) -> ExitCode {
     ask(async {
         let request = arguments.request()?;
         let answer = arguments.place.calls().await?.call(request).await?.into_inner();
-        show_value(&answer.value.unwrap_or_default())
+        arguments.show(&answer.value.unwrap_or_default())
     })
 }
 
@@ -48,7 +52,7 @@ pub(super) fn stream(arguments: &Arguments) -> ExitCode {
         let request = arguments.request()?;
         let mut items = arguments.place.calls().await?.stream(request).await?.into_inner();
         while let Some(item) = items.message().await? {
-            show_value(&item.value.unwrap_or_default())?;
+            arguments.show(&item.value.unwrap_or_default())?;
         }
         Ok(())
     })
@@ -56,15 +60,18 @@ pub(super) fn stream(arguments: &Arguments) -> ExitCode {
 
 impl Arguments {
     fn request(&self) -> Result<Request<CallRequest>, Failed> {
-        let text = self.text().map_err(|error| Failed::Here(format!("{}: {error}", self.json)))?;
-        if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) {
+        let data = self.data().map_err(|error| Failed::Here(format!("{}: {error}", self.json)))?;
+        let content_type = if self.raw { RAW } else { JSON };
+        if let Some(error) =
+            serde_json::from_slice::<serde::de::IgnoredAny>(&data).err().filter(|_| !self.raw)
+        {
             let why = format!("the arguments are no JSON ({error}): write them as '{{\"name\": value}}'");
             return Err(Failed::Here(why));
         }
         let affinity =
             self.affinity.as_ref().map(|key| sidewinder_proto::v1::Affinity { key: key.clone(), mode: 0 });
         let call = Call { pool: self.pool.clone(), tool: self.tool.clone(), affinity, ..Call::default() };
-        let payload = Payload { data: text.into(), content_type: JSON.to_owned() };
+        let payload = Payload { data: data.into(), content_type: content_type.to_owned() };
         let mut request = Request::new(CallRequest { call: Some(call), arguments: Some(payload) });
         if let Some(timeout) = self.timeout {
             request.set_timeout(timeout);
@@ -72,19 +79,23 @@ impl Arguments {
         Ok(request)
     }
 
-    fn text(&self) -> std::io::Result<String> {
+    fn data(&self) -> std::io::Result<Vec<u8>> {
         match self.json.strip_prefix('@') {
-            Some(file) => std::fs::read_to_string(file),
+            Some(file) => std::fs::read(file),
             None if self.json == "-" => {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).map(|_| text)
+                let mut data = Vec::new();
+                std::io::stdin().read_to_end(&mut data).map(|_| data)
             }
-            None => Ok(self.json.clone()),
+            None => Ok(self.json.clone().into_bytes()),
         }
     }
-}
 
-fn show_value(value: &Payload) -> Result<(), Failed> {
-    let text = String::from_utf8_lossy(&value.data);
-    show(&format!("{text}\n")).map_err(|error| Failed::Here(error.to_string()))
+    fn show(&self, value: &Payload) -> Result<(), Failed> {
+        let shown = if self.raw {
+            show_bytes(&value.data)
+        } else {
+            show(&format!("{}\n", String::from_utf8_lossy(&value.data)))
+        };
+        shown.map_err(|error| Failed::Here(error.to_string()))
+    }
 }

@@ -5,8 +5,13 @@ use std::io::{self, IsTerminal, Write};
 
 /// Shows a text. A reader that has seen enough, such as `head`, is no error.
 pub(super) fn show(text: &str) -> io::Result<()> {
+    show_bytes(text.as_bytes())
+}
+
+/// The same for what may be no text.
+pub(super) fn show_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

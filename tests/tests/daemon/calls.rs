@@ -128,3 +128,18 @@ fn functions_are_served_as_they_are() {
     assert_eq!(answer(&daemon, "basename", r#"{"p": "/a/b"}"#), "\"b\"");
     assert_eq!(answer(&daemon, "hypot", "[3, 4]"), "5.0");
 }
+
+#[test]
+fn raw_bytes_go_both_ways_from_a_file_and_from_standard_input() {
+    let arena = Arena::prepare("raw").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "values", "--workers", "1"]).unwrap();
+    let bytes: Vec<u8> = (0..=255).collect();
+    let file = arena.file("bytes");
+    std::fs::write(&file, &bytes).unwrap();
+    let argument = format!("@{}", file.display());
+    let said = daemon.verb("call", &["same", &argument, "--raw"]).output().unwrap();
+    assert_eq!((said.status.code(), said.stdout), (Some(0), bytes.clone()));
+    let input = Stdio::from(std::fs::File::open(&file).unwrap());
+    let said = daemon.verb("call", &["same", "-", "--raw"]).stdin(input).output().unwrap();
+    assert_eq!((said.status.code(), said.stdout), (Some(0), bytes));
+}
