@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
-use tonic::codegen::{Bytes, StdError as BoxError};
+use tonic::codegen::Bytes;
 
 /// Before each message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
@@ -38,7 +38,6 @@ impl<B> Inbound<B> {
 impl<B> Body for Inbound<B>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = Status;
@@ -57,8 +56,14 @@ where
             return Poll::Ready(Some(Err(status::of(&Outcome::Invalid(Invalid::Stalled)))));
         };
         this.clock = None;
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let frame = frame.map_err(|error| Status::from_error(error.into()))?;
+        let broke_off = || status::of(&Outcome::Invalid(Invalid::Stalled));
+        let Some(frame) = frame else {
+            // hyper takes a reset without an error for the end of the request.
+            let whole = this.body.is_end_stream();
+            return Poll::Ready((!whole).then(|| Err(broke_off())));
+        };
+        // Never as cancelled: tonic takes that for the end of the request, and inputs that broke off would seem whole.
+        let frame = frame.map_err(|_| broke_off())?;
         if let Some(data) = frame.data_ref()
             && let Err(invalid) = this.messages.read(data)
         {
