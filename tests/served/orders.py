@@ -56,3 +56,10 @@ def pour(size: int) -> Iterator[str]:
     """Large items, without end."""
     while True:
         yield "x" * size
+
+
+@sidewinder.tool
+def sign_later(gate: str, file: str) -> None:
+    """Signs when there is a file."""
+    wait_for(gate)
+    Path(file).write_text("signed")

@@ -40,3 +40,9 @@ def nothing() -> None:
 def metadata(ctx: sidewinder.Context) -> dict[str, str]:
     """What the caller sent along."""
     return dict(ctx.metadata)
+
+
+@sidewinder.tool
+def context(ctx: sidewinder.Context) -> dict[str, Any]:
+    """What came with the call."""
+    return {"remaining": ctx.remaining(), "traceparent": ctx.traceparent, "attempt": ctx.attempt}

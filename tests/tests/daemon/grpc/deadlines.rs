@@ -3,7 +3,7 @@
 use super::{lives, serving, until, until_idle, why};
 use sidewinder_proto::v1::CallRequest;
 use sidewinder_tests::arena::Arena;
-use sidewinder_tests::client::{answer, ask, connect};
+use sidewinder_tests::client::{answer, ask, connect, text};
 use tonic::{Code, Request};
 
 fn within(timeout: &str, request: CallRequest) -> Request<CallRequest> {
@@ -68,4 +68,21 @@ async fn a_deadline_that_passes_in_the_tool_is_told_with_its_traceback() {
     assert_eq!((late.reason(), late.fact("ran")), ("DEADLINE_EXCEEDED", "maybe"), "{late:?}");
     assert!(late.evidence().contains("in deep_down"), "{late:?}");
     assert_eq!(answer(&mut calls, "who", "{}").await.unwrap(), pid, "the worker gave up the call and lives");
+}
+
+#[tokio::test]
+async fn the_deadline_and_the_trace_reach_the_tool() {
+    let arena = Arena::prepare("context").unwrap();
+    let daemon = serving(&arena, "values", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut request = within("60S", ask("context", "{}"));
+    request.metadata_mut().insert("traceparent", trace.parse().unwrap());
+    let said = text(calls.call(request).await.unwrap().into_inner().value);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let remaining = said["remaining"].as_f64().unwrap();
+    assert!((30.0..=60.0).contains(&remaining), "{said}");
+    assert_eq!((&said["traceparent"], &said["attempt"]), (&trace.into(), &1.into()));
+    let said = answer(&mut calls, "context", "{}").await.unwrap();
+    assert!(said.contains(r#""remaining":null"#), "without a timeout there is no deadline: {said}");
 }

@@ -1,9 +1,9 @@
 //! Clients that go away while much is going on: they lose their own calls, and nobody else loses any.
 
-use super::{lives, serving, until, until_idle};
-use sidewinder_proto::v1::CallRequest;
+use super::{lives, noted, serving, until, until_idle};
+use sidewinder_proto::v1::{Call, CallRequest, OnAbandon};
 use sidewinder_tests::arena::Arena;
-use sidewinder_tests::client::{RAW, answer, ask, call, connect, connect_to_hang_up, payload, text};
+use sidewinder_tests::client::{RAW, answer, ask, call, connect, connect_to_hang_up, payload, text, with};
 use sidewinder_tests::daemon::Daemon;
 use sidewinder_tests::seed::{Dice, seed_from};
 use std::net::Shutdown;
@@ -112,4 +112,27 @@ async fn whoever_hangs_up_in_the_middle_of_a_large_item_costs_no_worker() {
         until_idle(&daemon).await;
     }
     assert_eq!(lives(&daemon), ["0.1"], "an ending between two pieces was taken for a fault");
+}
+
+#[tokio::test]
+async fn a_call_that_is_to_finish_goes_on_without_its_caller() {
+    let arena = Arena::prepare("finishes").unwrap();
+    let daemon = serving(&arena, "orders", 1);
+    let (gate, signed) = (arena.file("gate"), arena.file("signed"));
+    let arguments = format!(r#"{{"gate": "{}", "file": "{}"}}"#, gate.display(), signed.display());
+    for (on_abandon, finishes) in [(OnAbandon::Finish, true), (OnAbandon::Cancel, false)] {
+        let (mut calls, connection) = connect_to_hang_up(&daemon).await.unwrap();
+        let request = with(Call { on_abandon: on_abandon.into(), ..call("sign_later") }, &arguments);
+        let run = tokio::spawn(async move { calls.call(request).await });
+        until("it runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+        connection.shutdown(Shutdown::Both).unwrap();
+        run.await.unwrap().unwrap_err();
+        if finishes {
+            std::fs::write(&gate, "open").unwrap();
+        }
+        until_idle(&daemon).await;
+        assert_eq!(noted(&signed).is_some(), finishes, "{on_abandon:?}");
+        let _ = (std::fs::remove_file(&gate), std::fs::remove_file(&signed));
+    }
+    assert_eq!(lives(&daemon), ["0.1"]);
 }

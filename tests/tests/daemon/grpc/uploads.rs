@@ -42,8 +42,10 @@ async fn a_tool_may_end_before_its_inputs_do() {
         [("first", r#"{"count": 2}"#, "[0,0]"), ("uninterested", "{}", "not interested")]
     {
         let (sender, stream) = inputs(ask(tool, arguments));
-        // The client goes on for ever, until nobody takes any more.
-        let feeding = tokio::spawn(async move { while sender.send(item("0")).await.is_ok() {} });
+        // The client goes on for ever, until nobody takes any more. Not in tiny frames: a connection that sends
+        // thousands of those before they are read is closed.
+        let zero = item(format!("0{}", " ".repeat(500)));
+        let feeding = tokio::spawn(async move { while sender.send(zero.clone()).await.is_ok() {} });
         let said = text(calls.upload(stream).await.unwrap().into_inner().value);
         assert!(said.contains(expected), "{tool}: {said}");
         feeding.await.unwrap();
@@ -104,6 +106,7 @@ async fn whoever_breaks_off_frees_the_worker_and_is_not_taken_for_whole() {
     let arena = Arena::prepare("break-off").unwrap();
     let daemon = serving(&arena, "inputs", 1);
     let mut calls = connect(&daemon).await.unwrap();
+    answer(&mut calls, "plain", "{}").await.unwrap();
     let pid = daemon.status().unwrap()["workers"][0]["pid"].clone();
     let done = arena.file("done");
     for _ in 0..10 {
