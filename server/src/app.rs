@@ -10,7 +10,7 @@ use crate::config::{Listen, Settings, Source};
 use crate::operate::{Founder, Operator};
 use crate::own::{record, sweep};
 use crate::rpc::{self, AdminDoor, CallsDoor, Daemon, PoolsDoor};
-use crate::telemetry::Events;
+use crate::telemetry::{Events, Log};
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
@@ -34,15 +34,15 @@ use tokio::sync::watch;
 const RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.zip"));
 
 /// Runs the daemon until it is told to stop.
-pub(crate) fn run(source: Source, settings: Settings) -> io::Result<()> {
+pub(crate) fn run(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(daemon(source, settings));
+    let result = runtime.block_on(daemon(source, settings, log));
     // What still reads a pipe of a worker that is gone has nothing to say any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn daemon(source: Source, settings: Settings) -> io::Result<()> {
+async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
     let listeners = listen(&settings.listen)?;
     let limits = settings.limits.clone();
     let (listen, drain) = (settings.listen.clone(), settings.drain);
@@ -51,7 +51,7 @@ async fn daemon(source: Source, settings: Settings) -> io::Result<()> {
     let (wish, wishes) = watch::channel(Wish::Serve);
     let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish)?;
     let sweeping = tokio::task::spawn_blocking(sweep_quietly);
-    let routes = routes(&operator, &events, drain, &welcomes)?;
+    let routes = routes(&operator, &events, log, drain, &welcomes)?;
     announce(&listen, &welcomes);
     let signals = tokio::spawn(follow_signals(operator.clone()));
     serve(listeners, routes, limits, Arc::new(Tally::default()), wishes).await;
@@ -68,13 +68,19 @@ fn sweep_quietly() {
     }
 }
 
-fn routes(operator: &Operator, events: &Events, drain: Duration, welcomes: &[Welcome]) -> io::Result<Routes> {
+fn routes(
+    operator: &Operator,
+    events: &Events,
+    log: &Log,
+    drain: Duration,
+    welcomes: &[Welcome],
+) -> io::Result<Routes> {
     let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
     let daemon = Daemon { run: record::new_run()?, tier, started: SystemTime::now() };
     let pools = operator.pools().clone();
     // The edge has bounded every message already.
     let calls = CallsServer::new(CallsDoor::new(pools.clone())).max_decoding_message_size(usize::MAX);
-    let looks = PoolsServer::new(PoolsDoor::new(pools.clone(), daemon, events.clone()));
+    let looks = PoolsServer::new(PoolsDoor::new(pools.clone(), daemon, events.clone(), log.clone()));
     let acts = AdminServer::new(AdminDoor::new(operator.clone(), drain));
     let (routes, health) = Routes::default()
         .with(calls)

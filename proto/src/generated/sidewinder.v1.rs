@@ -250,6 +250,62 @@ pub struct Event {
     #[prost(uint64, tag = "8")]
     pub lost: u64,
 }
+/// Asks for lines of the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogsRequest {
+    /// Only those of these pools. Empty: all, and those of the daemon.
+    #[prost(string, repeated, tag = "1")]
+    pub pools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Only those of this worker, "slot.number", or of this slot, "slot". Empty: all.
+    #[prost(string, tag = "2")]
+    pub worker: ::prost::alloc::string::String,
+    /// So many of the newest lines at first. Absent: all that are remembered, which are the newest 4 MiB.
+    #[prost(uint32, optional, tag = "3")]
+    pub tail: ::core::option::Option<u32>,
+    /// Whether to go on with lines that come.
+    #[prost(bool, tag = "4")]
+    pub follow: bool,
+}
+/// One line of the log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogLine {
+    /// Counts the lines of this run, from 1.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// When it was written.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How much it matters.
+    #[prost(enumeration = "Level", tag = "3")]
+    pub level: i32,
+    /// What it says.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+    /// Where. Empty: in the daemon.
+    #[prost(string, tag = "5")]
+    pub pool: ::prost::alloc::string::String,
+    /// To whom, or by whom, as "slot.number". Empty: to nobody in particular.
+    #[prost(string, tag = "6")]
+    pub worker: ::prost::alloc::string::String,
+    /// During which call of the worker. 0: none, or not known.
+    #[prost(uint64, tag = "7")]
+    pub call: u64,
+    /// What a worker said: "stdout" and "stderr" what it printed, "log" what it said by its context. Empty: the daemon's words.
+    #[prost(string, tag = "8")]
+    pub stream: ::prost::alloc::string::String,
+    /// The event that it tells, such as "WORKER_READY". Empty: it tells none.
+    #[prost(string, tag = "9")]
+    pub what: ::prost::alloc::string::String,
+    /// Further details by name.
+    #[prost(btree_map = "string, string", tag = "10")]
+    pub fields: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Lines before this one that were dropped because the reader was too slow.
+    #[prost(uint64, tag = "11")]
+    pub lost: u64,
+}
 /// What a pool is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -429,6 +485,51 @@ impl Happening {
             "HAPPENING_KEY_QUARANTINED" => Some(Self::KeyQuarantined),
             "HAPPENING_STOPPING" => Some(Self::Stopping),
             "HAPPENING_RELOADED" => Some(Self::Reloaded),
+            _ => None,
+        }
+    }
+}
+/// How much a line of the log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Level {
+    /// Never sent.
+    Unspecified = 0,
+    /// For whoever looks at every step.
+    Trace = 1,
+    /// For whoever looks for a reason.
+    Debug = 2,
+    /// As it should be.
+    Info = 3,
+    /// Somebody should look.
+    Warn = 4,
+    /// Something does not work.
+    Error = 5,
+}
+impl Level {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEVEL_UNSPECIFIED",
+            Self::Trace => "LEVEL_TRACE",
+            Self::Debug => "LEVEL_DEBUG",
+            Self::Info => "LEVEL_INFO",
+            Self::Warn => "LEVEL_WARN",
+            Self::Error => "LEVEL_ERROR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEVEL_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEVEL_TRACE" => Some(Self::Trace),
+            "LEVEL_DEBUG" => Some(Self::Debug),
+            "LEVEL_INFO" => Some(Self::Info),
+            "LEVEL_WARN" => Some(Self::Warn),
+            "LEVEL_ERROR" => Some(Self::Error),
             _ => None,
         }
     }
@@ -638,6 +739,28 @@ pub mod pools_client {
             req.extensions_mut().insert(GrpcMethod::new("sidewinder.v1.Pools", "Watch"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The log: what is remembered of it, and on request what comes, until the caller hangs up or the daemon stops.
+        pub async fn logs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LogsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::LogLine>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/sidewinder.v1.Pools/Logs");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("sidewinder.v1.Pools", "Logs"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -696,6 +819,17 @@ pub mod pools_server {
             &self,
             request: tonic::Request<super::WatchRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+        /// Server streaming response type for the Logs method.
+        type LogsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::LogLine, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The log: what is remembered of it, and on request what comes, until the caller hangs up or the daemon stops.
+        async fn logs(
+            &self,
+            request: tonic::Request<super::LogsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::LogsStream>, tonic::Status>;
     }
     /// Shows pools, workers and tools.
     #[derive(Debug)]
@@ -977,6 +1111,52 @@ pub mod pools_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sidewinder.v1.Pools/Logs" => {
+                    #[allow(non_camel_case_types)]
+                    struct LogsSvc<T: Pools>(pub Arc<T>);
+                    impl<
+                        T: Pools,
+                    > tonic::server::ServerStreamingService<super::LogsRequest>
+                    for LogsSvc<T> {
+                        type Response = super::LogLine;
+                        type ResponseStream = T::LogsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LogsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Pools>::logs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LogsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -48,10 +48,11 @@ use tonic::body::Body;
 pub struct Deadline(pub Instant);
 
 /// Streams that end by themselves only when their client does. They are no reason to wait when the daemon stops.
-const ENDLESS: [&str; 4] = [
+const ENDLESS: [&str; 5] = [
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    "/sidewinder.v1.Pools/Logs",
     "/sidewinder.v1.Pools/Watch",
 ];
 

@@ -4,8 +4,10 @@ mod call;
 mod client;
 mod completions;
 mod doctor;
+mod events;
 mod keep;
 mod order;
+mod logs;
 mod reap;
 mod run;
 mod status;
@@ -52,6 +54,10 @@ enum Verb {
     Reload(order::Reload),
     Dump(order::Dump),
     Quit(order::Quit),
+    /// Show the log of a daemon: what it remembers, and what comes
+    Logs(logs::Arguments),
+    /// Show what happens in a daemon, from now on
+    Events(events::Arguments),
     Doctor(doctor::Arguments),
     Reap(reap::Arguments),
     Completions(completions::Arguments),
@@ -72,6 +78,8 @@ pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
         Verb::Reload(arguments) => order::reload(&arguments),
         Verb::Dump(arguments) => order::dump(&arguments),
         Verb::Quit(arguments) => order::quit(&arguments),
+        Verb::Logs(arguments) => logs::run(&arguments),
+        Verb::Events(arguments) => events::run(&arguments),
         Verb::Keep(arguments) => keep::run(*arguments, caller),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Reap(arguments) => reap::run(&arguments),

@@ -1,8 +1,10 @@
 //! `sidewinder run`: the daemon.
 
+use crate::app;
 use crate::config::time::duration;
-use crate::config::{Overrides, Source, WORKERS_MAX};
-use crate::{app, telemetry};
+use crate::config::{LogFormat, Overrides, Source, Telemetry, WORKERS_MAX};
+use crate::telemetry::Log;
+use crate::telemetry::log::filter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,23 +51,44 @@ pub(super) struct Arguments {
     /// Whether to use a PID namespace
     #[arg(long, value_name = "auto|off", value_parser = ["auto", "off"])]
     namespace: Option<String>,
+    /// What to log: a level, or TARGET=LEVEL with commas between; `SIDEWINDER_LOG` says the same [default: info]
+    #[arg(long, value_name = "LEVEL", value_parser = checked_filter)]
+    log: Option<String>,
+    /// How the log looks
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+fn checked_filter(wish: &str) -> Result<String, String> {
+    filter(wish).map(|_| wish.to_owned())
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     let source = Source { overrides: arguments.overrides() };
-    let started = source.read().and_then(|settings| {
-        telemetry::log_to_stderr(&settings.telemetry);
-        app::run(source, settings).map_err(|error| error.to_string())
-    });
-    match started {
+    let daemon = || {
+        let settings = source.read()?;
+        let log = Log::begin(&settings.telemetry)?;
+        let done = app::run(source, settings, &log).map_err(|error| error.to_string());
+        log.end();
+        done
+    };
+    match daemon() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::fail(&error),
     }
 }
 
 impl Arguments {
+    fn telemetry(&self) -> Telemetry {
+        let log =
+            self.log.clone().or_else(|| std::env::var("SIDEWINDER_LOG").ok().filter(|log| !log.is_empty()));
+        let unsaid = Telemetry::default();
+        Telemetry { log: log.unwrap_or(unsaid.log), log_format: self.log_format, ..unsaid }
+    }
+
     fn overrides(self) -> Overrides {
         Overrides {
+            telemetry: self.telemetry(),
             tools: self.tools,
             expose: self.expose,
             workers: self.workers,

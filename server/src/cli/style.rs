@@ -5,15 +5,24 @@ use std::io::{self, IsTerminal, Write};
 
 /// Shows a text. A reader that has seen enough, such as `head`, is no error.
 pub(super) fn show(text: &str) -> io::Result<()> {
-    show_bytes(text.as_bytes())
+    show_more(text).map(drop)
 }
 
 /// The same for what may be no text.
 pub(super) fn show_bytes(bytes: &[u8]) -> io::Result<()> {
+    offer(bytes).map(drop)
+}
+
+/// Shows a text, and tells whether anybody wants to see more.
+pub(super) fn show_more(text: &str) -> io::Result<bool> {
+    offer(text.as_bytes())
+}
+
+fn offer(bytes: &[u8]) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true),
     }
 }
 
@@ -27,6 +36,10 @@ impl Style {
     pub(super) fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { coloured: wanted && io::stdout().is_terminal() }
+    }
+
+    pub(super) fn is_coloured(self) -> bool {
+        self.coloured
     }
 
     pub(super) fn good(self, text: &str) -> String {

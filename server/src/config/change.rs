@@ -35,10 +35,10 @@ impl Changes {
         let fixed = [
             ("listen", old.listen != new.listen),
             ("limits", old.limits != new.limits),
-            ("telemetry", old.telemetry != new.telemetry),
             ("drain_timeout", old.drain != new.drain),
             ("namespace", old.namespace != new.namespace),
             ("cgroup", old.cgroup != new.cgroup),
+            ("telemetry", old.telemetry != new.telemetry),
         ];
         let needs_restart = fixed.into_iter().filter_map(|(name, differs)| differs.then_some(name));
         Self { pools: pools.collect(), needs_restart: needs_restart.collect() }

@@ -8,8 +8,10 @@
 mod change;
 mod settings;
 mod source;
+mod telemetry;
 pub(crate) mod time;
 
 pub(crate) use change::{Change, Changes};
-pub(crate) use settings::{Listen, PoolSettings, Settings, Telemetry};
+pub(crate) use settings::{Listen, PoolSettings, Settings};
 pub(crate) use source::{Overrides, Source, WORKERS_MAX, default_socket};
+pub(crate) use telemetry::{LogFormat, Telemetry};

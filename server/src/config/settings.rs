@@ -1,5 +1,6 @@
 //! Everything that is to be known before the daemon starts, checked.
 
+use super::telemetry::Telemetry;
 use crate::own::limit::Limit;
 use crate::own::subtree::Wish;
 use crate::worker::command::Command;
@@ -9,7 +10,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tracing::level_filters::LevelFilter;
 
 /// The daemon and its pools.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,13 +17,13 @@ pub(crate) struct Settings {
     pub(crate) listen: Listen,
     /// What a client may make the daemon hold.
     pub(crate) limits: Limits,
-    pub(crate) telemetry: Telemetry,
     /// How long a stop lets calls go on.
     pub(crate) drain: Duration,
     /// Whether to use a PID namespace where there is one.
     pub(crate) namespace: bool,
     /// Where to build cgroups.
     pub(crate) cgroup: Wish,
+    pub(crate) telemetry: Telemetry,
     pub(crate) pools: BTreeMap<String, PoolSettings>,
 }
 
@@ -36,34 +36,6 @@ pub(crate) struct Listen {
     pub(crate) tcp: Option<SocketAddr>,
     /// Whether a public address may go without TLS.
     pub(crate) insecure: bool,
-}
-
-/// What is told to the outside, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Telemetry {
-    /// The least important line that is logged.
-    pub(crate) log: LevelFilter,
-    pub(crate) log_format: LogFormat,
-    /// Where to serve metrics to Prometheus; absent: nowhere.
-    pub(crate) prometheus: Option<SocketAddr>,
-    /// Where to send traces to, as an http URL; absent: nowhere.
-    pub(crate) otlp: Option<String>,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self { log: LevelFilter::INFO, log_format: LogFormat::Auto, prometheus: None, otlp: None }
-    }
-}
-
-/// How a line of the log looks.
-#[expect(dead_code, reason = "only a file can ask for another form")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people at a terminal, JSON elsewhere.
-    Auto,
-    Human,
-    Json,
 }
 
 /// One pool.

@@ -1,6 +1,7 @@
 //! Where settings come from, so that they can be read again.
 
-use super::settings::{Listen, PoolSettings, Settings, Telemetry};
+use super::settings::{Listen, PoolSettings, Settings};
+use super::telemetry::Telemetry;
 use crate::own::record;
 use crate::own::subtree::Wish;
 use crate::worker::command::Command;
@@ -30,6 +31,7 @@ pub(crate) struct Overrides {
     pub(crate) insecure: bool,
     pub(crate) drain: Option<Duration>,
     pub(crate) namespace: Option<bool>,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Where settings come from.
@@ -60,10 +62,10 @@ impl Overrides {
                 insecure: self.insecure,
             },
             limits: Limits::default(),
-            telemetry: Telemetry::default(),
             drain: self.drain.unwrap_or(DRAIN),
             namespace: self.namespace.unwrap_or(true),
             cgroup: Wish::Auto,
+            telemetry: self.telemetry.clone(),
             pools: BTreeMap::from([(self.pool.clone().unwrap_or_else(|| "default".to_owned()), pool)]),
         })
     }

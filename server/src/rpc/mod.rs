@@ -6,6 +6,7 @@
 mod admin;
 mod calls;
 mod health;
+mod logs;
 mod outcome;
 mod parse;
 mod pools;

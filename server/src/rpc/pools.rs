@@ -1,9 +1,10 @@
 //! The service that looks.
 
+use super::logs::{self, Lines};
 use super::watch::{self, Watching};
 use super::{find, said};
 use crate::pool::{self, Handle, Look, Pools};
-use crate::telemetry::Events;
+use crate::telemetry::{Events, Log};
 use serde::Deserialize;
 use sidewinder_core::{Phase, Size, State};
 use sidewinder_proto::v1;
@@ -25,6 +26,7 @@ pub(crate) struct PoolsDoor {
     pools: Pools,
     daemon: Daemon,
     events: Events,
+    log: Log,
 }
 
 /// What a worker offers, as it says it.
@@ -59,8 +61,8 @@ struct Parameter {
 }
 
 impl PoolsDoor {
-    pub(crate) fn new(pools: Pools, daemon: Daemon, events: Events) -> Self {
-        Self { pools, daemon, events }
+    pub(crate) fn new(pools: Pools, daemon: Daemon, events: Events, log: Log) -> Self {
+        Self { pools, daemon, events, log }
     }
 
     /// The pools that are asked for, each with a look at it. A pool that has ended is not there any more.
@@ -82,6 +84,7 @@ impl PoolsDoor {
 #[tonic::async_trait]
 impl PoolsService for PoolsDoor {
     type WatchStream = Watching;
+    type LogsStream = Lines;
 
     async fn describe(
         &self,
@@ -133,6 +136,10 @@ impl PoolsService for PoolsDoor {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let pools = request.into_inner().pools.into_iter().collect();
         Ok(Response::new(watch::stream(self.events.watch(), pools)))
+    }
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        logs::stream(&self.log, request.into_inner()).map(Response::new).map_err(said)
     }
 }
 

@@ -37,6 +37,30 @@ pub(crate) enum What {
 }
 
 impl What {
+    /// The word that operators read.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WorkerStarted => "WORKER_STARTED",
+            Self::WorkerReady => "WORKER_READY",
+            Self::WorkerLeaving => "WORKER_LEAVING",
+            Self::WorkerKilled => "WORKER_KILLED",
+            Self::WorkerGone => "WORKER_GONE",
+            Self::WorkerUnfit => "WORKER_UNFIT",
+            Self::WorkerSuspected => "WORKER_SUSPECTED",
+            Self::WorkerRecovered => "WORKER_RECOVERED",
+            Self::WorkerUnkillable => "WORKER_UNKILLABLE",
+            Self::SlotFatal => "SLOT_FATAL",
+            Self::PoolPhase => "POOL_PHASE",
+            Self::PoolSaturated => "POOL_SATURATED",
+            Self::PoolRecovered => "POOL_RECOVERED",
+            Self::PoolRenewed => "POOL_RENEWED",
+            Self::PoolResized => "POOL_RESIZED",
+            Self::KeyQuarantined => "KEY_QUARANTINED",
+            Self::Reloaded => "RELOADED",
+            Self::Stopping => "STOPPING",
+        }
+    }
+
     /// Whether an operator should look.
     fn is_bad(self) -> bool {
         match self {
@@ -122,13 +146,13 @@ impl Events {
 }
 
 fn log(event: &Event) {
-    let pool = event.pool.as_deref().map(|pool| format!("pool {pool}: ")).unwrap_or_default();
-    let worker = event.worker.map(|life| format!("worker {life}: ")).unwrap_or_default();
-    let (what, text) = (event.what, &event.text);
-    if what.is_bad() {
-        tracing::warn!(?what, "{pool}{worker}{text}");
+    let pool = event.pool.as_deref().unwrap_or_default();
+    let worker = event.worker.map(|life| life.to_string()).unwrap_or_default();
+    let (what, text) = (event.what.name(), &event.text);
+    if event.what.is_bad() {
+        tracing::warn!(pool, worker, what, "{text}");
     } else {
-        tracing::info!(?what, "{pool}{worker}{text}");
+        tracing::info!(pool, worker, what, "{text}");
     }
 }
 

@@ -6,8 +6,9 @@
 use super::command::Command;
 use super::frame::{Assembler, VERSION};
 use super::link::{Link, Unasked};
-use super::output::{self, LastLines, Stream};
+use super::output::{self, LastLines};
 use super::socket::{Reader, Socket};
+use super::voice::{Stream, Voice};
 use super::words::{self, Ask, CANARY_CALL, Notice, Said, ToWorker};
 use crate::own::hold::{Hold, News};
 use crate::own::identity;
@@ -95,6 +96,7 @@ struct Living {
     hold: Hold,
     pool: mpsc::Sender<Told>,
     link: Arc<Link>,
+    voice: Voice,
     calls: Assembler,
     control: Assembler,
     greeted: bool,
@@ -124,6 +126,7 @@ pub(crate) async fn live(life: Life, number: u32, spec: Arc<Spec>, hold: Hold, p
             for output in outputs {
                 let _ = tokio::time::timeout(OUTPUT_PATIENCE, output).await;
             }
+            living.voice.end();
             living.end(last.take()).await;
         }
         Err(why) => {
@@ -138,6 +141,7 @@ struct Started {
     news: mpsc::Receiver<News>,
     outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
     last: LastLines,
+    voice: Voice,
 }
 
 async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Started, String> {
@@ -158,21 +162,10 @@ async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Star
         Some(News::Exited(_) | News::Gone(_)) | None => return Err("the keeper was lost".to_owned()),
     };
     let last = LastLines::default();
-    let tag = format!("{}/{life}", spec.pool);
-    let read = |pipe, stream| {
-        let tag = tag.clone();
-        let print = move |stream, line: &str| print(&tag, stream, line);
-        tokio::spawn(output::read(pipe, stream, last.clone(), print))
-    };
+    let voice = Voice::new(&spec.pool, &life.to_string());
+    let read = |pipe, stream| tokio::spawn(output::read(pipe, stream, last.clone(), voice.clone()));
     let outputs = vec![read(stdout, Stream::Stdout), read(stderr, Stream::Stderr)];
-    Ok(Started { link: Arc::new(link), pid, news, outputs, last })
-}
-
-fn print(tag: &str, stream: Stream, line: &str) {
-    match stream {
-        Stream::Stdout => tracing::info!("worker {tag} says: {line}"),
-        Stream::Stderr => tracing::warn!("worker {tag} warns: {line}"),
-    }
+    Ok(Started { link: Arc::new(link), pid, news, outputs, last, voice })
 }
 
 fn explain(program: &str, failure: &Failure) -> String {
@@ -201,6 +194,7 @@ impl Started {
             calls: Assembler::new(seats, spec.message_max),
             control: Assembler::new(seats + 1, spec.message_max),
             link: self.link,
+            voice: self.voice,
             greeted: false,
             ready: false,
             offer: None,
@@ -338,9 +332,7 @@ impl Living {
             }
             Notice::Unfit { message, traceback } => self.words.unfit = Some((message, traceback)),
             Notice::Pong { resident, .. } => self.on_pong(resident).await,
-            Notice::Log { level, message, .. } => {
-                tracing::info!("worker {}/{} logs {level}: {message}", self.spec.pool, self.life);
-            }
+            Notice::Log { call, level, message } => self.voice.logged(call, &level, &message),
             Notice::Stacks { number, text } => self.link.dumped(number, text),
             Notice::Progress { .. } | Notice::Heartbeat { .. } => self.unanswered = None,
         }

@@ -17,4 +17,5 @@ pub(crate) mod life;
 pub(crate) mod link;
 pub(crate) mod output;
 pub(crate) mod socket;
+pub(crate) mod voice;
 pub(crate) mod words;

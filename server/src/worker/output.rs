@@ -1,87 +1,109 @@
-//! What a worker prints: read to its end, bounded, each line tagged with the life it came from.
+//! What a worker prints: read to its end, whatever becomes of it, and cut into lines.
 
+use super::voice::{Stream, Voice, printable};
 use crate::own::watched::watched;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::Interest;
+use tokio::task::consume_budget;
 
 /// A longer line is cut here, and its rest is another line.
 const LINE_MAX: usize = 8 * 1024;
 /// The last lines of standard error are evidence when the worker dies.
 const LAST_LINES: usize = 40;
 
-/// Where a line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
-
 /// The last lines of standard error.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastLines {
-    lines: Arc<Mutex<VecDeque<String>>>,
+    lines: Arc<Mutex<VecDeque<Vec<u8>>>>,
 }
 
 impl LastLines {
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner)).into()
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        lines.iter().map(|line| printable(line)).collect()
     }
 
-    fn push(&self, line: String) {
+    fn push(&self, line: &[u8]) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LAST_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
+        let mut oldest =
+            if lines.len() < LAST_LINES { Vec::new() } else { lines.pop_front().unwrap_or_default() };
+        oldest.clear();
+        oldest.extend_from_slice(line);
+        lines.push_back(oldest);
     }
 }
 
-/// What a worker prints must not drive the terminal of whoever reads the daemon's log.
-fn printable(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// Reads a pipe to its end, and hands every line on.
-pub(crate) async fn read(
-    pipe: OwnedFd,
-    stream: Stream,
-    last: LastLines,
-    print: impl Fn(Stream, &str),
-) -> io::Result<()> {
+/// Reads a pipe to its end, and says every line.
+pub(crate) async fn read(pipe: OwnedFd, stream: Stream, last: LastLines, voice: Voice) -> io::Result<()> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
     let pipe = watched(pipe, Interest::READABLE)?;
     let mut buffer = vec![0; LINE_MAX];
-    let mut line = Vec::new();
-    let say = |line: &mut Vec<u8>| {
-        let text = printable(line);
-        print(stream, &text);
+    let mut lines = Lines::default();
+    let say = |line: &[u8]| {
+        voice.printed(stream, line);
         if stream == Stream::Stderr {
-            last.push(text);
+            last.push(line);
         }
-        line.clear();
     };
     loop {
         let length = pipe.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await?;
         if length == 0 {
             break;
         }
-        for byte in &buffer[..length] {
-            if *byte == b'\n' {
-                say(&mut line);
-            } else {
-                line.push(*byte);
-                if line.len() == LINE_MAX {
-                    say(&mut line);
-                }
+        lines.take(&buffer[..length], say);
+        // A pipe that is never empty must not keep a thread of the runtime to itself.
+        consume_budget().await;
+    }
+    if !lines.begun.is_empty() {
+        say(&lines.begun);
+    }
+    Ok(())
+}
+
+/// Cuts bytes into lines. Pure.
+#[derive(Debug, Default)]
+struct Lines {
+    /// A line without its end.
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    fn take(&mut self, mut bytes: &[u8], say: impl Fn(&[u8])) {
+        while !bytes.is_empty() {
+            let room = &bytes[..bytes.len().min(LINE_MAX - self.begun.len())];
+            let end = room.iter().position(|byte| *byte == b'\n');
+            self.begun.extend_from_slice(&room[..end.unwrap_or(room.len())]);
+            bytes = &bytes[end.map_or(room.len(), |end| end + 1)..];
+            if end.is_some() || self.begun.len() == LINE_MAX {
+                say(&self.begun);
+                self.begun.clear();
             }
         }
     }
-    if !line.is_empty() {
-        say(&mut line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    fn cut(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, usize) {
+        let said = RefCell::new(Vec::new());
+        let mut lines = Lines::default();
+        for piece in pieces {
+            lines.take(piece, |line| said.borrow_mut().push(line.to_vec()));
+        }
+        (said.into_inner(), lines.begun.len())
     }
-    Ok(())
+
+    #[test]
+    fn lines_are_cut_at_their_ends_and_at_the_bound() {
+        assert_eq!(cut(&[b"a\nb", b"c\n\n", b"d"]), (vec![b"a".to_vec(), b"bc".to_vec(), vec![]], 1));
+        let long = vec![b'x'; LINE_MAX + 5];
+        let (said, begun) = cut(&[&long]);
+        assert_eq!((said.len(), said[0].len(), begun), (1, LINE_MAX, 5));
+    }
 }

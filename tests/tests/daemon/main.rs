@@ -6,6 +6,7 @@ mod deaths;
 mod grpc;
 mod hostile;
 mod orders;
+mod logs;
 mod stops;
 
 use sidewinder_tests::arena::Arena;

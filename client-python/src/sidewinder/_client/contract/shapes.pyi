@@ -252,6 +252,51 @@ class Event(Message):
     def facts(self) -> MutableMapping[str, str]: ...
     lost: int
 
+class LogsRequest(Message):
+    def __init__(
+        self,
+        *,
+        pools: Iterable[str] | None = ...,
+        worker: str | None = ...,
+        tail: int | None = ...,
+        follow: bool | None = ...,
+    ) -> None: ...
+    @property
+    def pools(self) -> MutableSequence[str]: ...
+    worker: str
+    tail: int
+    follow: bool
+
+class LogLine(Message):
+    def __init__(
+        self,
+        *,
+        sequence: int | None = ...,
+        at: Timestamp | None = ...,
+        level: int | None = ...,
+        text: str | None = ...,
+        pool: str | None = ...,
+        worker: str | None = ...,
+        call: int | None = ...,
+        stream: str | None = ...,
+        what: str | None = ...,
+        fields: Mapping[str, str] | None = ...,
+        lost: int | None = ...,
+    ) -> None: ...
+    sequence: int
+    @property
+    def at(self) -> Timestamp: ...
+    level: int
+    text: str
+    pool: str
+    worker: str
+    call: int
+    stream: str
+    what: str
+    @property
+    def fields(self) -> MutableMapping[str, str]: ...
+    lost: int
+
 class DrainRequest(Message):
     def __init__(
         self,

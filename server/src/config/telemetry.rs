@@ -1,0 +1,33 @@
+//! What the daemon shows of itself, and where.
+
+use std::net::SocketAddr;
+
+/// Logs, metrics, traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Telemetry {
+    /// What is logged: a level, or `target=level` with commas between.
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    /// Where metrics can be fetched.
+    pub(crate) prometheus: Option<SocketAddr>,
+    /// Where metrics and traces are sent.
+    pub(crate) otlp: Option<String>,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people on a terminal, JSON elsewhere
+    #[default]
+    Auto,
+    /// For people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), log_format: LogFormat::Auto, prometheus: None, otlp: None }
+    }
+}
