@@ -1,7 +1,7 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-leaks soak sim proto fmt setup test-machine clean
+.PHONY: help run test check bench bench-leaks soak sim proto docs fmt setup test-machine clean
 .NOTPARALLEL:
 .PHONY: build test-assertions test-client-python check-rust check-deny check-tidy check-python check-shell check-elixir
 
@@ -54,6 +54,10 @@ sim: ## the core under a seeded simulation: SIM_EVENTS=1000000 SIM_SEED=…
 proto: ## make the types of the contract from proto/sidewinder/v1, for Rust and Python, to be committed
 	@$(SETUP) build
 	$(CARGO) run $(LOCKED) --quiet -p sidewinder-proto-generator
+
+docs: ## write the tables of docs/telemetry.md from the code, to be committed
+	@$(SETUP) build
+	WRITE_DOCS=1 $(CARGO) test $(LOCKED) --quiet -p sidewinder document
 
 soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
 	@$(SETUP) build test

@@ -7,10 +7,11 @@
 //! ```
 
 use crate::config::{Listen, Settings, Source};
-use crate::operate::{Founder, Operator};
+use crate::operate::{Founder, Operator, sight};
 use crate::own::{record, sweep};
 use crate::rpc::{self, AdminDoor, CallsDoor, Daemon, PoolsDoor};
-use crate::telemetry::{Events, Log};
+use crate::telemetry::metrics::Sights;
+use crate::telemetry::{Events, Log, Metrics};
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
@@ -46,16 +47,29 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let listeners = listen(&settings.listen)?;
     let limits = settings.limits.clone();
     let (listen, drain) = (settings.listen.clone(), settings.drain);
-    let founder = Founder { runtime: place_runtime()? };
+    let run = record::new_run()?;
+    let metrics = Metrics::begin(&settings.telemetry, &run)?;
+    metrics.serve(&settings.telemetry, listen.insecure)?;
+    let founder = Founder { runtime: place_runtime()?, metrics: metrics.clone() };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
     let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish)?;
     let sweeping = tokio::task::spawn_blocking(sweep_quietly);
-    let routes = routes(&operator, &events, log, drain, &welcomes)?;
+    let tally = Arc::new(Tally::default());
+    metrics.look_at(Sights {
+        pools: sight::of(operator.pools().clone()),
+        tally: tally.clone(),
+        events: events.clone(),
+        log: log.clone(),
+    });
+    let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
+    let daemon = Daemon { run, tier, started: SystemTime::now() };
+    let routes = routes(&operator, &events, log, drain, daemon)?;
     announce(&listen, &welcomes);
     let signals = tokio::spawn(follow_signals(operator.clone()));
-    serve(listeners, routes, limits, Arc::new(Tally::default()), wishes).await;
+    serve(listeners, routes, limits, tally, wishes).await;
     operator.end().await;
+    metrics.end().await;
     signals.abort();
     let _ = sweeping.await;
     Ok(())
@@ -73,10 +87,8 @@ fn routes(
     events: &Events,
     log: &Log,
     drain: Duration,
-    welcomes: &[Welcome],
+    daemon: Daemon,
 ) -> io::Result<Routes> {
-    let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
-    let daemon = Daemon { run: record::new_run()?, tier, started: SystemTime::now() };
     let pools = operator.pools().clone();
     // The edge has bounded every message already.
     let calls = CallsServer::new(CallsDoor::new(pools.clone())).max_decoding_message_size(usize::MAX);

@@ -18,6 +18,7 @@
 pub mod arena;
 pub mod client;
 pub mod daemon;
+pub mod exposition;
 pub mod figures;
 pub mod handle;
 pub mod harvest;

@@ -87,6 +87,11 @@ pub fn of(outcome: &Outcome) -> Status {
     status(outcome, &Whose::default())
 }
 
+/// The word for an outcome: what `ErrorInfo` calls its reason.
+pub fn reason(outcome: &Outcome) -> &'static str {
+    row(outcome).reason.as_str_name()
+}
+
 fn row(outcome: &Outcome) -> Row {
     let (code, reason, ran, retry) = match outcome {
         Outcome::Refused(refusal) => refused(*refusal),

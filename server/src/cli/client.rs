@@ -1,16 +1,14 @@
 //! How the verbs that ask find the daemon: the socket of this user, unless one is named.
 
-use super::style::show_more;
 use crate::config::default_socket;
 use sidewinder_proto::v1::admin_client::AdminClient;
-use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_client::CallsClient;
 use sidewinder_proto::v1::pools_client::PoolsClient;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// No daemon answers.
@@ -68,29 +66,6 @@ impl Where {
     pub(super) async fn pools(&self) -> Result<PoolsClient<Channel>, Failed> {
         Ok(PoolsClient::new(self.connect().await?))
     }
-}
-
-/// Shows what a stream brings, each as a text, until it ends, the daemon stops, or nobody looks any more.
-pub(super) async fn follow<T>(
-    mut stream: Streaming<T>,
-    mut text: impl FnMut(T) -> String,
-) -> Result<(), Failed> {
-    loop {
-        let next = match stream.message().await {
-            Ok(Some(next)) => next,
-            Ok(None) => return Ok(()),
-            Err(status) if is_stopping(&status) => return Ok(()),
-            Err(status) => return Err(status.into()),
-        };
-        if !show_more(&text(next)).map_err(|error| Failed::Here(error.to_string()))? {
-            return Ok(());
-        }
-    }
-}
-
-fn is_stopping(status: &Status) -> bool {
-    let stopping = v1::error::Reason::Stopping.as_str_name();
-    status.get_error_details().error_info().is_some_and(|info| info.reason == stopping)
 }
 
 fn reason(error: &dyn std::error::Error) -> String {

@@ -4,10 +4,9 @@ mod call;
 mod client;
 mod completions;
 mod doctor;
-mod events;
+mod follow;
 mod keep;
 mod order;
-mod logs;
 mod reap;
 mod run;
 mod status;
@@ -55,9 +54,9 @@ enum Verb {
     Dump(order::Dump),
     Quit(order::Quit),
     /// Show the log of a daemon: what it remembers, and what comes
-    Logs(logs::Arguments),
+    Logs(follow::logs::Arguments),
     /// Show what happens in a daemon, from now on
-    Events(events::Arguments),
+    Events(follow::events::Arguments),
     Doctor(doctor::Arguments),
     Reap(reap::Arguments),
     Completions(completions::Arguments),
@@ -78,8 +77,8 @@ pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
         Verb::Reload(arguments) => order::reload(&arguments),
         Verb::Dump(arguments) => order::dump(&arguments),
         Verb::Quit(arguments) => order::quit(&arguments),
-        Verb::Logs(arguments) => logs::run(&arguments),
-        Verb::Events(arguments) => events::run(&arguments),
+        Verb::Logs(arguments) => follow::logs::run(&arguments),
+        Verb::Events(arguments) => follow::events::run(&arguments),
         Verb::Keep(arguments) => keep::run(*arguments, caller),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Reap(arguments) => reap::run(&arguments),

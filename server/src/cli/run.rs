@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     tcp: Option<SocketAddr>,
     /// Listen on a public address without TLS
-    #[arg(long, requires = "tcp")]
+    #[arg(long)]
     insecure: bool,
     /// How long a stop lets calls go on
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -57,6 +57,15 @@ pub(super) struct Arguments {
     /// How the log looks
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Where Prometheus can fetch metrics; only loopback, unless --insecure
+    #[arg(long, value_name = "ADDRESS")]
+    prometheus: Option<SocketAddr>,
+    /// Where to send metrics by OTLP over gRPC, such as <http://127.0.0.1:4317>
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// How often to send them [default: 60s]
+    #[arg(long, value_name = "DURATION", requires = "otlp", value_parser = duration)]
+    otlp_interval: Option<Duration>,
 }
 
 fn checked_filter(wish: &str) -> Result<String, String> {
@@ -83,7 +92,13 @@ impl Arguments {
         let log =
             self.log.clone().or_else(|| std::env::var("SIDEWINDER_LOG").ok().filter(|log| !log.is_empty()));
         let unsaid = Telemetry::default();
-        Telemetry { log: log.unwrap_or(unsaid.log), log_format: self.log_format, ..unsaid }
+        Telemetry {
+            log: log.unwrap_or(unsaid.log),
+            log_format: self.log_format,
+            prometheus: self.prometheus,
+            otlp: self.otlp.clone(),
+            otlp_interval: self.otlp_interval.unwrap_or(unsaid.otlp_interval),
+        }
     }
 
     fn overrides(self) -> Overrides {

@@ -1,6 +1,9 @@
 //! What the daemon shows of itself, and where.
 
 use std::net::SocketAddr;
+use std::time::Duration;
+
+const OTLP_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Logs, metrics, traces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +13,10 @@ pub(crate) struct Telemetry {
     pub(crate) log_format: LogFormat,
     /// Where metrics can be fetched.
     pub(crate) prometheus: Option<SocketAddr>,
-    /// Where metrics and traces are sent.
+    /// Where metrics are sent.
     pub(crate) otlp: Option<String>,
+    /// How often they are sent.
+    pub(crate) otlp_interval: Duration,
 }
 
 /// How a line of the log looks.
@@ -28,6 +33,12 @@ pub(crate) enum LogFormat {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".to_owned(), log_format: LogFormat::Auto, prometheus: None, otlp: None }
+        Self {
+            log: "info".to_owned(),
+            log_format: LogFormat::Auto,
+            prometheus: None,
+            otlp: None,
+            otlp_interval: OTLP_INTERVAL,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::{PoolSettings, Settings};
 use crate::own::hold::{Ended, Hold, Wishes};
 use crate::pool::{self, Handle};
-use crate::telemetry::Events;
+use crate::telemetry::{Events, Metrics};
 use crate::worker::life::Spec;
 use sidewinder_keeper::wire::{Graces, Welcome};
 use std::io;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 pub(crate) struct Founder {
     /// Where workers find their runtime.
     pub(crate) runtime: PathBuf,
+    pub(crate) metrics: Metrics,
 }
 
 /// One pool of the daemon.
@@ -74,6 +75,7 @@ impl Founder {
         command.runtime = Some(self.runtime.clone());
         Spec {
             pool: name.to_owned(),
+            meter: self.metrics.pool(name),
             command,
             message_max: usize::try_from(settings.limits.message).unwrap_or(usize::MAX),
             interrupt_grace: pool.policy.grace.interrupt,

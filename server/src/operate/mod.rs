@@ -4,6 +4,7 @@
 //! everything that may fail is done before anything that can be seen.
 
 mod found;
+pub(crate) mod sight;
 
 use crate::config::{Change, Changes, PoolSettings, Settings, Source};
 use crate::pool::{Handle, Pools};

@@ -132,6 +132,8 @@ fn ended() -> Verdict {
 mod tests {
     use super::super::task::Message;
     use super::*;
+    use crate::config::Telemetry;
+    use crate::telemetry::Metrics;
     use crate::worker::socket::Socket;
     use crate::worker::words::Value;
     use futures_util::FutureExt;
@@ -143,7 +145,8 @@ mod tests {
             (Socket::pair().expect("sockets"), Socket::pair().expect("sockets"));
         let link = Arc::new(Link::new(Life { slot: SlotId(0), number: 1 }, calls, control));
         let (mailbox, mut messages) = mpsc::channel(4);
-        let pool = Handle::new(mailbox);
+        let metrics = Metrics::begin(&Telemetry::default(), "a test").expect("metrics");
+        let pool = Handle::new(mailbox, metrics.pool("a pool"));
         let (sender, verdict) = oneshot::channel();
         let lent = link.clone();
         lent.lend(1);

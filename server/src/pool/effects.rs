@@ -44,7 +44,9 @@ impl Task {
         self.tell(What::WorkerStarted, Some(life), "is starting");
         let number = self.next_number;
         self.next_number += 1;
-        self.lives.insert(life, Known { number, pid: None, link: None });
+        self.measure_spawn(life);
+        let since = Instant::now();
+        self.lives.insert(life, Known { number, pid: None, link: None, since, parting: None });
         tokio::spawn(life::live(life, number, self.spec.clone(), self.hold.clone(), self.told.clone()));
     }
 
@@ -98,6 +100,7 @@ impl Task {
     fn stop(&mut self, life: Life, why: Leave) {
         let text = format!("was asked to leave ({})", leave(why));
         self.tell_event(Some(life), Event::new(What::WorkerLeaving, text).with("why", leave(why)));
+        self.measure_parting(life, leave(why));
         if let Some((number, link)) = self.way(life) {
             let hold = self.hold.clone();
             tokio::spawn(async move {
@@ -111,6 +114,7 @@ impl Task {
     /// The last steps: a traceback of every thread where a call did not give up, then the whole tree.
     fn kill(&mut self, life: Life, why: KillCause) {
         let Some(number) = self.lives.get(&life).map(|known| known.number) else { return };
+        self.measure_parting(life, killed(why));
         let text = format!("is killed: {}", cause(why));
         self.tell_event(Some(life), Event::new(What::WorkerKilled, text).with("why", cause(why)));
         let dump = matches!(why, KillCause::Overdue { .. } | KillCause::Stuck | KillCause::StartTimeout);
@@ -143,6 +147,17 @@ pub(crate) fn leave(why: Leave) -> &'static str {
         Leave::Resize => "resize",
         Leave::Overdue => "overdue",
         Leave::Drain => "drain",
+    }
+}
+
+/// The same for a kill.
+fn killed(why: KillCause) -> &'static str {
+    match why {
+        KillCause::StartTimeout => "start_timeout",
+        KillCause::Overdue { .. } => "overdue",
+        KillCause::StopTimeout => "stop_timeout",
+        KillCause::Stuck => "stuck",
+        KillCause::Drain => "drain_timeout",
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a caller asks for a worker, and how it lets go.
 
 use super::task::{Look, Message};
+use crate::telemetry::metrics::PoolMeter;
 use crate::worker::life::{LastWords, Spec};
 use crate::worker::link::Link;
 use sidewinder_core::{CallId, Checked, Event, Failure, Life, Refusal, Request, SlotId};
@@ -17,6 +18,7 @@ const DUMP_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     mailbox: mpsc::Sender<Message>,
+    meter: Arc<PoolMeter>,
     next: Arc<AtomicU64>,
 }
 
@@ -71,8 +73,13 @@ impl Drop for Ticket {
 }
 
 impl Handle {
-    pub(super) fn new(mailbox: mpsc::Sender<Message>) -> Self {
-        Self { mailbox, next: Arc::new(AtomicU64::new(1)) }
+    pub(super) fn new(mailbox: mpsc::Sender<Message>, meter: Arc<PoolMeter>) -> Self {
+        Self { mailbox, meter, next: Arc::new(AtomicU64::new(1)) }
+    }
+
+    /// What this pool measures.
+    pub(crate) fn meter(&self) -> &Arc<PoolMeter> {
+        &self.meter
     }
 
     /// A name for a call that is about to be made.

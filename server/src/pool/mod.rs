@@ -12,6 +12,7 @@
 mod conversation;
 mod effects;
 mod handle;
+mod measure;
 mod pools;
 mod task;
 mod tell;

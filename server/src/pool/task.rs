@@ -1,12 +1,15 @@
 //! One loop around the core: facts in, decisions carried out.
 
 use super::handle::{Handle, Refused, Verdict};
+use super::measure::cause_of;
 use crate::own::hold::Hold;
 use crate::telemetry::{Events, What};
 use crate::worker::life::{LastWords, Spec, Told};
 use crate::worker::link::Link;
 use bytes::Bytes;
-use sidewinder_core::{CallId, Checked, Effect, Event, Jitter, Life, Phase, Pool, Request, Size, Snapshot};
+use sidewinder_core::{
+    CallId, Checked, Effect, Event, Jitter, Life, Phase, Pool, Request, Size, SlotId, Snapshot,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +48,8 @@ pub(crate) struct Look {
     pub(crate) snapshot: Snapshot,
     pub(crate) size: Size,
     pub(crate) seats: u16,
+    /// Calls that may wait.
+    pub(crate) waiting_max: usize,
     /// The process of each life.
     pub(crate) pids: HashMap<Life, u32>,
     /// What the workers offer, as JSON.
@@ -69,6 +74,8 @@ pub(super) struct Task {
     pub(super) next_number: u32,
     pub(super) unfit: Option<(String, String)>,
     pub(super) words: HashMap<Life, Box<LastWords>>,
+    /// Why the last life of each slot is gone.
+    pub(super) causes: HashMap<SlotId, &'static str>,
     offer: Option<Bytes>,
     pub(super) events: Events,
     /// What was told last.
@@ -86,12 +93,17 @@ pub(super) struct Known {
     pub(super) pid: Option<u32>,
     /// The way to it, once its process runs.
     pub(super) link: Option<Arc<Link>>,
+    /// When it was wished for.
+    pub(super) since: Instant,
+    /// Why it is to go, once that is decided.
+    pub(super) parting: Option<&'static str>,
 }
 
 /// Starts the pool, and the workers that it keeps.
 pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold, events: Events) -> Handle {
     let (mailbox, messages) = mpsc::channel(MAILBOX);
     let (told, tellings) = mpsc::channel(TOLD_MAX);
+    let meter = spec.meter.clone();
     let task = Task {
         core: Pool::new(Instant::now(), policy),
         spec: Arc::new(spec),
@@ -104,13 +116,14 @@ pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold, events: Events) -> 
         next_number: 1,
         unfit: None,
         words: HashMap::new(),
+        causes: HashMap::new(),
         offer: None,
         events,
         phase: Phase::Serving,
         ending: false,
     };
     tokio::spawn(task.run(messages, tellings));
-    Handle::new(mailbox)
+    Handle::new(mailbox, meter)
 }
 
 impl Task {
@@ -169,6 +182,7 @@ impl Task {
         let now = Instant::now();
         match told {
             Told::Fact(event) => {
+                self.measure_fact(&event);
                 self.tell_fact(&event);
                 self.core.handle(now, event, effects);
             }
@@ -179,18 +193,23 @@ impl Task {
                 }
             }
             Told::Offers(offer) => {
+                if self.offer.as_ref() != Some(&offer) {
+                    self.spec.meter.offered(&offer);
+                }
                 self.offer = Some(offer);
                 self.unfit = None;
             }
             Told::NotStarted(life, why) => {
                 self.tell(What::WorkerUnfit, Some(life), format!("could not be started: {why}"));
                 self.unfit = Some((why, String::new()));
+                self.measure_gone(life, "not_started");
                 self.lives.remove(&life);
                 let jitter = Jitter(super::dice());
                 self.core.handle(now, Event::SpawnFailed { life, jitter }, effects);
             }
             Told::Ended(life, words) => {
                 self.tell_gone(life, &words);
+                self.measure_gone(life, cause_of(&words));
                 if let Some(unfit) = words.why_unfit() {
                     self.unfit = Some(unfit);
                 }
@@ -210,6 +229,7 @@ impl Task {
             snapshot: self.core.snapshot(),
             size: self.core.policy().size,
             seats: self.core.policy().seats,
+            waiting_max: self.core.policy().line.waiting_max,
             pids: self.lives.iter().filter_map(|(life, known)| Some((*life, known.pid?))).collect(),
             offer: self.offer.clone(),
             unfit: self.unfit.clone(),

@@ -4,6 +4,7 @@ use super::outcome::{self, Spoken};
 use super::parse::{self, Beside, Parsed, bad};
 use super::{said, values};
 use crate::pool::{Conversation, Heard, Inputs, Pools};
+use crate::telemetry::metrics::CallMeter;
 use crate::worker::words::Value;
 use futures_util::stream::{Stream, unfold};
 use sidewinder_core::OnAbandon;
@@ -23,6 +24,9 @@ const WINDOW: u32 = 32;
 /// Credit is given back in portions, not for each item.
 const PORTION: u32 = 16;
 
+/// The outcome of a call with a value.
+const OK: &str = "OK";
+
 /// Answers questions about calls.
 #[derive(Clone, Debug)]
 pub(crate) struct CallsDoor {
@@ -34,8 +38,7 @@ type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// A call that a worker has, with what its answer says about it.
 struct Running {
     conversation: Conversation,
-    waited: Duration,
-    began: Instant,
+    meter: CallMeter,
     whose: Whose,
     deadline: Option<Instant>,
     /// Brings further inputs, for as long as the call lives.
@@ -101,13 +104,14 @@ impl CallsDoor {
             return Err(said(bad("call.on_abandon", "not be finish where inputs come from the caller")));
         }
         ask.input = input;
-        let asked = Instant::now();
-        let checkout = Conversation::begin(&pool, request, ask).await;
-        let conversation = checkout.map_err(|refused| status::status(&outcome::refused(&refused), &whose))?;
+        let mut meter = pool.meter().call(&ask.tool, beside.deadline);
+        let conversation = match Conversation::begin(&pool, request, ask).await {
+            Ok(conversation) => conversation,
+            Err(refused) => return Err(measured(&mut meter, &outcome::refused(&refused), &whose)),
+        };
+        meter.began();
         whose.worker = conversation.life().to_string();
-        let began = Instant::now();
-        let (waited, deadline) = (began - asked, beside.deadline);
-        Ok(Running { conversation, waited, began, whose, deadline, feeding: None, unpaid: 0 })
+        Ok(Running { conversation, meter, whose, deadline: beside.deadline, feeding: None, unpaid: 0 })
     }
 
     /// Begins a call whose further inputs follow its first message.
@@ -152,7 +156,10 @@ impl Running {
     async fn item(&mut self) -> Result<Option<Value>, Status> {
         match self.hear().await? {
             Spoken::Want => Err(self.broken("that it wants inputs where none are given")),
-            Spoken::End => Ok(None),
+            Spoken::End => {
+                self.meter.end(OK);
+                Ok(None)
+            }
             Spoken::Answer(_) => Err(self.broken("an answer where a stream was asked for")),
             Spoken::Item(value) => {
                 self.unpaid += 1;
@@ -167,7 +174,10 @@ impl Running {
 
     async fn answer(&mut self) -> Result<Value, Status> {
         match self.hear().await? {
-            Spoken::Answer(value) => Ok(value),
+            Spoken::Answer(value) => {
+                self.meter.end(OK);
+                Ok(value)
+            }
             Spoken::Item(_) | Spoken::End | Spoken::Want => {
                 Err(self.broken("a stream where one answer was asked for"))
             }
@@ -184,24 +194,24 @@ impl Running {
             Heard::Said(said) => outcome::spoken(said, self.is_late()),
             Heard::Verdict(verdict) => Err(outcome::failed(verdict)),
         }
-        .map_err(|outcome| status::status(&outcome, &self.whose))
+        .map_err(|outcome| measured(&mut self.meter, &outcome, &self.whose))
     }
 
     fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    fn broken(&self, what: &str) -> Status {
+    fn broken(&mut self, what: &str) -> Status {
         let what = format!("the worker said {what}");
-        status::status(&Outcome::Failed(Failure::Broken { what }), &self.whose)
+        measured(&mut self.meter, &Outcome::Failed(Failure::Broken { what }), &self.whose)
     }
 
     fn ran(&self) -> v1::Ran {
         let span = |span: Duration| span.try_into().ok();
         v1::Ran {
             worker: self.conversation.life().to_string(),
-            waited: span(self.waited),
-            took: span(self.began.elapsed()),
+            waited: span(self.meter.waited()),
+            took: span(self.meter.took()),
         }
     }
 
@@ -295,4 +305,10 @@ fn item(value: Value) -> v1::Item {
 
 fn payload(value: Value) -> v1::Payload {
     v1::Payload { data: value.body, content_type: value.content_type }
+}
+
+/// Counts an ending that is an error, and says it.
+fn measured(meter: &mut CallMeter, outcome: &Outcome, whose: &Whose) -> Status {
+    meter.end(status::reason(outcome));
+    status::status(outcome, whose)
 }

@@ -135,7 +135,7 @@ impl PoolsService for PoolsDoor {
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let pools = request.into_inner().pools.into_iter().collect();
-        Ok(Response::new(watch::stream(self.events.watch(), pools)))
+        Ok(Response::new(watch::stream(&self.events, pools)))
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {

@@ -1,30 +1,36 @@
 //! Events as a stream: everything from now on, until the reader hangs up or the daemon stops.
 
-use crate::telemetry::What;
 use crate::telemetry::events::Told;
+use crate::telemetry::{Events, What};
 use futures_util::stream::{Stream, unfold};
 use sidewinder_proto::v1;
 use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::error::RecvError;
 use tonic::Status;
 
 /// A stream of events.
 pub(super) type Watching = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;
 
 /// Those of these pools, and those of the daemon; of all pools when none is named.
-pub(super) fn stream(events: Receiver<Arc<Told>>, pools: BTreeSet<String>) -> Watching {
-    Box::pin(unfold((events, pools, 0), |(mut events, pools, mut lost)| async move {
-        loop {
-            match events.recv().await {
-                Ok(told) if is_wanted(&told, &pools) => {
-                    let event = show(&told, std::mem::take(&mut lost));
-                    return Some((Ok(event), (events, pools, lost)));
+pub(super) fn stream(door: &Events, pools: BTreeSet<String>) -> Watching {
+    let (door, events) = (door.clone(), door.watch());
+    Box::pin(unfold((events, pools, 0), move |(mut events, pools, mut lost)| {
+        let door = door.clone();
+        async move {
+            loop {
+                match events.recv().await {
+                    Ok(told) if is_wanted(&told, &pools) => {
+                        let event = show(&told, std::mem::take(&mut lost));
+                        return Some((Ok(event), (events, pools, lost)));
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(count)) => {
+                        door.missed(count);
+                        lost += count;
+                    }
+                    Err(RecvError::Closed) => return None,
                 }
-                Ok(_) => {}
-                Err(RecvError::Lagged(count)) => lost += count,
-                Err(RecvError::Closed) => return None,
             }
         }
     }))

@@ -37,6 +37,28 @@ pub(crate) enum What {
 }
 
 impl What {
+    /// Everything that can happen, in the order of the names.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::WorkerStarted,
+        Self::WorkerReady,
+        Self::WorkerLeaving,
+        Self::WorkerKilled,
+        Self::WorkerGone,
+        Self::WorkerUnfit,
+        Self::WorkerSuspected,
+        Self::WorkerRecovered,
+        Self::WorkerUnkillable,
+        Self::SlotFatal,
+        Self::PoolPhase,
+        Self::PoolSaturated,
+        Self::PoolRecovered,
+        Self::PoolRenewed,
+        Self::PoolResized,
+        Self::KeyQuarantined,
+        Self::Reloaded,
+        Self::Stopping,
+    ];
+
     /// The word that operators read.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -62,7 +84,7 @@ impl What {
     }
 
     /// Whether an operator should look.
-    fn is_bad(self) -> bool {
+    pub(super) fn is_bad(self) -> bool {
         match self {
             Self::WorkerKilled
             | Self::WorkerUnfit
@@ -122,21 +144,44 @@ pub(crate) struct Told {
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
     watchers: broadcast::Sender<Arc<Told>>,
-    count: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicU64,
+    lost: AtomicU64,
+    by_what: [AtomicU64; What::ALL.len()],
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { watchers: broadcast::Sender::new(BACKLOG), count: Arc::default() }
+        Self { watchers: broadcast::Sender::new(BACKLOG), counts: Arc::default() }
     }
 }
 
 impl Events {
     pub(crate) fn tell(&self, event: Event) {
         log(&event);
-        let sequence = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        self.counts.by_what[event.what as usize].fetch_add(1, Ordering::Relaxed);
+        let sequence = self.counts.all.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody may be watching.
         let _ = self.watchers.send(Arc::new(Told { sequence, at: SystemTime::now(), event }));
+    }
+
+    /// How often this was told.
+    pub(crate) fn count(&self, what: What) -> u64 {
+        self.counts.by_what[what as usize].load(Ordering::Relaxed)
+    }
+
+    /// A watcher was too slow.
+    pub(crate) fn missed(&self, events: u64) {
+        self.counts.lost.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Events that watchers have missed.
+    pub(crate) fn lost(&self) -> u64 {
+        self.counts.lost.load(Ordering::Relaxed)
     }
 
     /// Everything that is told from now on.

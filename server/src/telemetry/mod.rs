@@ -1,7 +1,11 @@
 //! What happens, told once: as an event to whoever watches, and as a line of the log.
 
+#[cfg(test)]
+mod document;
 pub(crate) mod events;
 pub(crate) mod log;
+pub(crate) mod metrics;
 
 pub(crate) use events::{Event, Events, What};
 pub(crate) use log::Log;
+pub(crate) use metrics::Metrics;

@@ -12,6 +12,7 @@ use super::voice::{Stream, Voice};
 use super::words::{self, Ask, CANARY_CALL, Notice, Said, ToWorker};
 use crate::own::hold::{Hold, News};
 use crate::own::identity;
+use crate::telemetry::metrics::PoolMeter;
 use bytes::Bytes;
 use rustix::pipe::PipeFlags;
 use sidewinder_core::{Event, Jitter, Life};
@@ -36,6 +37,7 @@ const OUTPUT_PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) pool: String,
+    pub(crate) meter: Arc<PoolMeter>,
     pub(crate) command: Command,
     pub(crate) message_max: usize,
     /// From the wish that a call ends to the kill.
@@ -162,7 +164,7 @@ async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Star
         Some(News::Exited(_) | News::Gone(_)) | None => return Err("the keeper was lost".to_owned()),
     };
     let last = LastLines::default();
-    let voice = Voice::new(&spec.pool, &life.to_string());
+    let voice = Voice::new(&spec.pool, &life.to_string(), spec.meter.clone());
     let read = |pipe, stream| tokio::spawn(output::read(pipe, stream, last.clone(), voice.clone()));
     let outputs = vec![read(stdout, Stream::Stdout), read(stderr, Stream::Stderr)];
     Ok(Started { link: Arc::new(link), pid, news, outputs, last, voice })

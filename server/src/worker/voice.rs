@@ -4,6 +4,7 @@
 //! slow the daemon, so each life has a budget: a burst for tracebacks and starts, and then a steady rate. What is
 //! beyond it is dropped, and how much it was is said.
 
+use crate::telemetry::metrics::PoolMeter;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ const LINE_COST: u64 = 128;
 pub(crate) struct Voice {
     pool: Arc<str>,
     worker: Arc<str>,
+    meter: Arc<PoolMeter>,
     budget: Arc<Mutex<Budget>>,
 }
 
@@ -30,9 +32,9 @@ pub(crate) enum Stream {
 }
 
 impl Voice {
-    pub(crate) fn new(pool: &str, worker: &str) -> Self {
+    pub(crate) fn new(pool: &str, worker: &str, meter: Arc<PoolMeter>) -> Self {
         let budget = Arc::new(Mutex::new(Budget::new(Instant::now())));
-        Self { pool: Arc::from(pool), worker: Arc::from(worker), budget }
+        Self { pool: Arc::from(pool), worker: Arc::from(worker), meter, budget }
     }
 
     /// It printed a line.
@@ -78,6 +80,7 @@ impl Voice {
 
     fn confess(&self, dropped: u64) {
         if dropped > 0 {
+            self.meter.output_dropped(dropped);
             let (pool, worker) = (&*self.pool, &*self.worker);
             tracing::warn!(
                 pool,

@@ -5,8 +5,9 @@ mod calls;
 mod deaths;
 mod grpc;
 mod hostile;
-mod orders;
 mod logs;
+mod metrics;
+mod orders;
 mod stops;
 
 use sidewinder_tests::arena::Arena;

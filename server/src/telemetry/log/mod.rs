@@ -84,6 +84,11 @@ impl Log {
         self.ring.follow()
     }
 
+    /// Lines that nobody read in time.
+    pub(crate) fn lost(&self) -> u64 {
+        self.writer.lost()
+    }
+
     /// Lets the last lines out.
     pub(crate) fn end(&self) {
         self.writer.finish(LAST_WORDS);

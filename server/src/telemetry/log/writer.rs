@@ -71,7 +71,6 @@ impl Writer {
     }
 
     /// Lines that were dropped since the start.
-    #[cfg(test)]
     pub(super) fn lost(&self) -> u64 {
         self.queue.lock().lost
     }

@@ -1,7 +1,8 @@
 //! `sidewinder events`: what happens in a daemon, as it happens.
 
-use super::client::{Failed, Where, ask, follow};
-use super::style::Style;
+use super::follow;
+use crate::cli::client::{Failed, Where, ask};
+use crate::cli::style::Style;
 use crate::telemetry::log::At;
 use serde_json::json;
 use sidewinder_keeper::complain;
@@ -12,7 +13,7 @@ use std::time::SystemTime;
 
 /// What the verb takes
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// Only events of this pool and of the daemon; more of them with commas between
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pool: Vec<String>,
@@ -23,7 +24,7 @@ pub(super) struct Arguments {
     place: Where,
 }
 
-pub(super) fn run(arguments: &Arguments) -> ExitCode {
+pub(in crate::cli) fn run(arguments: &Arguments) -> ExitCode {
     ask(async {
         let request = WatchRequest { pools: arguments.pool.clone() };
         let events = arguments.place.pools().await?.watch(request).await.map_err(Failed::from)?.into_inner();

@@ -1,7 +1,8 @@
 //! `sidewinder logs`: what a daemon has logged, and what it logs.
 
-use super::client::{Failed, Where, ask, follow};
-use super::style::Style;
+use super::follow;
+use crate::cli::client::{Failed, Where, ask};
+use crate::cli::style::Style;
 use crate::telemetry::log::{At, Line};
 use sidewinder_keeper::complain;
 use sidewinder_proto::v1::{Level, LogLine, LogsRequest};
@@ -10,7 +11,7 @@ use std::time::SystemTime;
 
 /// What the verb takes
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// Go on with lines that come
     #[arg(short, long)]
     follow: bool,
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     place: Where,
 }
 
-pub(super) fn run(arguments: &Arguments) -> ExitCode {
+pub(in crate::cli) fn run(arguments: &Arguments) -> ExitCode {
     ask(async {
         let request = LogsRequest {
             pools: arguments.pool.clone(),

@@ -1,0 +1,158 @@
+//! What one pool measures, with its attributes made once: a call costs three look-ups and no text.
+
+use super::Instruments;
+use opentelemetry::KeyValue;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Tools of one pool that have figures of their own; further ones share theirs.
+const TOOLS_MAX: usize = 128;
+/// The name under which the others are counted, and whatever nobody offers.
+const OTHER: &str = "_OTHER";
+
+/// The figures of one pool.
+pub(crate) struct PoolMeter {
+    instruments: Arc<Instruments>,
+    name: Arc<str>,
+    pool: [KeyValue; 1],
+    /// Those that workers offer. Whoever calls something else must not make figures.
+    tools: RwLock<HashMap<String, KeyValue>>,
+}
+
+impl fmt::Debug for PoolMeter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("PoolMeter").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Offer {
+    #[serde(default)]
+    tools: Vec<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl PoolMeter {
+    pub(super) fn new(instruments: Arc<Instruments>, name: &str) -> Self {
+        let name: Arc<str> = Arc::from(name);
+        let pool = [KeyValue::new("pool", name.clone())];
+        Self { instruments, name, pool, tools: RwLock::default() }
+    }
+
+    /// Workers offer these tools, as JSON. Names that were known stay known.
+    pub(crate) fn offered(&self, offer: &[u8]) {
+        let Ok(offer) = serde_json::from_slice::<Offer>(offer) else { return };
+        let mut tools = self.tools.write().unwrap_or_else(PoisonError::into_inner);
+        for Named { name } in offer.tools {
+            if tools.len() < TOOLS_MAX && !tools.contains_key(&name) {
+                let value = KeyValue::new("tool", name.clone());
+                tools.insert(name, value);
+            }
+        }
+    }
+
+    fn tool(&self, name: &str) -> KeyValue {
+        let tools = self.tools.read().unwrap_or_else(PoisonError::into_inner);
+        tools.get(name).cloned().unwrap_or_else(|| KeyValue::new("tool", OTHER))
+    }
+
+    /// Begins to measure a call.
+    pub(crate) fn call(self: &Arc<Self>, tool: &str, deadline: Option<Instant>) -> CallMeter {
+        CallMeter {
+            meter: self.clone(),
+            tool: Arc::from(tool),
+            deadline,
+            asked: Instant::now(),
+            began: None,
+            ended: false,
+        }
+    }
+
+    /// A worker has answered for the first time, so long after it was wished for.
+    pub(crate) fn started(&self, after: Duration) {
+        self.instruments.startup.record(after.as_secs_f64(), &self.pool);
+    }
+
+    /// A worker is gone.
+    pub(crate) fn gone(&self, cause: &'static str) {
+        self.instruments.exits.add(1, &self.with("cause", cause));
+    }
+
+    /// A worker is started in the place of one that is gone.
+    pub(crate) fn restarted(&self, cause: &'static str) {
+        self.instruments.restarts.add(1, &self.with("cause", cause));
+    }
+
+    /// A worker has said too much.
+    pub(crate) fn output_dropped(&self, lines: u64) {
+        self.instruments.output_dropped.add(lines, &self.pool);
+    }
+
+    fn with(&self, name: &'static str, value: &'static str) -> [KeyValue; 2] {
+        [self.pool[0].clone(), KeyValue::new(name, value)]
+    }
+}
+
+/// Measures one call. Dropping it before the ending counts a call for which nobody waits any more.
+#[derive(Debug)]
+pub(crate) struct CallMeter {
+    meter: Arc<PoolMeter>,
+    tool: Arc<str>,
+    deadline: Option<Instant>,
+    asked: Instant,
+    began: Option<Instant>,
+    ended: bool,
+}
+
+impl CallMeter {
+    /// A worker has it.
+    pub(crate) fn began(&mut self) {
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(self.asked);
+        self.began = Some(now);
+        self.meter.instruments.wait.record(waited.as_secs_f64(), &self.meter.pool);
+    }
+
+    /// From the arrival to the worker.
+    pub(crate) fn waited(&self) -> Duration {
+        self.began.unwrap_or_else(Instant::now).saturating_duration_since(self.asked)
+    }
+
+    /// Since a worker has it.
+    pub(crate) fn took(&self) -> Duration {
+        self.began.map(|began| began.elapsed()).unwrap_or_default()
+    }
+
+    /// It has its ending. Only the first one counts.
+    pub(crate) fn end(&mut self, outcome: &'static str) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let pool = &self.meter.pool[0];
+        let tool = self.meter.tool(&self.tool);
+        if self.began.is_some() {
+            let ran = self.took().as_secs_f64();
+            self.meter.instruments.duration.record(ran, &[pool.clone(), tool.clone()]);
+        }
+        self.meter.instruments.calls.add(1, &[pool.clone(), tool, KeyValue::new("outcome", outcome)]);
+    }
+}
+
+impl Drop for CallMeter {
+    fn drop(&mut self) {
+        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let outcome = match (late, self.began) {
+            (true, Some(_)) => "DEADLINE_EXCEEDED",
+            (true, None) => "DEADLINE_PASSED",
+            (false, _) => "CANCELLED",
+        };
+        self.end(outcome);
+    }
+}
