@@ -121,14 +121,18 @@ def crash():
 PYTHON
     (cd "$scratch" && exec "$binary" run --tools shop --workers 1 2>"$scratch/log") &
     daemon=$!
-    until_true 10 grep -q 'listens on' "$scratch/log"
-    grep 'listens on' "$scratch/log"
+    ask wait --ready
     ask call add '{"a": 40, "b": 2}'
     ask stream count '{"until": 3}'
+    ask status
     ask call crash || true
     ask call add '{"a": 1, "b": 1}'
     ask status
-    kill -TERM "$daemon"
+    worker=$("$sidewinder" status --json | sed 's/.*"workers":\[{[^]]*"pid":\([0-9]*\).*/\1/')
+    echo "\$ kill -9 $worker"
+    kill -9 "$worker"
+    ask call add '{"a": 2, "b": 2}'
+    ask quit
     wait "$daemon"
     [ -z "$(ls "$SIDEWINDER_RUNTIME_DIR/runs")" ] && echo 'stopped, and nothing is left'
 }
