@@ -122,17 +122,19 @@ pub(super) fn drain(arguments: &Drain) -> ExitCode {
         let mut events = looks.watch(WatchRequest { pools: vec![pool.clone()] }).await?.into_inner();
         let within = span(arguments.within);
         arguments.place.admin().await?.drain(DrainRequest { pool: pool.clone(), within }).await?;
-        while !arguments.no_wait {
+        if arguments.no_wait {
+            return Ok(());
+        }
+        loop {
             let request = ListPoolsRequest { pools: vec![pool.clone()] };
             let pools = looks.list_pools(request).await?.into_inner().pools;
             if pools.first().is_none_or(|pool| pool.phase() == Phase::Drained) {
-                break;
+                return Ok(());
             }
             if events.message().await?.is_none() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     })
 }
 
