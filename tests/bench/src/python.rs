@@ -43,8 +43,13 @@ impl Worker {
             let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../client-python/src/sidewinder");
             copy(&sources, &package.join("sidewinder"))?;
         }
-        let mut command = Command::new(arena.python());
-        command.args(["-m", "sidewinder.worker"]).current_dir(tools()).stdin(Stdio::null());
+        // In a session of its own, like the daemon's workers: the scheduler shares a processor among sessions.
+        let mut command = Command::new("setsid");
+        command
+            .arg(arena.python())
+            .args(["-m", "sidewinder.worker"])
+            .current_dir(tools())
+            .stdin(Stdio::null());
         command.env("PYTHONPATH", package).env_remove("PYTHONDONTWRITEBYTECODE");
         command.env("SIDEWINDER_CALLS_FD", their_calls.as_raw_fd().to_string());
         command.env("SIDEWINDER_CONTROL_FD", their_control.as_raw_fd().to_string());
