@@ -46,31 +46,50 @@ impl Sides<'_> {
 /// One round of every row about calls.
 pub(crate) async fn round(
     sides: Sides<'_>,
-    worker: &mut Worker,
+    worker: Option<&mut Worker>,
     effort: Effort,
     rows: &mut Rows,
 ) -> io::Result<()> {
     let span = effort.span;
     let (ours, beside) = sides.each(async |served| alone(served.calls(), RAW, span).await).await?;
     percentiles(rows, [names::RAW_P50, names::RAW_P99], &ours, &beside);
-    let socket = micros(direct(worker, span)?.median());
-    rows.add(names::SOCKET, socket, micros(beside.median()));
-    rows.add(names::ADDED, micros(ours.median()) - socket, micros(beside.median()));
+    if let Some(worker) = worker {
+        let socket = micros(direct(worker, span)?.median());
+        rows.add(names::SOCKET, socket, micros(beside.median()));
+        rows.add(names::ADDED, micros(ours.median()) - socket, micros(beside.median()));
+    }
 
     let (ours, beside) = sides.each(async |served| alone(served.calls(), JSON, span).await).await?;
     percentiles(rows, [names::JSON_P50, names::JSON_P99], &ours, &beside);
 
     for (callers, name) in [(16, names::CALLS_16), (32, names::CALLS_32)] {
-        let both = sides.each(async |served| together(&served.calls(), RAW, callers, span).await).await?;
-        rows.add(name, both.0, both.1);
+        let ask = async |served: &Served| {
+            let before = served.processor_time()?;
+            let done = together(&served.calls(), RAW, callers, span).await?;
+            Ok((done, micros(served.processor_time()?.saturating_sub(before)) / count(done.calls)))
+        };
+        let ((ours, our_time), (beside, their_time)) = sides.each(ask).await?;
+        rows.add(name, ours.rate(), beside.rate());
+        if callers == 16 {
+            rows.add(names::TIME, our_time, their_time);
+        }
     }
     let both = sides.each(async |served| items(served.calls(), effort.items).await).await?;
     rows.add(names::ITEMS, both.0, both.1);
     for (size, name) in [(MIB, names::MIB_1), (16 * MIB, names::MIB_16)] {
         let body = vec![7; size];
         let ask = Ask::raw("echo", &body);
-        let (ours, beside) = sides.each(async |served| alone(served.calls(), ask, span).await).await?;
-        rows.add(name, micros(ours.median()) / 1e3, micros(beside.median()) / 1e3);
+        let ask = async |served: &Served| {
+            let before = served.processor_time()?;
+            let figures = alone(served.calls(), ask, span).await?;
+            let time = micros(served.processor_time()?.saturating_sub(before)) / count(figures.count());
+            Ok((micros(figures.median()) / 1e3, time / 1e3))
+        };
+        let ((ours, our_time), (beside, their_time)) = sides.each(ask).await?;
+        rows.add(name, ours, beside);
+        if size > MIB {
+            rows.add(names::MIB_16_TIME, our_time, their_time);
+        }
     }
     Ok(())
 }
@@ -93,6 +112,11 @@ fn percentiles(rows: &mut Rows, names: [Name; 2], ours: &Figures, beside: &Figur
     }
 }
 
-pub(crate) fn micros(span: Duration) -> f64 {
+#[expect(clippy::cast_precision_loss, reason = "far fewer than two to the power of 52")]
+fn count(calls: usize) -> f64 {
+    calls as f64
+}
+
+fn micros(span: Duration) -> f64 {
     span.as_secs_f64() * 1e6
 }

@@ -48,21 +48,35 @@ pub(crate) async fn alone(
     Ok(figures)
 }
 
-/// So many callers at once for this long: calls a second.
+/// What many callers did together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) calls: usize,
+    pub(crate) span: Duration,
+}
+
+impl Done {
+    /// Calls a second.
+    pub(crate) fn rate(self) -> f64 {
+        rate(self.calls, self.span)
+    }
+}
+
+/// So many callers at once for this long.
 pub(crate) async fn together(
     calls: &CallsClient<Channel>,
     ask: Ask<'static>,
     callers: usize,
     span: Duration,
-) -> io::Result<f64> {
+) -> io::Result<Done> {
     let begun = Instant::now();
     let mut tasks: JoinSet<io::Result<usize>> =
         (0..callers).map(|_| caller(calls.clone(), ask, begun + span)).collect();
-    let mut made = 0;
+    let mut calls = 0;
     while let Some(task) = tasks.join_next().await {
-        made += task.map_err(io::Error::other)??;
+        calls += task.map_err(io::Error::other)??;
     }
-    Ok(rate(made, begun.elapsed()))
+    Ok(Done { calls, span: begun.elapsed() })
 }
 
 async fn caller(calls: CallsClient<Channel>, ask: Ask<'static>, end: Instant) -> io::Result<usize> {

@@ -140,16 +140,17 @@ async fn call(arena: &Arena, against: Option<&Path>, plan: Plan, rows: &mut Rows
         Some(binary) => Served::daemon(arena, "beside", binary, WORKERS).await?,
         None => Served::bare(arena).await?,
     };
-    if against.is_some() {
-        beside.ready(WORKERS).await?;
+    // What is said about a worker alone is said beside the bare echo.
+    let mut worker = None;
+    match against {
+        Some(_) => drop(beside.ready(WORKERS).await?),
+        None => worker.insert(Worker::start(arena)?).ready()?,
     }
-    let mut worker = Worker::start(arena)?;
-    worker.ready()?;
     let sides = |ours_first| Sides { ours: &ours, beside: &beside, ours_first };
-    calls::round(sides(true), &mut worker, WARM_UP, &mut Rows::beside("")).await?;
+    calls::round(sides(true), worker.as_mut(), WARM_UP, &mut Rows::beside("")).await?;
     for round in 0..plan.calls {
         tell("calls", round, plan.calls);
-        calls::round(sides(round % 2 == 0), &mut worker, plan.effort, rows).await?;
+        calls::round(sides(round % 2 == 0), worker.as_mut(), plan.effort, rows).await?;
     }
     Ok(())
 }

@@ -17,9 +17,11 @@ pub(crate) const SOCKET: Name = row(14, "raw bytes, a worker's own socket, p50",
 pub(crate) const ADDED: Name = row(15, "added to that by the whole sidecar, p50", "µs", ECHO);
 pub(crate) const CALLS_16: Name = row(20, "16 callers, 2 workers", "calls/s", ECHO);
 pub(crate) const CALLS_32: Name = row(21, "32 callers, 2 workers", "calls/s", ECHO);
+pub(crate) const TIME: Name = row(22, "processor time of a call, server alone", "µs", ECHO);
 pub(crate) const ITEMS: Name = row(30, "one stream", "items/s", ECHO);
 pub(crate) const MIB_1: Name = row(40, "echo of 1 MiB, p50", "ms", ECHO);
 pub(crate) const MIB_16: Name = row(41, "echo of 16 MiB, p50", "ms", ECHO);
+pub(crate) const MIB_16_TIME: Name = row(42, "processor time of that, server alone", "ms", ECHO);
 
 /// How many workers, when all of them are ready, and when the middle one is.
 pub(crate) const STARTS: [(usize, Name, Name); 3] = [

@@ -74,6 +74,17 @@ impl Served {
         self.child.id()
     }
 
+    /// Processor time that its process has had, whatever else the machine was doing. Its workers are not in it.
+    pub(crate) fn processor_time(&self) -> io::Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let said = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let ran = said.split_ascii_whitespace().next().and_then(|ran| ran.parse::<u64>().ok());
+            nanoseconds += ran.ok_or_else(|| io::Error::other("no schedstat in this kernel"))?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     /// Waits until so many workers are ready. Returns each with the moment in which it was first seen so.
     pub(crate) async fn ready(&self, workers: usize) -> io::Result<Vec<(v1::Worker, SystemTime)>> {
         let mut pools = self.pools();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::process::Command;
 
 /// What the table promises. Proportional memory is left out: not every user may look at it.
-const ROWS: [&str; 22] = [
+const ROWS: [&str; 24] = [
     "raw bytes, 1 caller, p50",
     "raw bytes, 1 caller, p99",
     "JSON add, 1 caller, p50",
@@ -14,9 +14,11 @@ const ROWS: [&str; 22] = [
     "added to that by the whole sidecar, p50",
     "16 callers, 2 workers",
     "32 callers, 2 workers",
+    "processor time of a call, server alone",
     "one stream",
     "echo of 1 MiB, p50",
     "echo of 16 MiB, p50",
+    "processor time of that, server alone",
     "1 worker: all ready",
     "1 worker: p50 ready",
     "10 workers: all ready",
