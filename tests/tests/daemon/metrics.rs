@@ -63,7 +63,9 @@ fn what_was_done_is_what_is_counted() {
     assert_eq!(calls("_OTHER", "UNKNOWN_TOOL"), Some(1.0));
     assert_eq!(calls("fail", "RAISED"), Some(1.0));
     assert_eq!(calls("leave", "WORKER_DIED"), Some(2.0));
-    assert_eq!(calls("sleep", "DEADLINE_EXCEEDED"), Some(1.0));
+    // The client gives up at its deadline, too: whoever is first says how it ended.
+    let late = ["DEADLINE_EXCEEDED", "CANCELLED"].map(|outcome| calls("sleep", outcome).unwrap_or_default());
+    assert!((late[0] + late[1] - 1.0).abs() < f64::EPSILON, "{late:?}");
     let ran = [("pool", "default"), ("tool", "add")];
     assert_eq!(found.value("sidewinder_call_duration_seconds_count", &ran), Some(4.0));
     assert_eq!(
