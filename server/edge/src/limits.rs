@@ -37,6 +37,49 @@ pub struct Limits {
     pub farewell: Duration,
 }
 
+/// What is wrong with limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The field.
+    pub name: &'static str,
+    /// What it must be.
+    pub must: &'static str,
+}
+
+/// HTTP/2 knows no smaller window to begin with, and no larger one at all.
+const WINDOWS: std::ops::RangeInclusive<u32> = 65_535..=(1 << 31) - 1;
+
+impl Limits {
+    /// Everything that is wrong with them.
+    pub fn flaws(&self) -> Vec<Flaw> {
+        let mut flaws = Vec::new();
+        let mut want = |holds: bool, name, must| {
+            if !holds {
+                flaws.push(Flaw { name, must });
+            }
+        };
+        let some = Duration::from_millis(1);
+        want(self.connections > 0, "connections", "be at least 1");
+        want(self.streams > 0, "streams", "be at least 1");
+        want(self.header_list >= 1024, "header_list", "be at least 1KiB");
+        want((1..=u32::MAX.into()).contains(&self.message), "message", "be between 1 byte and 4GiB less one");
+        want(
+            WINDOWS.contains(&self.stream_window),
+            "stream_window",
+            "be between 65535 bytes and 2GiB less one",
+        );
+        let connection = WINDOWS.contains(&self.connection_window);
+        want(connection, "connection_window", "be between 65535 bytes and 2GiB less one");
+        let buffer = u32::try_from(self.send_buffer).is_ok_and(|bytes| bytes > 0);
+        want(buffer, "send_buffer", "be between 1 byte and 4GiB less one");
+        want(self.handshake >= some, "handshake", "be at least 1ms");
+        want(self.keepalive_every >= some, "keepalive_every", "be at least 1ms");
+        want(self.keepalive_patience >= some, "keepalive_patience", "be at least 1ms");
+        want(self.stall >= some, "stall", "be at least 1ms");
+        flaws
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -54,5 +97,32 @@ impl Default for Limits {
             deadline_slack: Duration::from_secs(1),
             farewell: Duration::from_secs(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flaw_is_told_at_once() {
+        assert_eq!(Limits::default().flaws(), []);
+        let none = Duration::ZERO;
+        let wrong = Limits {
+            connections: 0,
+            handshake: none,
+            streams: 0,
+            header_list: 0,
+            message: 1 << 32,
+            stream_window: 1,
+            connection_window: 1 << 31,
+            send_buffer: 0,
+            keepalive_every: none,
+            keepalive_patience: none,
+            stall: none,
+            deadline_slack: none,
+            farewell: none,
+        };
+        assert_eq!(wrong.flaws().len(), 11);
     }
 }

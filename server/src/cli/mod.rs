@@ -9,6 +9,7 @@ mod keep;
 mod order;
 mod reap;
 mod run;
+mod settings;
 mod status;
 mod style;
 mod wait;
@@ -57,6 +58,8 @@ enum Verb {
     Logs(follow::logs::Arguments),
     /// Show what happens in a daemon, from now on
     Events(follow::events::Arguments),
+    CheckConfig(settings::Check),
+    PrintConfig(Box<settings::Print>),
     Doctor(doctor::Arguments),
     Reap(reap::Arguments),
     Completions(completions::Arguments),
@@ -80,6 +83,8 @@ pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
         Verb::Logs(arguments) => follow::logs::run(&arguments),
         Verb::Events(arguments) => follow::events::run(&arguments),
         Verb::Keep(arguments) => keep::run(*arguments, caller),
+        Verb::CheckConfig(arguments) => settings::check(&arguments),
+        Verb::PrintConfig(arguments) => settings::print(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Reap(arguments) => reap::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

@@ -73,12 +73,12 @@ fn change(old: Option<&PoolSettings>, new: Option<&PoolSettings>, renew: bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Overrides;
+    use crate::config::Source;
     use sidewinder_core::{Policy, Size};
 
     fn settings(pools: &[(&str, &str, u16)]) -> Settings {
-        let overrides = Overrides { tools: vec!["any".into()], ..Overrides::default() };
-        let mut settings = overrides.settings().expect("settings");
+        let source = Source { flags: vec![("--tools", "any".to_owned())], ..Source::default() };
+        let mut settings = source.read().expect("settings");
         let template = settings.pools.pop_first().expect("the pool of the flags").1;
         for (name, tools, max) in pools {
             let mut pool = template.clone();

@@ -1,98 +1,75 @@
 //! Where settings come from, so that they can be read again.
 
-use super::settings::{Listen, PoolSettings, Settings};
-use super::telemetry::Telemetry;
-use crate::own::record;
-use crate::own::subtree::Wish;
-use crate::worker::command::Command;
-use sidewinder_core::{Policy, Size};
-use sidewinder_edge::limits::Limits;
-use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
+use super::check;
+use super::problem::{Place, Problems};
+use super::reading::{self, Draft, Written};
+use super::settings::Settings;
+use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
-const DRAIN: Duration = Duration::from_secs(30);
-/// More workers are wished for in a file, where their size can be thought about.
-pub(crate) const WORKERS_MAX: u16 = 2048;
+/// The variable that names a file.
+const FILE_VARIABLE: &str = "SIDEWINDER_CONFIG";
+/// A file longer than this (in bytes) is no configuration.
+const FILE_MAX: u64 = 1 << 20;
 
-/// What the command line says; what it does not say is absent.
+/// Where settings come from: the file is overridden by the environment, and that by the flags.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Overrides {
-    pub(crate) tools: Vec<String>,
-    pub(crate) expose: Vec<String>,
-    pub(crate) workers: Option<u16>,
-    pub(crate) seats: Option<u16>,
-    pub(crate) python: Option<PathBuf>,
-    pub(crate) pool: Option<String>,
-    pub(crate) socket: Option<PathBuf>,
-    pub(crate) tcp: Option<SocketAddr>,
-    pub(crate) insecure: bool,
-    pub(crate) drain: Option<Duration>,
-    pub(crate) namespace: Option<bool>,
-    pub(crate) telemetry: Telemetry,
-}
-
-/// Where settings come from.
-#[derive(Clone, Debug)]
 pub(crate) struct Source {
-    pub(crate) overrides: Overrides,
+    pub(crate) file: Option<PathBuf>,
+    /// Flags with their values, as they were typed.
+    pub(crate) flags: Vec<(&'static str, String)>,
 }
 
 impl Source {
-    /// Reads the settings as they are written now. The text names every problem.
-    pub(crate) fn read(&self) -> Result<Settings, String> {
-        self.overrides.settings()
+    /// Reads the settings as they are written now, or names every problem.
+    pub(crate) fn read(&self) -> Result<Settings, Problems> {
+        self.read_with_draft().map(|(settings, _)| settings)
+    }
+
+    /// The same, with what was written where.
+    pub(crate) fn read_with_draft(&self) -> Result<(Settings, Draft), Problems> {
+        let text = match self.file() {
+            Some(path) => {
+                let text = text(&path)?;
+                Some((path, text))
+            }
+            None => None,
+        };
+        let texts = |name: OsString, value: OsString| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        let variables: Vec<(String, String)> =
+            std::env::vars_os().filter_map(|(name, value)| texts(name, value)).collect();
+        let file = text.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
+        settle(Written { file, variables: &variables, flags: &self.flags })
+    }
+
+    /// The file that is read, if any.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let named = || std::env::var_os(FILE_VARIABLE).filter(|name| !name.is_empty());
+        self.file.clone().or_else(|| named().map(PathBuf::from))
     }
 }
 
-impl Overrides {
-    pub(super) fn settings(&self) -> Result<Settings, String> {
-        let pool = self.pool_settings()?;
-        let socket = match &self.socket {
-            Some(socket) => std::path::absolute(socket),
-            None => default_socket(),
-        };
-        Ok(Settings {
-            listen: Listen {
-                socket: socket.map_err(|error| error.to_string())?,
-                users: Vec::new(),
-                tcp: self.tcp,
-                insecure: self.insecure,
-            },
-            limits: Limits::default(),
-            drain: self.drain.unwrap_or(DRAIN),
-            namespace: self.namespace.unwrap_or(true),
-            cgroup: Wish::Auto,
-            telemetry: self.telemetry.clone(),
-            pools: BTreeMap::from([(self.pool.clone().unwrap_or_else(|| "default".to_owned()), pool)]),
-        })
-    }
-
-    fn pool_settings(&self) -> Result<PoolSettings, String> {
-        let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let by_processors = || u16::try_from(processors()).unwrap_or(u16::MAX).min(WORKERS_MAX);
-        let workers = self.workers.unwrap_or_else(by_processors);
-        let size = Size::new(workers, workers, 0, 1).ok_or("--workers: too many")?;
-        let policy = Policy { size, seats: self.seats.unwrap_or(1), ..Policy::default() };
-        let policy = policy.check().map_err(|flaws| {
-            let flaws = flaws.iter().map(|flaw| format!("{} must {}", flaw.name, flaw.must));
-            flaws.collect::<Vec<_>>().join("; ")
-        })?;
-        let command = Command {
-            python: self.python.clone(),
-            tools: self.tools.clone(),
-            expose: self.expose.clone(),
-            seats: policy.seats,
-            ..Command::default()
-        };
-        Ok(PoolSettings { policy, command, limits: Vec::new() })
-    }
+/// From what is written to settings, or every problem.
+pub(super) fn settle(written: Written<'_>) -> Result<(Settings, Draft), Problems> {
+    let (draft, mut problems) = reading::read(written);
+    let settings = check::settings(&draft, &mut problems);
+    if problems.0.is_empty() { Ok((settings, draft)) } else { Err(problems.sorted()) }
 }
 
-/// Where the daemon of this user listens, when nobody says otherwise.
-pub(crate) fn default_socket() -> io::Result<PathBuf> {
-    let runs = record::directory()?;
-    Ok(runs.parent().unwrap_or(&runs).join("sidewinder.sock"))
+fn text(path: &PathBuf) -> Result<String, Problems> {
+    let read = || {
+        let facts = fs::metadata(path)?;
+        if facts.len() > FILE_MAX {
+            return Err(std::io::Error::other("it has more than 1 MiB: this is no configuration"));
+        }
+        fs::read_to_string(path)
+    };
+    read().map_err(|error| {
+        let mut problems = Problems::default();
+        problems.add(&Place::Unwritten, "", format!("cannot read {}: {error}", path.display()));
+        problems
+    })
 }

@@ -20,14 +20,14 @@ pub(crate) struct Telemetry {
 }
 
 /// How a line of the log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LogFormat {
-    /// For people on a terminal, JSON elsewhere
+    /// For people on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// For people
+    /// For people.
     Human,
-    /// One JSON object a line
+    /// One JSON object a line.
     Json,
 }
 

@@ -19,6 +19,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// Writes a duration as people would.
+pub(crate) fn shown(span: Duration) -> String {
+    let millis = span.as_secs_f64() * 1000.0;
+    let whole = |unit: u64| span.subsec_nanos() == 0 && span.as_secs().is_multiple_of(unit);
+    match span.as_secs() {
+        seconds if seconds > 0 && whole(3600) => format!("{}h", seconds / 3600),
+        seconds if seconds > 0 && whole(60) => format!("{}m", seconds / 60),
+        seconds if whole(1) => format!("{seconds}s"),
+        _ => format!("{millis}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +42,9 @@ mod tests {
             ["250ms", "5s", "2m", "1h", "3", "0", "1.5s"].map(|t| read(t).as_millis()),
             [250, 5_000, 120_000, 3_600_000, 3_000, 0, 1_500]
         );
+        for text in ["250ms", "5s", "2m", "1h", "0s", "1500ms", "90s"] {
+            assert_eq!(shown(read(text)), text);
+        }
         for wrong in ["", "s", "-1s", "5 s", "5d", "nan", "inf", "9999h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

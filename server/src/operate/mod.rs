@@ -84,7 +84,7 @@ impl Operator {
     }
 
     async fn try_reload(&self, state: &mut State, renew: &BTreeSet<String>) -> Result<Changes, String> {
-        let mut new = state.source.read()?;
+        let mut new = state.source.read().map_err(|problems| problems.to_string())?;
         if let Some(unknown) = renew.iter().find(|name| !new.pools.contains_key(*name)) {
             return Err(format!("no pool is called `{unknown}`"));
         }

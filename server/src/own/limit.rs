@@ -95,17 +95,37 @@ fn nothing_holds(limit: &Limit) -> String {
     )
 }
 
+impl Limit {
+    /// What is limited.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::MemoryHigh(_) => "memory-high",
+            Self::Swap(_) => "swap",
+            Self::Cpu(_) => "cpu",
+            Self::Pids(_) => "pids",
+            Self::Io(_) => "io",
+            Self::Process(name, _, _) => name,
+        }
+    }
+
+    /// How much, as it can be read again.
+    pub(crate) fn value(&self) -> String {
+        match self {
+            Self::Memory(bytes)
+            | Self::MemoryHigh(bytes)
+            | Self::Swap(bytes)
+            | Self::Process("file-size" | "core", _, bytes) => shown(*bytes),
+            Self::Cpu(processors) => processors.to_string(),
+            Self::Pids(count) | Self::Process(_, _, count) => count.to_string(),
+            Self::Io(line) => line.replace(' ', ","),
+        }
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(bytes) => write!(f, "memory={bytes}"),
-            Self::MemoryHigh(bytes) => write!(f, "memory-high={bytes}"),
-            Self::Swap(bytes) => write!(f, "swap={bytes}"),
-            Self::Cpu(processors) => write!(f, "cpu={processors}"),
-            Self::Pids(count) => write!(f, "pids={count}"),
-            Self::Io(line) => write!(f, "io={line}"),
-            Self::Process(name, _, value) => write!(f, "{name}={value}"),
-        }
+        write!(f, "{}={}", self.name(), self.value())
     }
 }
 
@@ -125,8 +145,11 @@ fn count(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is no count"))
 }
 
-fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size: write 512M, 2G or a number of bytes");
+/// Reads a size: `64MiB`, `64M` or a number of bytes. A unit is always a power of 1024.
+pub(crate) fn size(written: &str) -> Result<u64, String> {
+    let wrong = || format!("`{written}` is no size: write 512M, 2G, 64MiB or a number of bytes");
+    let text = written.strip_suffix("iB").filter(|text| !text.ends_with(|c: char| c.is_ascii_digit()));
+    let text = text.unwrap_or(written);
     let unit = UNITS.iter().find(|(letter, _)| text.to_ascii_uppercase().ends_with(*letter));
     let number = if unit.is_some() { &text[..text.len() - 1] } else { text };
     let factor = unit.map_or(1, |(_, factor)| *factor);
@@ -152,6 +175,12 @@ fn device_limit(text: &str) -> Result<String, String> {
 fn is_device(text: &str) -> bool {
     let number = |part: &str| part.parse::<u32>().is_ok();
     text.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor))
+}
+
+/// Writes a size as people would.
+pub(crate) fn shown(bytes: u64) -> String {
+    let unit = UNITS.iter().rev().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    unit.map_or_else(|| bytes.to_string(), |(letter, factor)| format!("{}{letter}iB", bytes / factor))
 }
 
 #[cfg(test)]
@@ -193,6 +222,17 @@ mod tests {
             [("cpu=1", false), ("io=8:0,rbps=1", false), ("swap=0", false), ("pids=9", true)]
         {
             assert!(place(&read(&[refused]), &[], root).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_read_as_it_is_shown() {
+        for text in ["0", "1", "64KiB", "65MiB", "3GiB", "1TiB", "1025"] {
+            assert_eq!(shown(size(text).expect(text)), text);
+        }
+        assert_eq!(size("64k"), size("64KiB"));
+        for wrong in ["", "iB", "1iB", "1MB", "1.5M", "-1"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 

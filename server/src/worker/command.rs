@@ -31,6 +31,10 @@ const INHERITED: [&str; 14] = [
 pub(crate) struct Command {
     /// The interpreter; `python3` of the virtual environment or of the path when absent.
     pub(crate) python: Option<PathBuf>,
+    /// Another worker that speaks the protocol, with its arguments; Python's when empty.
+    pub(crate) program: Vec<String>,
+    /// Where workers run; where the daemon was started when absent.
+    pub(crate) directory: Option<PathBuf>,
     /// Modules whose decorated functions are tools.
     pub(crate) tools: Vec<String>,
     /// Functions of other modules, as `module:function`.
@@ -44,10 +48,18 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// The request for the keeper. The worker runs where the daemon was started.
+    /// The request for the keeper.
     pub(crate) fn request(&self) -> std::io::Result<SpawnRequest> {
-        let arguments = [self.interpreter(), "-m".into(), "sidewinder.worker".into()];
-        let directory = std::env::current_dir()?;
+        let arguments: Vec<OsString> = if self.program.is_empty() {
+            vec![self.interpreter(), "-m".into(), "sidewinder.worker".into()]
+        } else {
+            self.program.iter().map(OsString::from).collect()
+        };
+        let directory = self.directory.clone().map_or_else(std::env::current_dir, Ok)?;
+        // The kernel's answer would not say whether the directory or the program is missing.
+        std::fs::metadata(&directory).map_err(|error| {
+            std::io::Error::new(error.kind(), format!("cannot run in {}: {error}", directory.display()))
+        })?;
         Ok(SpawnRequest {
             arguments: arguments.into_iter().map(OsString::into_vec).collect(),
             environment: self.variables().into_iter().map(variable).collect(),

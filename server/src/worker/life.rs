@@ -174,7 +174,9 @@ fn explain(program: &str, failure: &Failure) -> String {
     let why = io::Error::from_raw_os_error(failure.errno);
     match failure.errno {
         0 => failure.message.clone(),
-        libc::ENOENT => format!("{program}: not found: name an interpreter with --python"),
+        libc::ENOENT => {
+            format!("{program}: not found: name an interpreter with --python, or a `command` that is there")
+        }
         _ => format!("{program}: {why} ({:?} {})", failure.stage, failure.message),
     }
 }

@@ -58,7 +58,7 @@ fn people_and_debuggers_have_a_log_of_their_own() {
     assert!(line.contains("DEBUG default/0.1 call ") && line.ends_with(" log: a whisper\n"), "{line}");
     let wrong = arena.sidewinder("run").args(["--tools", "plain", "--log", "loud"]).output().unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("name a level"), "{wrong:?}");
-    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(wrong.status.code(), Some(125));
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! `sidewinder check-config`: every problem of a configuration at once.
+
+use crate::cli::style::{Style, show};
+use crate::config::{Place, Problem, Problems, Settings, Source};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Check a configuration, and report every problem at once
+///
+/// The environment overrides the file, as it does when the daemon runs.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0, or 1 when there is a problem.\n\nExample: sidewinder check-config sidewinder.toml"
+)]
+pub(in crate::cli) struct Arguments {
+    /// The file; by default the one that `SIDEWINDER_CONFIG` names
+    file: Option<PathBuf>,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn run(arguments: &Arguments) -> ExitCode {
+    let source = Source { file: arguments.file.clone(), flags: Vec::new() };
+    let read = source.read();
+    let (text, status) = match (&read, arguments.json) {
+        (Ok(settings), false) => (summary(settings), ExitCode::SUCCESS),
+        (Err(problems), false) => (listed(problems), ExitCode::FAILURE),
+        (Ok(settings), true) => (
+            json!({ "problems": [], "pools": settings.pools.keys().collect::<Vec<_>>() }).to_string() + "\n",
+            ExitCode::SUCCESS,
+        ),
+        (Err(problems), true) => {
+            let problems: Vec<Value> = problems.0.iter().map(as_json).collect();
+            (json!({ "problems": problems }).to_string() + "\n", ExitCode::FAILURE)
+        }
+    };
+    match show(&text) {
+        Ok(()) => status,
+        Err(error) => crate::cli::fail(&format!("cannot say what was found: {error}")),
+    }
+}
+
+fn listed(problems: &Problems) -> String {
+    let style = Style::of_stdout();
+    let count = match problems.0.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    format!("{problems}\n{}\n", style.bad(&count))
+}
+
+fn summary(settings: &Settings) -> String {
+    let style = Style::of_stdout();
+    let tcp = settings.listen.tcp.map(|tcp| format!(" and {tcp}")).unwrap_or_default();
+    let pools = settings.pools.iter().map(|(name, pool)| {
+        let size = pool.policy.size;
+        let workers = if size.min() == size.max() {
+            size.max().to_string()
+        } else {
+            format!("{} to {}", size.min(), size.max())
+        };
+        let command = &pool.command;
+        let served: Vec<&str> = command
+            .tools
+            .iter()
+            .chain(&command.expose)
+            .chain(command.program.first())
+            .map(String::as_str)
+            .collect();
+        format!(
+            "pool {name}: workers: {workers}, seats of each: {}, serves {}\n",
+            pool.policy.seats,
+            served.join(", ")
+        )
+    });
+    let pools: String = pools.collect();
+    format!("{}\nlistens on {}{tcp}\n{pools}", style.good("no problem"), settings.listen.socket.display())
+}
+
+fn as_json(problem: &Problem) -> Value {
+    let (file, line, column) = match &problem.place {
+        Place::File { path, line, column } => (Some(path.display().to_string()), Some(line), Some(column)),
+        Place::Variable(_) | Place::Flag(_) | Place::Unwritten => (None, None, None),
+    };
+    json!({
+        "place": problem.place.to_string(),
+        "file": file,
+        "line": line,
+        "column": column,
+        "key": problem.key,
+        "what": problem.what,
+        "meant": problem.meant,
+    })
+}

@@ -1,0 +1,202 @@
+//! From a draft to settings: whether what was written makes sense together.
+
+use super::keys::PoolDraft;
+use super::problem::{Place, Problems};
+use super::reading::Draft;
+use super::settings::{Listen, PoolSettings, Settings};
+use crate::own::record;
+use crate::worker::command::Command;
+use sidewinder_core::{Policy, SLOTS_MAX, Size};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+const NAME_MAX: usize = 64;
+/// More workers than this are not started for the number of processors alone.
+const BY_PROCESSORS_MAX: u16 = 2048;
+
+/// The settings; with any problem they are of no use.
+pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
+    let daemon = &draft.daemon;
+    let at = |key: &str| draft.places.get(key).cloned().unwrap_or(Place::Unwritten);
+    for flaw in daemon.limits.flaws() {
+        let key = format!("limits.{}", flaw.name);
+        problems.add(&at(&key), &key, format!("this must {}", flaw.must));
+    }
+    for (key, address) in [("listen.tcp", daemon.tcp), ("telemetry.prometheus", daemon.telemetry.prometheus)]
+    {
+        let public = address.filter(|address| !address.ip().to_canonical().is_loopback());
+        if let (Some(address), false) = (public, daemon.insecure) {
+            let what = format!(
+                "other machines can reach {address} and there is no TLS: take a loopback address, or say \
+                 `insecure = true` in [listen]"
+            );
+            problems.add(&at(key), key, what);
+        }
+    }
+    if daemon.telemetry.otlp_interval.is_zero() {
+        problems.add(&at("telemetry.otlp_interval"), "telemetry.otlp_interval", "this must not be nothing");
+    }
+    if draft.pools.is_empty() && !draft.broken {
+        let what =
+            "there is no pool: name a module with --tools, or write [pools.NAME] in a file for --config";
+        problems.add(&Place::Unwritten, "pools", what);
+    }
+    let socket = daemon.socket.clone().map_or_else(default_socket, Ok).unwrap_or_else(|error| {
+        problems.add(&Place::Unwritten, "listen.socket", error.to_string());
+        PathBuf::new()
+    });
+    names(draft, problems);
+    let pools = draft.pools.iter().map(|(name, pool)| (name.clone(), checked(draft, name, pool, problems)));
+    Settings {
+        pools: pools.collect(),
+        listen: Listen { socket, users: daemon.users.clone(), tcp: daemon.tcp, insecure: daemon.insecure },
+        limits: daemon.limits.clone(),
+        telemetry: daemon.telemetry.clone(),
+        drain: daemon.drain,
+        namespace: daemon.namespace,
+        cgroup: daemon.cgroup.clone(),
+    }
+}
+
+/// Where the daemon of this user listens, when nobody says otherwise.
+pub(crate) fn default_socket() -> io::Result<PathBuf> {
+    let runs = record::directory()?;
+    Ok(runs.parent().unwrap_or(&runs).join("sidewinder.sock"))
+}
+
+fn names(draft: &Draft, problems: &mut Problems) {
+    let mut plain: BTreeMap<String, &str> = BTreeMap::new();
+    for name in draft.pools.keys() {
+        let key = format!("pools.{name}");
+        let place = draft.places.get(&key).cloned().unwrap_or(Place::Unwritten);
+        let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
+        if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(fits) {
+            problems.add(&place, &key, "the name of a pool has 1 to 64 of a-z, 0-9, _ and -");
+        }
+        if let Some(other) = plain.insert(name.to_lowercase().replace('-', "_"), name) {
+            problems.add(&place, &key, format!("this name can be mistaken for `{other}`: take another one"));
+        }
+    }
+}
+
+fn checked(draft: &Draft, name: &str, pool: &PoolDraft, problems: &mut Problems) -> PoolSettings {
+    let before = problems.0.len();
+    let size = size(draft, name, pool, problems);
+    program(draft, name, pool, problems);
+    let policy = Policy {
+        // A size with a flaw is told of, and never used.
+        size: size.unwrap_or(Policy::default().size),
+        seats: pool.seats,
+        line: pool.line.clone(),
+        restart: pool.restart.clone(),
+        recycle: pool.recycle.clone(),
+        grace: pool.grace.clone(),
+        poison: pool.poison.clone(),
+    };
+    let policy = policy.check().unwrap_or_else(|flaws| {
+        for flaw in flaws {
+            let key = format!("pools.{name}.{}", flaw.name);
+            problems.add(&draft.place(name, flaw.name), &key, format!("this must {}", flaw.must));
+        }
+        sidewinder_core::Checked::default()
+    });
+    debug_assert!(size.is_some() || problems.0.len() > before, "a size without flaws is no size");
+    let command = Command {
+        python: pool.python.clone(),
+        program: pool.command.clone(),
+        directory: pool.directory.clone(),
+        tools: pool.tools.clone(),
+        expose: pool.expose.clone(),
+        seats: policy.seats,
+        runtime: None,
+        environment: pool.environment.clone().into_iter().collect(),
+    };
+    PoolSettings { policy, command, limits: pool.limits.clone() }
+}
+
+fn program(draft: &Draft, name: &str, pool: &PoolDraft, problems: &mut Problems) {
+    let mut flaw = |key: &str, what: String| {
+        problems.add(&draft.place(name, key), &format!("pools.{name}.{key}"), what);
+    };
+    let served = [&pool.tools, &pool.expose, &pool.command].into_iter().any(|list| !list.is_empty());
+    let said = |key: &str| draft.places.contains_key(&format!("pools.{name}.{key}"));
+    // A key with a problem of its own is not an absent one.
+    if !served && !draft.broken && !["tools", "expose", "command"].into_iter().any(said) {
+        let place = draft.places.get(&format!("pools.{name}")).cloned().unwrap_or(Place::Unwritten);
+        let what = "the pool serves nothing: give it `tools`, `expose` or a `command`";
+        problems.add(&place, &format!("pools.{name}"), what);
+        return;
+    }
+    for key in ["tools", "expose", "command"] {
+        let list = match key {
+            "tools" => &pool.tools,
+            "expose" => &pool.expose,
+            _ => &pool.command,
+        };
+        if !served && said(key) && list.is_empty() {
+            flaw(key, "the pool serves nothing: name something here".to_owned());
+        }
+    }
+    let is_name = |text: &str| text.split('.').all(|part| !part.is_empty() && part.chars().all(is_of_name));
+    for module in pool.tools.iter().filter(|module| !is_name(module)) {
+        flaw("tools", format!("`{module}` is no module: write a name as in `import a.b`"));
+    }
+    let is_function =
+        |text: &str| text.split_once(':').is_some_and(|(module, f)| is_name(module) && is_name(f));
+    for function in pool.expose.iter().filter(|function| !is_function(function)) {
+        flaw("expose", format!("`{function}` is no function: write module:function"));
+    }
+    if pool.python.is_some() && !pool.command.is_empty() {
+        flaw("python", "this has no effect beside `command`: remove one of them".to_owned());
+    }
+    if pool.command.iter().any(|word| word.contains('\0'))
+        || pool.command.first().is_some_and(String::is_empty)
+    {
+        flaw(
+            "command",
+            "this is no command: the first word names a program, and no word has a zero byte".to_owned(),
+        );
+    }
+}
+
+fn is_of_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// How many workers, or every reason why that cannot be.
+fn size(draft: &Draft, name: &str, pool: &PoolDraft, problems: &mut Problems) -> Option<Size> {
+    let before = problems.0.len();
+    let mut flaw = |key: &str, what: String| {
+        problems.add(&draft.place(name, key), &format!("pools.{name}.{key}"), what);
+    };
+    let ranged = pool.min.is_some() || pool.max.is_some() || pool.spare > 0;
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = u16::try_from(processors).unwrap_or(u16::MAX).min(BY_PROCESSORS_MAX);
+    let (min, max) = if ranged {
+        let max = pool.max.unwrap_or_else(|| processors.max(pool.min.unwrap_or(0)).max(pool.spare));
+        (pool.min.unwrap_or(1), max)
+    } else {
+        let workers = pool.workers.unwrap_or(processors);
+        (workers, workers)
+    };
+    if ranged && pool.workers.is_some() {
+        flaw(
+            "workers",
+            "this stands for `min` and `max` at once: write it, or write those and `spare`".to_owned(),
+        );
+    }
+    let most = (SLOTS_MAX - pool.headroom.min(SLOTS_MAX)) / 2;
+    let name_of_max = if ranged { "max" } else { "workers" };
+    if max == 0 || max > most {
+        flaw(name_of_max, format!("{max} is out of range: write 1 to {most}"));
+    }
+    if min > max && max > 0 {
+        flaw("min", format!("{min} is more than `max` ({max})"));
+    }
+    if pool.spare > max && max > 0 {
+        flaw("spare", format!("{} is more than `max` ({max})", pool.spare));
+    }
+    let fits = problems.0.len() == before;
+    fits.then(|| Size::new(min, max, pool.spare, pool.headroom)).flatten()
+}

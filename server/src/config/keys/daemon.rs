@@ -1,0 +1,84 @@
+//! The keys of the daemon itself.
+
+use super::{Key, form, key};
+use crate::config::telemetry::Telemetry;
+use crate::own::subtree::Wish;
+use sidewinder_edge::limits::Limits;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is written, before it is known whether it makes sense.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DaemonDraft {
+    pub(crate) drain: Duration,
+    pub(crate) namespace: bool,
+    pub(crate) cgroup: Wish,
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) users: Vec<u32>,
+    pub(crate) tcp: Option<SocketAddr>,
+    pub(crate) insecure: bool,
+    pub(crate) limits: Limits,
+    pub(crate) telemetry: Telemetry,
+}
+
+impl Default for DaemonDraft {
+    fn default() -> Self {
+        Self {
+            drain: Duration::from_secs(30),
+            namespace: true,
+            cgroup: Wish::Auto,
+            socket: None,
+            users: Vec::new(),
+            tcp: None,
+            insecure: false,
+            limits: Limits::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+/// Everything that can be said of the daemon.
+pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
+    key!(Span "daemon.drain_timeout" drain, "\"10s\"", "How long a stop lets calls go on."),
+    key!(Switch "daemon.namespace" namespace, "\"off\"",
+        "Whether to hold workers in a PID namespace where the machine allows one."),
+    key!(Group "daemon.cgroup" cgroup, "\"off\"",
+        "Where to build cgroups: where one is delegated (`auto`), nowhere, or below this one."),
+    key!(File "listen.socket" socket, "\"/run/sidewinder/sidewinder.sock\"",
+        "The unix socket.", absent "a private one of this user"),
+    key!(Users "listen.users" users, "[0, 1000]",
+        "Users who may connect to the socket, beside the daemon's own and root.", absent "nobody else"),
+    key!(Address "listen.tcp" tcp, "\"127.0.0.1:50051\"", "A TCP address to listen on as well.", absent "none"),
+    key!(Truth "listen.insecure" insecure, "true", "Whether public addresses may go without TLS, that of metrics too."),
+    key!(Count "limits.connections" limits.connections, "64",
+        "Connections at a time. Whoever comes after them is told so and closed."),
+    key!(Span "limits.handshake" limits.handshake, "\"5s\"", "From accept to the first HTTP/2 frame."),
+    key!(Count "limits.streams" limits.streams, "100", "Calls at a time on one connection."),
+    key!(Bytes "limits.header_list" limits.header_list, "\"32KiB\"", "The headers of one request."),
+    key!(Bytes "limits.message" limits.message, "\"16MiB\"", "One message, in either direction."),
+    key!(Bytes "limits.stream_window" limits.stream_window, "\"128KiB\"",
+        "What a client may send on one stream before it is read."),
+    key!(Bytes "limits.connection_window" limits.connection_window, "\"2MiB\"",
+        "What a client may send on all its streams before it is read."),
+    key!(Bytes "limits.send_buffer" limits.send_buffer, "\"128KiB\"",
+        "What of one response waits for a slow reader, beside the message that is being written."),
+    key!(Span "limits.keepalive_every" limits.keepalive_every, "\"10s\"",
+        "After so long without a word from a client it is asked whether it is there."),
+    key!(Span "limits.keepalive_patience" limits.keepalive_patience, "\"5s\"",
+        "And closed if it has not answered after this long."),
+    key!(Span "limits.stall" limits.stall, "\"5s\"",
+        "How long a request may pause before its first message and in the middle of a message."),
+    key!(Span "limits.deadline_slack" limits.deadline_slack, "\"2s\"",
+        "So long after its deadline a call is ended by the daemon, if its worker has not ended it by then."),
+    key!(Span "limits.farewell" limits.farewell, "\"2s\"",
+        "From the ending of a call by the daemon to the reset of a stream whose reader does not take it."),
+    key!(Filter "telemetry.log" telemetry.log, "\"debug\"", "What is logged. A level holds for Sidewinder, and libraries are heard when they warn."),
+    key!(Look "telemetry.log_format" telemetry.log_format, "\"json\"",
+        "How a line of the log looks: for people, as JSON, or whichever suits where it goes."),
+    key!(Address "telemetry.prometheus" telemetry.prometheus, "\"127.0.0.1:9464\"",
+        "Where Prometheus can fetch metrics.", absent "nowhere"),
+    key!(Url "telemetry.otlp" telemetry.otlp, "\"http://127.0.0.1:4317\"",
+        "Where to send metrics by OTLP over gRPC.", absent "nowhere"),
+    key!(Span "telemetry.otlp_interval" telemetry.otlp_interval, "\"10s\"", "How often to send them."),
+];
