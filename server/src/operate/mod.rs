@@ -73,7 +73,9 @@ impl Operator {
         let done = self.try_reload(&mut state, &renew).await;
         let (text, bad) = match &done {
             Ok(changes) => (summary(changes), None),
-            Err(problems) => ("the new settings have flaws: nothing was changed".to_owned(), Some(problems)),
+            Err(problems) => {
+                (format!("nothing was changed: {}", problems.replace('\n', "; ")), Some(problems))
+            }
         };
         let mut event = Event::new(What::Reloaded, text);
         if let Some(problems) = bad {

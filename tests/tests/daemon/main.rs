@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
 
 mod calls;
+mod config;
 mod deaths;
 mod grpc;
 mod hostile;

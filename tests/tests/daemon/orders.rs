@@ -17,14 +17,14 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 /// A verb that must succeed; returns what it said.
-fn order(daemon: &Daemon<'_>, verb: &str, arguments: &[&str]) -> String {
+pub(super) fn order(daemon: &Daemon<'_>, verb: &str, arguments: &[&str]) -> String {
     let said = daemon.ask(verb, arguments).expect("asked");
     assert_eq!(said.status, 0, "{verb} {arguments:?}: {said:?}");
     said.stdout
 }
 
 /// Looks again and again until something holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(30);
     while !holds() {
         assert!(Instant::now() < patience, "in vain: {what}");
