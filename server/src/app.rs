@@ -64,7 +64,7 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     });
     let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
     let daemon = Daemon { run, tier, started: SystemTime::now() };
-    let routes = routes(&operator, &events, log, drain, daemon)?;
+    let routes = routes(&operator, &events, log, drain, daemon).await?;
     announce(&listen, &welcomes);
     let signals = tokio::spawn(follow_signals(operator.clone()));
     serve(listeners, routes, limits, tally, wishes).await;
@@ -82,7 +82,7 @@ fn sweep_quietly() {
     }
 }
 
-fn routes(
+async fn routes(
     operator: &Operator,
     events: &Events,
     log: &Log,
@@ -100,7 +100,7 @@ fn routes(
         .with(acts)
         .with_standard_services()
         .map_err(io::Error::other)?;
-    tokio::spawn(rpc::report_health(health, pools, events.clone()));
+    rpc::report_health(health, pools, events).await;
     Ok(routes)
 }
 

@@ -12,18 +12,21 @@ use tokio::sync::broadcast::error::RecvError;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-/// Keeps the reporter true for as long as events are told.
-pub(crate) async fn report(reporter: HealthReporter, pools: Pools, events: Events) {
+/// Makes every pool known, and keeps the reporter true for as long as events are told.
+pub(crate) async fn report(reporter: HealthReporter, pools: Pools, events: &Events) {
     let mut told = events.watch();
     let mut known = BTreeMap::new();
-    loop {
-        refresh(&reporter, &pools, &mut known).await;
-        // Every change of a pool is told. What was told meanwhile is seen in the same look.
-        match told.recv().await {
-            Ok(_) | Err(RecvError::Lagged(_)) => while told.try_recv().is_ok() {},
-            Err(RecvError::Closed) => return,
+    refresh(&reporter, &pools, &mut known).await;
+    tokio::spawn(async move {
+        loop {
+            // Every change of a pool is told. What was told meanwhile is seen in the same look.
+            match told.recv().await {
+                Ok(_) | Err(RecvError::Lagged(_)) => while told.try_recv().is_ok() {},
+                Err(RecvError::Closed) => return,
+            }
+            refresh(&reporter, &pools, &mut known).await;
         }
-    }
+    });
 }
 
 async fn refresh(reporter: &HealthReporter, pools: &Pools, known: &mut BTreeMap<String, bool>) {
