@@ -16,6 +16,7 @@ cgroup=
 trap 'rm -rf "$stage"; [ -z "$cgroup" ] || rmdir "$cgroup/tests" "$cgroup"' EXIT
 mkdir "$stage/bin" "$stage/home" "$stage/run" "$stage/tmp"
 cp -R tests "$stage/tests"
+cp -R docs "$stage/docs"
 cp "$SIDEWINDER_BIN" "$stage/bin/sidewinder"
 
 # tidy judges the checkout, not the binary; machine boots its own and needs root for it.

@@ -135,8 +135,9 @@ async fn follow_signals(operator: Operator) {
             Some(()) = terminate.recv() => {}
             Some(()) = interrupt.recv() => {}
             Some(()) = hangup.recv() => {
-                // What came of it is told as an event.
-                let _ = operator.reload(BTreeSet::new()).await;
+                // What came of it is told as an event; meanwhile a signal to stop is heard.
+                let operator = operator.clone();
+                tokio::spawn(async move { operator.reload(BTreeSet::new()).await });
                 continue;
             }
             else => return,

@@ -8,6 +8,7 @@ pub(crate) mod sight;
 
 use crate::config::{Change, Changes, PoolSettings, Settings, Source};
 use crate::pool::{Handle, Pools};
+use crate::telemetry::events::PROBLEMS;
 use crate::telemetry::{Event, Events, What};
 pub(crate) use found::Founder;
 use found::{Leaving, Member};
@@ -37,6 +38,8 @@ struct State {
     members: BTreeMap<String, Member>,
     /// Pools that are not served any more, and may still have workers.
     leaving: Vec<Leaving>,
+    /// Pools that end with the daemon.
+    ending: Vec<Handle>,
 }
 
 impl Operator {
@@ -57,7 +60,7 @@ impl Operator {
             welcomes.push(welcome);
         }
         let drain = settings.drain;
-        let state = State { source, settings, founder, members, leaving: Vec::new() };
+        let state = State { source, settings, founder, members, leaving: Vec::new(), ending: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         Ok((Self { pools, events, wish: Arc::new(wish), drain, state }, welcomes))
     }
@@ -68,7 +71,15 @@ impl Operator {
     }
 
     /// Reads the settings again and carries out what has changed. The text names every problem.
+    ///
+    /// It is carried out to its end even if whoever asked does not wait for that.
     pub(crate) async fn reload(&self, renew: BTreeSet<String>) -> Result<Changes, String> {
+        let operator = self.clone();
+        let reloading = tokio::spawn(async move { operator.reload_whole(renew).await });
+        reloading.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    async fn reload_whole(&self, renew: BTreeSet<String>) -> Result<Changes, String> {
         let mut state = self.state.lock().await;
         let done = self.try_reload(&mut state, &renew).await;
         let (text, bad) = match &done {
@@ -79,21 +90,34 @@ impl Operator {
         };
         let mut event = Event::new(What::Reloaded, text);
         if let Some(problems) = bad {
-            event = event.with("problems", problems);
+            event = event.with(PROBLEMS, problems);
         }
         self.events.tell(event);
         done
     }
 
     async fn try_reload(&self, state: &mut State, renew: &BTreeSet<String>) -> Result<Changes, String> {
+        if self.is_stopping() {
+            return Err("the daemon is stopping".to_owned());
+        }
         let mut new = state.source.read().map_err(|problems| problems.to_string())?;
         if let Some(unknown) = renew.iter().find(|name| !new.pools.contains_key(*name)) {
             return Err(format!("no pool is called `{unknown}`"));
         }
         let changes = Changes::between(&state.settings, &new, renew);
         new.keep_fixed(&state.settings);
-        let added = self.found_all(state, &new, &changes)?;
-        Self::limit_all(state, &new, &changes).await?;
+        let mut added = Vec::new();
+        let founded = self.found_all(state, &new, &changes, &mut added);
+        let ready = match founded {
+            Ok(()) => Self::limit_all(state, &new, &changes).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = ready {
+            for (_, member) in added {
+                Self::dismiss(state, member, Duration::ZERO).await;
+            }
+            return Err(why);
+        }
         for (name, member) in added {
             self.pools.add(name.clone(), member.handle.clone());
             state.members.insert(name, member);
@@ -120,8 +144,8 @@ impl Operator {
         state: &State,
         new: &Settings,
         changes: &Changes,
-    ) -> Result<Vec<(String, Member)>, String> {
-        let mut added = Vec::new();
+        added: &mut Vec<(String, Member)>,
+    ) -> Result<(), String> {
         for name in changes.of(Change::Add) {
             let Some(pool) = new.pools.get(&name) else { continue };
             let (member, _) = state
@@ -130,7 +154,7 @@ impl Operator {
                 .map_err(|error| format!("pool {name} cannot be started: {error}"))?;
             added.push((name, member));
         }
-        Ok(added)
+        Ok(())
     }
 
     /// Limits can be refused by the machine, so they go first; what was changed is taken back.
@@ -156,10 +180,19 @@ impl Operator {
     async fn remove(&self, state: &mut State, name: &str) {
         self.pools.remove(name);
         if let Some(member) = state.members.remove(name) {
-            member.handle.end(self.drain).await;
-            state.leaving.retain(|leaving| !leaving.handle.is_over());
-            state.leaving.push(member.leave());
+            Self::dismiss(state, member, self.drain).await;
         }
+    }
+
+    /// A pool ends by itself from here on; the daemon waits for it when it stops.
+    async fn dismiss(state: &mut State, member: Member, within: Duration) {
+        member.handle.end(within).await;
+        state.leaving.retain(|leaving| !leaving.handle.is_over());
+        state.leaving.push(member.leave());
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(*self.wish.borrow(), Wish::StopWithin(_))
     }
 
     /// Stops the daemon: calls may go on for so long. Said again, the shorter bound holds.
@@ -178,9 +211,15 @@ impl Operator {
         for handle in self.handles().await {
             handle.end(self.drain).await;
         }
-        let mut state = self.state.lock().await;
-        let members = std::mem::take(&mut state.members).into_values().map(Member::leave);
-        for leaving in members.chain(std::mem::take(&mut state.leaving)) {
+        let all: Vec<Leaving> = {
+            let mut state = self.state.lock().await;
+            let members = std::mem::take(&mut state.members).into_values().map(Member::leave);
+            let all = members.chain(std::mem::take(&mut state.leaving)).collect::<Vec<_>>();
+            state.ending = all.iter().map(|leaving| leaving.handle.clone()).collect();
+            all
+        };
+        // Without the lock: whoever loses patience meanwhile may say so.
+        for leaving in all {
             leaving.end().await;
         }
     }
@@ -188,7 +227,8 @@ impl Operator {
     async fn handles(&self) -> Vec<Handle> {
         let state = self.state.lock().await;
         let members = state.members.values().map(|member| &member.handle);
-        members.chain(state.leaving.iter().map(|leaving| &leaving.handle)).cloned().collect()
+        let leaving = state.leaving.iter().map(|leaving| &leaving.handle);
+        members.chain(leaving).chain(&state.ending).cloned().collect()
     }
 }
 

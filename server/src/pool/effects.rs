@@ -1,7 +1,7 @@
 //! What the core has decided, carried out: one arm an effect. Nothing here waits.
 
 use super::handle::{Refused, Verdict};
-use super::task::{Known, Task};
+use super::task::{Known, Parting, Task};
 use crate::telemetry::{Event, What};
 use crate::worker::life;
 use crate::worker::link::Link;
@@ -46,7 +46,7 @@ impl Task {
         self.next_number += 1;
         self.measure_spawn(life);
         let since = Instant::now();
-        self.lives.insert(life, Known { number, pid: None, link: None, since, parting: None });
+        self.lives.insert(life, Known { number, pid: None, link: None, since, parting: None, order: None });
         tokio::spawn(life::live(life, number, self.spec.clone(), self.hold.clone(), self.told.clone()));
     }
 
@@ -101,19 +101,35 @@ impl Task {
         let text = format!("was asked to leave ({})", leave(why));
         self.tell_event(Some(life), Event::new(What::WorkerLeaving, text).with("why", leave(why)));
         self.measure_parting(life, leave(why));
-        if let Some((number, link)) = self.way(life) {
-            let hold = self.hold.clone();
-            tokio::spawn(async move {
-                if link.control.say_now(ToWorker::Drain.message()).is_err() {
-                    hold.signal(number, libc::SIGTERM).await;
-                }
-            });
+        if let Some(known) = self.lives.get_mut(&life) {
+            known.order = Some(Parting::Asked);
+        }
+        let Some((number, link)) = self.way(life) else { return };
+        let hold = self.hold.clone();
+        tokio::spawn(async move {
+            // Before its welcome it would take a drain for a breach of the protocol.
+            if !link.is_welcomed() || link.control.say_now(ToWorker::Drain.message()).is_err() {
+                hold.signal(number, libc::SIGTERM).await;
+            }
+        });
+    }
+
+    /// Says again what may have been said before there was anybody to hear it.
+    pub(super) fn say_parting_again(&self, life: Life) {
+        let Some(known) = self.lives.get(&life) else { return };
+        let (hold, number) = (self.hold.clone(), known.number);
+        match known.order {
+            None => {}
+            Some(Parting::Asked) => _ = tokio::spawn(async move { hold.signal(number, libc::SIGTERM).await }),
+            Some(Parting::Killed) => _ = tokio::spawn(async move { hold.kill(number).await }),
         }
     }
 
     /// The last steps: a traceback of every thread where a call did not give up, then the whole tree.
     fn kill(&mut self, life: Life, why: KillCause) {
-        let Some(number) = self.lives.get(&life).map(|known| known.number) else { return };
+        let Some(known) = self.lives.get_mut(&life) else { return };
+        known.order = Some(Parting::Killed);
+        let number = known.number;
         self.measure_parting(life, killed(why));
         let text = format!("is killed: {}", cause(why));
         self.tell_event(Some(life), Event::new(What::WorkerKilled, text).with("why", cause(why)));

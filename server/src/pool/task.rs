@@ -97,6 +97,15 @@ pub(super) struct Known {
     pub(super) since: Instant,
     /// Why it is to go, once that is decided.
     pub(super) parting: Option<&'static str>,
+    /// What it was told about that, perhaps before it could hear.
+    pub(super) order: Option<Parting>,
+}
+
+/// How a life is told to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parting {
+    Asked,
+    Killed,
 }
 
 /// Starts the pool, and the workers that it keeps.
@@ -187,10 +196,12 @@ impl Task {
                 self.core.handle(now, event, effects);
             }
             Told::Opened(link, pid) => {
-                if let Some(known) = self.lives.get_mut(&link.life) {
+                let life = link.life;
+                if let Some(known) = self.lives.get_mut(&life) {
                     known.pid = pid;
                     known.link = Some(link);
                 }
+                self.say_parting_again(life);
             }
             Told::Offers(offer) => {
                 if self.offer.as_ref() != Some(&offer) {
@@ -210,7 +221,8 @@ impl Task {
             Told::Ended(life, words) => {
                 self.tell_gone(life, &words);
                 self.measure_gone(life, cause_of(&words));
-                if let Some(unfit) = words.why_unfit() {
+                let asked = self.lives.get(&life).is_some_and(|known| known.order == Some(Parting::Asked));
+                if let Some(unfit) = words.why_unfit().filter(|_| !asked) {
                     self.unfit = Some(unfit);
                 }
                 self.words.insert(life, words);

@@ -55,5 +55,5 @@ async fn refresh(reporter: &HealthReporter, pools: &Pools, known: &mut BTreeMap<
 fn serves(look: &Look) -> bool {
     let on_demand = look.size.min() == 0 && look.size.spare() == 0;
     let open = look.snapshot.slots.iter().any(|slot| slot.open);
-    look.snapshot.phase == Phase::Serving && (open || on_demand && look.unfit.is_none())
+    look.snapshot.phase == Phase::Serving && (open || on_demand)
 }

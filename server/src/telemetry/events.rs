@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 use tokio::sync::broadcast;
 
+/// The fact that makes an event a bad one, whatever has happened.
+pub(crate) const PROBLEMS: &str = "problems";
 /// Events that a slow watcher may be behind.
 const BACKLOG: usize = 1024;
 
@@ -194,7 +196,7 @@ fn log(event: &Event) {
     let pool = event.pool.as_deref().unwrap_or_default();
     let worker = event.worker.map(|life| life.to_string()).unwrap_or_default();
     let (what, text) = (event.what.name(), &event.text);
-    if event.what.is_bad() {
+    if event.what.is_bad() || event.facts.iter().any(|(name, _)| *name == PROBLEMS) {
         tracing::warn!(pool, worker, what, "{text}");
     } else {
         tracing::info!(pool, worker, what, "{text}");

@@ -164,6 +164,11 @@ impl Link {
         self.table().welcomed = true;
     }
 
+    /// Whether it hears anything yet.
+    pub(crate) fn is_welcomed(&self) -> bool {
+        self.table().welcomed
+    }
+
     /// The answer to a [`Link::dump`]; nobody may be waiting any more.
     pub(crate) fn dumped(&self, number: u64, text: String) {
         if let Some(waiting) = self.table().dumps.remove(&number) {

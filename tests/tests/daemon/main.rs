@@ -9,6 +9,7 @@ mod hostile;
 mod logs;
 mod metrics;
 mod orders;
+mod rules;
 mod stops;
 
 use sidewinder_tests::arena::Arena;

@@ -32,7 +32,7 @@ pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn are_ready(daemon: &Daemon<'_>, workers: u64) {
+pub(super) fn are_ready(daemon: &Daemon<'_>, workers: u64) {
     until("all are ready", || daemon.status().unwrap()["pools"][0]["ready"] == workers);
 }
 

@@ -94,3 +94,26 @@ fn nobody_answers_where_no_daemon_is() {
     assert_eq!(output.status.code(), Some(124));
     assert!(String::from_utf8_lossy(&output.stderr).contains("sidewinder run --tools"));
 }
+
+/// Its teardown takes a minute; the grace for that is as long, and nobody wants to wait for it.
+#[test]
+fn a_second_signal_ends_a_stop_that_waits_for_a_worker() {
+    let arena = Arena::prepare("patience").unwrap();
+    let config = arena.file("sidewinder.toml");
+    let place = sidewinder_tests::daemon::tools();
+    let text = format!(
+        "[pools.default]\ntools = [\"lingering\"]\ndirectory = \"{}\"\nworkers = 1\ngrace.stop = \"5m\"\n",
+        place.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
+    let mut daemon = Daemon::start(&arena, &["--config", &config, "--drain-timeout", "5m"]).unwrap();
+    answer(&daemon, "nothing", "{}");
+    daemon.send(Signal::TERM).unwrap();
+    daemon.log_until("tearing down").unwrap();
+    daemon.send(Signal::TERM).unwrap();
+    let asked = Instant::now();
+    let (status, log) = daemon.end().unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    println!("stopped {:?} after the second signal", asked.elapsed());
+}

@@ -105,7 +105,7 @@ async fn a_worker_that_never_comes_up_is_named_with_what_is_wrong_with_it() {
         (&newer, "versions 2 to 9"),
     ];
     for (python, message) in cases {
-        let arena = Arena::prepare(&format!("unfit-{}", python.replace('/', "-"))).unwrap();
+        let arena = Arena::prepare("unfit").unwrap();
         let arguments = ["--tools", "plain", "--workers", "1", "--python", python];
         let daemon = Daemon::start(&arena, &arguments).unwrap();
         let refused = unfit(&daemon).await;
