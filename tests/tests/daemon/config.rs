@@ -295,3 +295,25 @@ fn a_bad_file_changes_nothing_and_is_told() {
     assert_eq!(order(&daemon, "reload", &[]), "nothing has changed\n");
     assert_eq!(pids(&daemon, "a"), before);
 }
+
+/// Where a processor limit can be held there is nothing to refuse, and the pools are served.
+#[test]
+fn a_reload_that_the_machine_refuses_leaves_no_pool_behind() {
+    let arena = Arena::prepare("refused").unwrap();
+    let first = "[pools.first]\nexpose = [\"math:hypot\"]\nworkers = 1\n";
+    let daemon = start(&arena, first);
+    order(&daemon, "wait", &["--ready"]);
+    let before = arena.records();
+    let more = "[pools.second]\nexpose = [\"math:hypot\"]\nworkers = 1\n\
+                [pools.third]\nexpose = [\"math:hypot\"]\nworkers = 1\nlimits.cpu = 0.5\n";
+    write(&arena, &format!("{first}{more}"));
+    let reload = daemon.ask("reload", &[]).unwrap();
+    if reload.status == 0 {
+        assert_eq!(names(&daemon), ["first", "second", "third"]);
+        return;
+    }
+    assert!(reload.stderr.contains("nothing holds limit cpu"), "{reload:?}");
+    assert_eq!(names(&daemon), ["first"]);
+    until("the second pool is gone again", || arena.records() == before);
+    assert_eq!(answer(&daemon, "first", "hypot", "[3, 4]"), "5.0");
+}
