@@ -16,7 +16,6 @@ mod problem;
 mod reading;
 mod settings;
 mod source;
-mod telemetry;
 pub(crate) mod time;
 
 #[cfg(test)]
@@ -30,4 +29,3 @@ pub(crate) use print::{defaults, effective, page};
 pub(crate) use problem::{Place, Problem, Problems};
 pub(crate) use settings::{Listen, PoolSettings, Settings};
 pub(crate) use source::Source;
-pub(crate) use telemetry::{LogFormat, Telemetry};

@@ -1,8 +1,8 @@
 //! Everything that is to be known before the daemon starts, checked.
 
-use super::telemetry::Telemetry;
 use crate::own::limit::Limit;
 use crate::own::subtree::Wish;
+use crate::telemetry::Telemetry;
 use crate::worker::command::Command;
 use sidewinder_core::Checked;
 use sidewinder_edge::limits::Limits;

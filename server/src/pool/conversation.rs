@@ -132,8 +132,8 @@ fn ended() -> Verdict {
 mod tests {
     use super::super::task::Message;
     use super::*;
-    use crate::config::Telemetry;
     use crate::telemetry::Metrics;
+    use crate::telemetry::Telemetry;
     use crate::worker::socket::Socket;
     use crate::worker::words::Value;
     use futures_util::FutureExt;

@@ -22,11 +22,3 @@ pub(crate) use effects::leave;
 pub(crate) use handle::{Handle, Refused, Verdict};
 pub(crate) use pools::Pools;
 pub(crate) use task::{Look, start};
-
-/// 64 bits of chance: the core rolls no dice itself.
-pub(crate) fn dice() -> u64 {
-    let mut bytes = [0; 8];
-    // Without chance everything still works, only less spread.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    u64::from_le_bytes(bytes)
-}

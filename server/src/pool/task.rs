@@ -215,7 +215,7 @@ impl Task {
                 self.unfit = Some((why, String::new()));
                 self.measure_gone(life, "not_started");
                 self.lives.remove(&life);
-                let jitter = Jitter(super::dice());
+                let jitter = Jitter(crate::worker::dice());
                 self.core.handle(now, Event::SpawnFailed { life, jitter }, effects);
             }
             Told::Ended(life, words) => {
@@ -226,7 +226,7 @@ impl Task {
                     self.unfit = Some(unfit);
                 }
                 self.words.insert(life, words);
-                let jitter = Jitter(super::dice());
+                let jitter = Jitter(crate::worker::dice());
                 self.core.handle(now, Event::Exited { life, jitter }, effects);
                 // The verdicts that these words explain are among the effects.
                 self.carry_out(effects);

@@ -5,7 +5,9 @@ mod document;
 pub(crate) mod events;
 pub(crate) mod log;
 pub(crate) mod metrics;
+mod wishes;
 
 pub(crate) use events::{Event, Events, What};
 pub(crate) use log::Log;
 pub(crate) use metrics::Metrics;
+pub(crate) use wishes::{LogFormat, Telemetry};

@@ -301,7 +301,7 @@ impl Living {
         self.link.pass_on(CANARY_CALL, said).map_err(|_| "it answered the canary twice".to_owned())?;
         self.words.was_ready = true;
         self.tell(Told::Offers(offer)).await;
-        let jitter = Jitter(crate::pool::dice());
+        let jitter = Jitter(super::dice());
         self.tell(Told::Fact(Event::Ready { life: self.life, jitter })).await;
         Ok(())
     }

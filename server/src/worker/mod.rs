@@ -19,3 +19,11 @@ pub(crate) mod output;
 pub(crate) mod socket;
 pub(crate) mod voice;
 pub(crate) mod words;
+
+/// 64 bits of chance: the core rolls no dice itself.
+pub(crate) fn dice() -> u64 {
+    let mut bytes = [0; 8];
+    // Without chance everything still works, only less spread.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_le_bytes(bytes)
+}

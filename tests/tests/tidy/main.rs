@@ -6,6 +6,7 @@
 //! Deliberately not here: what another tool already judges. Function length and `unsafe` belong to
 //! clippy and rustc (here it is only checked that nobody switched them off), the style of Python to ruff.
 
+mod arrows;
 mod commands;
 mod confines;
 mod links;
@@ -85,6 +86,11 @@ fn names_say_something() {
 #[test]
 fn what_is_unsafe_stays_in_its_one_file() {
     hold(confines::unsafe_elsewhere);
+}
+
+#[test]
+fn knowledge_goes_down() {
+    hold(arrows::upward);
 }
 
 #[test]

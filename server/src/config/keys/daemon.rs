@@ -1,8 +1,8 @@
 //! The keys of the daemon itself.
 
 use super::{Key, form, key};
-use crate::config::telemetry::Telemetry;
 use crate::own::subtree::Wish;
+use crate::telemetry::Telemetry;
 use sidewinder_edge::limits::Limits;
 use std::net::SocketAddr;
 use std::path::PathBuf;

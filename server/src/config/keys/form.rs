@@ -5,10 +5,10 @@
 
 use crate::config::problem::{Place, Wrong};
 use crate::config::reading::document::{Node, Value};
-use crate::config::telemetry::LogFormat;
 use crate::config::time;
 use crate::own::limit;
 use crate::own::subtree::Wish;
+use crate::telemetry::LogFormat;
 use crate::telemetry::log::filter;
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -12,7 +12,7 @@ mod line;
 mod ring;
 mod writer;
 
-use crate::config::{LogFormat, Telemetry};
+use crate::telemetry::{LogFormat, Telemetry};
 pub(crate) use line::{At, Line};
 use ring::Ring;
 use std::io::{self, IsTerminal};

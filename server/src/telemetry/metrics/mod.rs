@@ -14,7 +14,7 @@ mod gauges;
 mod otlp;
 mod pool;
 
-use crate::config::Telemetry;
+use crate::telemetry::Telemetry;
 use catalogue::Metric;
 pub(crate) use gauges::{Look, Sight, Sights};
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};

@@ -62,8 +62,8 @@ impl PushMetricExporter for Sender {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Telemetry;
     use crate::telemetry::Metrics;
+    use crate::telemetry::Telemetry;
     use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
         MetricsService, MetricsServiceServer,
     };
