@@ -28,7 +28,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// The worker's runtime, made by the build.
@@ -44,6 +44,8 @@ pub(crate) fn run(source: Source, settings: Settings, log: &Log) -> io::Result<(
 }
 
 async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
+    // Before anything has to be ended: a signal without a listener ends this process alone.
+    let signals = open_signals()?;
     let listeners = listen(&settings.listen)?;
     let limits = settings.limits.clone();
     let (listen, drain) = (settings.listen.clone(), settings.drain);
@@ -66,7 +68,7 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let daemon = Daemon { run, tier, started: SystemTime::now() };
     let routes = routes(&operator, &events, log, drain, daemon).await?;
     announce(&listen, &welcomes);
-    let signals = tokio::spawn(follow_signals(operator.clone()));
+    let signals = tokio::spawn(follow_signals(signals, operator.clone()));
     serve(listeners, routes, limits, tally, wishes).await;
     operator.end().await;
     metrics.end().await;
@@ -126,9 +128,7 @@ fn announce(listen: &Listen, welcomes: &[Welcome]) {
 }
 
 /// The first signal to stop lets calls end, the second does not wait. SIGHUP reads the settings again.
-async fn follow_signals(operator: Operator) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let Ok([mut terminate, mut interrupt, mut hangup]) = open(kinds) else { return };
+async fn follow_signals([mut terminate, mut interrupt, mut hangup]: [Signal; 3], operator: Operator) {
     let mut within = None;
     loop {
         tokio::select! {
@@ -147,9 +147,8 @@ async fn follow_signals(operator: Operator) {
     }
 }
 
-fn open(kinds: [SignalKind; 3]) -> io::Result<[tokio::signal::unix::Signal; 3]> {
-    let [first, second, third] = kinds;
-    Ok([signal(first)?, signal(second)?, signal(third)?])
+fn open_signals() -> io::Result<[Signal; 3]> {
+    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?])
 }
 
 /// Writes the worker's runtime where workers can import it. Its name is its content, so it is written once.

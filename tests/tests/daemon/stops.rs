@@ -3,7 +3,7 @@
 use super::{answer, plain};
 use rustix::process::Signal;
 use sidewinder_tests::arena::Arena;
-use sidewinder_tests::daemon::Daemon;
+use sidewinder_tests::daemon::{Daemon, hostile};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -116,4 +116,25 @@ fn a_second_signal_ends_a_stop_that_waits_for_a_worker() {
     let (status, log) = daemon.end().unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
     println!("stopped {:?} after the second signal", asked.elapsed());
+}
+
+/// It has not said hello yet, so it cannot be told to leave in words, and both graces are long.
+#[test]
+fn a_worker_that_never_says_hello_does_not_hold_up_a_stop() {
+    let arena = Arena::prepare("mute").unwrap();
+    let config = arena.file("sidewinder.toml");
+    let python = hostile(&arena, "silent").unwrap();
+    let text = format!(
+        "[pools.default]\ntools = [\"plain\"]\npython = \"{}\"\nworkers = 2\ngrace.stop = \"5m\"\n",
+        python.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
+    let daemon = Daemon::start(&arena, &["--config", &config, "--drain-timeout", "5m"]).unwrap();
+    daemon.send(Signal::TERM).unwrap();
+    let asked = Instant::now();
+    let (status, log) = daemon.end().unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}: {log}", asked.elapsed());
+    assert_eq!(arena.records(), Vec::<String>::new());
 }
