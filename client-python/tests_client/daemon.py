@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable
@@ -128,6 +128,15 @@ def eventually(fact: Callable[[], object], what: str) -> None:
         if time.monotonic() > until:
             raise AssertionError(f"not within {PATIENCE} s: {what}")
         time.sleep(0.005)
+
+
+def stands_still(stacks: Sequence[sidewinder.Stacks], noted: list[int], note: Path) -> bool:
+    """Whether the tool waits for somebody to take its items, at the same one as at the last looks.
+
+    Between two looks lies a whole round trip, behind the items on the same connection."""
+    waits = bool(stacks) and all(" in pay" in stack.text for stack in stacks)
+    noted.append(len(text(note)) if waits else -1)
+    return waits and noted[-5:] == [noted[-1]] * 5
 
 
 def text(file: Path) -> str:

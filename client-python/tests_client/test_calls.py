@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import unittest
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -17,7 +16,7 @@ from unittest import mock
 import sidewinder
 
 from . import ROOM
-from .daemon import Daemon, busy, eventually, text
+from .daemon import Daemon, busy, eventually, stands_still, text
 
 MEGA = 1024 * 1024
 
@@ -173,15 +172,11 @@ class Streams(unittest.TestCase):
         block = {"size": 100_000, "note": str(self.note)}
         items = self.client.stream("blocks", block, content_type="msgpack")
         self.assertEqual(len(next(items)), 100_000)
-        seen = [0]
-
-        def still() -> bool:
-            # Nobody reads. It runs until every window between it and us is full, and stands still.
-            time.sleep(0.3)
-            seen.append(len(text(self.note)))
-            return seen[-1] == seen[-2]
-
-        eventually(still, "the tool stands still")
+        seen: list[int] = []
+        # Nobody reads. It runs until every window between it and us is full.
+        eventually(
+            lambda: stands_still(self.client.dump_stacks("default"), seen, self.note), "the tool stands still"
+        )
         self.assertLess(seen[-1], 200)
         for _ in range(seen[-1] + 1):
             next(items)

@@ -9,6 +9,7 @@ mod hostile;
 mod logs;
 mod metrics;
 mod orders;
+mod reloads;
 mod rules;
 mod stops;
 

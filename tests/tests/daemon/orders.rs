@@ -1,6 +1,6 @@
 //! What operators order, and what comes of it.
 
-use super::{answer, plain, refusal};
+use super::{answer, config, plain, refusal};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sidewinder_proto::v1::WatchRequest;
 use sidewinder_proto::v1::pools_client::PoolsClient;
@@ -155,18 +155,22 @@ fn who_quits_returns_when_nobody_is_left() {
 #[test]
 fn a_pool_whose_keeper_is_killed_comes_back() {
     let arena = Arena::prepare("keeperless").unwrap();
-    let mut daemon = plain(&arena);
-    order(&daemon, "wait", &["--ready"]);
-    let before = pids(&daemon);
+    let pool = |name: &str| format!("[pools.{name}]\nexpose = [\"math:hypot\"]\nworkers = 1\n");
+    let mut daemon = config::start(&arena, &(pool("struck") + &pool("other")));
+    let before = config::pids(&daemon, "struck");
+    let other = config::pids(&daemon, "other");
     let worker = i32::try_from(before[0]).unwrap();
     let warden = procfs::entry(worker).unwrap().parent;
     let keeper = Pid::from_raw(procfs::entry(warden).unwrap().parent).unwrap();
     let keeper = pidfd_open(keeper, PidfdFlags::empty()).unwrap();
     pidfd_send_signal(&keeper, Signal::KILL).unwrap();
     daemon.log_until("a new keeper stands").unwrap();
-    are_ready(&daemon, 1);
-    assert_ne!(pids(&daemon), before);
-    assert_eq!(answer(&daemon, "add", r#"{"a": 1}"#), "3");
+    assert_ne!(config::pids(&daemon, "struck"), before);
+    for pool in ["struck", "other"] {
+        assert_eq!(config::answer(&daemon, pool, "hypot", "[3, 4]"), "5.0");
+    }
+    // The same worker as ever: its pool has not noticed.
+    assert_eq!(config::pids(&daemon, "other"), other);
 }
 
 #[tokio::test]
