@@ -130,7 +130,7 @@ fn ended() -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::task::Message;
+    use super::super::mailbox;
     use super::*;
     use crate::telemetry::Metrics;
     use crate::telemetry::Telemetry;
@@ -144,15 +144,15 @@ mod tests {
         let ((calls, one), (control, two)) =
             (Socket::pair().expect("sockets"), Socket::pair().expect("sockets"));
         let link = Arc::new(Link::new(Life { slot: SlotId(0), number: 1 }, calls, control));
-        let (mailbox, mut messages) = mpsc::channel(4);
+        let (ways, mut ears) = mailbox::open();
         let metrics = Metrics::begin(&Telemetry::default(), "a test").expect("metrics");
-        let pool = Handle::new(mailbox, metrics.pool("a pool"));
+        let pool = Handle::new(ways, metrics.pool("a pool"));
         let (sender, verdict) = oneshot::channel();
         let lent = link.clone();
         lent.lend(1);
         let assigned = tokio::spawn(async move {
-            let Some(Message::Submit(_, reply)) = messages.recv().await else { panic!("no call") };
-            reply.send(Ok((lent, verdict))).expect("a caller");
+            let submission = ears.submissions.recv().await.expect("a call");
+            submission.reply.send(Ok((lent, verdict))).expect("a caller");
         });
         let request = Request::new(CallId(1), ClientId(1));
         let conversation = Conversation::begin(&pool, request, Ask::default()).await.expect("assigned");

@@ -1,6 +1,7 @@
 //! How a caller asks for a worker, and how it lets go.
 
-use super::task::{Look, Message};
+use super::mailbox::{Order, Submission, Ways};
+use super::task::Look;
 use crate::telemetry::metrics::PoolMeter;
 use crate::worker::life::{LastWords, Spec};
 use crate::worker::link::Link;
@@ -17,7 +18,7 @@ const DUMP_PATIENCE: Duration = Duration::from_secs(2);
 /// A way to the pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
-    mailbox: mpsc::Sender<Message>,
+    ways: Ways,
     meter: Arc<PoolMeter>,
     next: Arc<AtomicU64>,
 }
@@ -53,28 +54,29 @@ pub(crate) struct Verdict {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     call: CallId,
-    /// Room for saying so, reserved before the call was submitted.
-    room: Option<mpsc::OwnedPermit<Message>>,
+    /// Where to say so, until the call has had its ending.
+    abandoned: Option<mpsc::UnboundedSender<CallId>>,
 }
 
 impl Ticket {
     /// The call has had its ending.
     pub(crate) fn close(&mut self) {
-        self.room = None;
+        self.abandoned = None;
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(room) = self.room.take() {
-            room.send(Message::Fact(Event::Abandoned { call: self.call }));
+        if let Some(abandoned) = self.abandoned.take() {
+            // A pool that has ended has forgotten the call.
+            let _ = abandoned.send(self.call);
         }
     }
 }
 
 impl Handle {
-    pub(super) fn new(mailbox: mpsc::Sender<Message>, meter: Arc<PoolMeter>) -> Self {
-        Self { mailbox, meter, next: Arc::new(AtomicU64::new(1)) }
+    pub(super) fn new(ways: Ways, meter: Arc<PoolMeter>) -> Self {
+        Self { ways, meter, next: Arc::new(AtomicU64::new(1)) }
     }
 
     /// What this pool measures.
@@ -91,10 +93,11 @@ impl Handle {
     pub(crate) async fn checkout(&self, request: Request) -> Result<Lent, Refused> {
         let gone = || Refused { refusal: Refusal::Draining, unfit: None };
         let call = request.call;
-        let room = self.mailbox.clone().reserve_owned().await.map_err(|_| gone())?;
-        let mut ticket = Ticket { call, room: Some(room) };
+        let room = self.ways.submissions.reserve().await.map_err(|_| gone())?;
+        let mut ticket = Ticket { call, abandoned: Some(self.ways.abandoned.clone()) };
+        // Declared after the ticket and so dropped before it: who reads an abandonment finds the reply closed.
         let (reply, answer) = oneshot::channel();
-        self.mailbox.send(Message::Submit(Box::new(request), reply)).await.map_err(|_| gone())?;
+        room.send(Submission { request, reply });
         match answer.await {
             Ok(Ok((link, verdict))) => Ok(Lent { call, link, verdict, ticket }),
             Ok(Err(refused)) => {
@@ -108,19 +111,19 @@ impl Handle {
     /// What the pool looks like now; nothing when it has ended.
     pub(crate) async fn look(&self) -> Option<Look> {
         let (reply, answer) = oneshot::channel();
-        self.mailbox.send(Message::Look(reply)).await.ok()?;
+        self.ways.orders.send(Order::Look(reply)).await.ok()?;
         answer.await.ok()
     }
 
     /// Tells the pool what an operator wants.
     pub(crate) async fn operate(&self, event: Event) {
-        let _ = self.mailbox.send(Message::Fact(event)).await;
+        let _ = self.ways.orders.send(Order::Fact(event)).await;
     }
 
     /// Asks workers where they are: of one slot, or of all. Who does not answer in time has an empty text.
     pub(crate) async fn dump(&self, slot: Option<SlotId>) -> Vec<(Life, String)> {
         let (reply, links) = oneshot::channel();
-        let _ = self.mailbox.send(Message::Links(reply)).await;
+        let _ = self.ways.orders.send(Order::Links(reply)).await;
         let links = links.await.unwrap_or_default();
         let wanted = links.into_iter().filter(|link| slot.is_none_or(|slot| slot == link.life.slot));
         let asked: Vec<_> = wanted.map(|link| (link.life, link.dump())).collect();
@@ -136,21 +139,21 @@ impl Handle {
 
     /// Gives the pool other rules, and another way to start workers.
     pub(crate) async fn reload(&self, spec: Spec, policy: Checked, renew: bool) {
-        let reload = Message::Reload { spec: Box::new(spec), policy: Box::new(policy), renew };
-        let _ = self.mailbox.send(reload).await;
+        let reload = Order::Reload { spec: Box::new(spec), policy: Box::new(policy), renew };
+        let _ = self.ways.orders.send(reload).await;
     }
 
     /// Ends the pool: calls may go on for so long. Said again, the shorter bound holds.
     pub(crate) async fn end(&self, within: Duration) {
-        let _ = self.mailbox.send(Message::End { within }).await;
+        let _ = self.ways.orders.send(Order::End { within }).await;
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.mailbox.is_closed()
+        self.ways.orders.is_closed()
     }
 
     /// Waits until the pool has ended.
     pub(crate) async fn ended(&self) {
-        self.mailbox.closed().await;
+        self.ways.orders.closed().await;
     }
 }

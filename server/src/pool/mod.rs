@@ -1,7 +1,7 @@
 //! The control plane of one pool: one task around the pure core.
 //!
 //! ```text
-//!   caller ──checkout──▶ Handle ──Submit──▶ task ──▶ core
+//!   caller ──checkout──▶ Handle ─submission▶ task ──▶ core
 //!                          ▲                  │ Assign: the link is lent
 //!                          └───── Lent ◀──────┘ Fail: the verdict is sent
 //!   life ─────────────────── Told ──────────▶ task
@@ -12,10 +12,13 @@
 mod conversation;
 mod effects;
 mod handle;
+mod mailbox;
 mod measure;
 mod pools;
 mod task;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use conversation::{Conversation, Heard, Inputs};
 pub(crate) use effects::leave;

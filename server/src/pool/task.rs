@@ -1,46 +1,21 @@
 //! One loop around the core: facts in, decisions carried out.
 
-use super::handle::{Handle, Refused, Verdict};
+use super::handle::{Handle, Verdict};
+use super::mailbox::{self, Ears, Order, Reply, Submission};
 use super::measure::cause_of;
 use crate::own::hold::Hold;
 use crate::telemetry::{Events, What};
 use crate::worker::life::{LastWords, Spec, Told};
 use crate::worker::link::Link;
 use bytes::Bytes;
-use sidewinder_core::{
-    CallId, Checked, Effect, Event, Jitter, Life, Phase, Pool, Request, Size, SlotId, Snapshot,
-};
+use sidewinder_core::{CallId, Checked, Effect, Event, Jitter, Life, Phase, Pool, Size, SlotId, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
-/// Calls and facts that wait for the task.
-const MAILBOX: usize = 4096;
 /// What lives may tell before they wait.
 const TOLD_MAX: usize = 4096;
-
-/// A worker is assigned, or the call refused.
-pub(super) type Reply = oneshot::Sender<Result<(Arc<Link>, oneshot::Receiver<Verdict>), Refused>>;
-
-#[derive(Debug)]
-pub(crate) enum Message {
-    Submit(Box<Request>, Reply),
-    Fact(Event),
-    Look(oneshot::Sender<Look>),
-    /// The ways to all lives.
-    Links(oneshot::Sender<Vec<Arc<Link>>>),
-    /// Other rules, and another way to start workers. `renew` says whether those that run are replaced.
-    Reload {
-        spec: Box<Spec>,
-        policy: Box<Checked>,
-        renew: bool,
-    },
-    /// Drain, and end the task when nobody is left.
-    End {
-        within: Duration,
-    },
-}
 
 /// A picture for operators.
 #[derive(Clone, Debug)]
@@ -110,9 +85,15 @@ pub(super) enum Parting {
 
 /// Starts the pool, and the workers that it keeps.
 pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold, events: Events) -> Handle {
-    let (mailbox, messages) = mpsc::channel(MAILBOX);
-    let (told, tellings) = mpsc::channel(TOLD_MAX);
+    let (ways, ears) = mailbox::open();
     let meter = spec.meter.clone();
+    tokio::spawn(run(policy, spec, hold, events, ears));
+    Handle::new(ways, meter)
+}
+
+/// The task of a pool, from its first worker to its last.
+pub(super) async fn run(policy: Checked, spec: Spec, hold: Hold, events: Events, ears: Ears) {
+    let (told, tellings) = mpsc::channel(TOLD_MAX);
     let task = Task {
         core: Pool::new(Instant::now(), policy),
         spec: Arc::new(spec),
@@ -131,12 +112,12 @@ pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold, events: Events) -> 
         phase: Phase::Serving,
         ending: false,
     };
-    tokio::spawn(task.run(messages, tellings));
-    Handle::new(mailbox, meter)
+    task.run(ears, tellings).await;
 }
 
 impl Task {
-    async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut tellings: mpsc::Receiver<Told>) {
+    async fn run(mut self, ears: Ears, mut tellings: mpsc::Receiver<Told>) {
+        let Ears { mut submissions, mut orders, mut abandoned } = ears;
         let mut effects = Vec::new();
         self.core.handle_timeout(Instant::now(), &mut effects);
         self.carry_out(&mut effects);
@@ -146,8 +127,16 @@ impl Task {
                 // What lives tell frees seats: it goes first.
                 biased;
                 Some(told) = tellings.recv() => self.on_told(told, &mut effects),
-                message = messages.recv() => match message {
-                    Some(message) => self.on_message(message, &mut effects),
+                Some(call) = abandoned.recv() => self.on_abandoned(call, &mut effects),
+                Some(order) = orders.recv() => {
+                    self.on_order(order, &mut effects);
+                    // A crowd that looks keeps no call out of the line.
+                    if let Ok(submission) = submissions.try_recv() {
+                        self.on_submitted(submission, &mut effects);
+                    }
+                }
+                submission = submissions.recv() => match submission {
+                    Some(submission) => self.on_submitted(submission, &mut effects),
                     None => break,
                 },
                 () = sleep_until(due) => self.core.handle_timeout(Instant::now(), &mut effects),
@@ -157,30 +146,40 @@ impl Task {
         }
     }
 
-    fn on_message(&mut self, message: Message, effects: &mut Vec<Effect>) {
+    fn on_submitted(&mut self, submission: Submission, effects: &mut Vec<Effect>) {
+        let Submission { request, reply } = submission;
+        // Its abandonment has overtaken it, or is about to be heard.
+        if reply.is_closed() {
+            return;
+        }
+        self.waiting.insert(request.call, reply);
+        self.core.handle(Instant::now(), Event::Submitted(request), effects);
+    }
+
+    fn on_abandoned(&mut self, call: CallId, effects: &mut Vec<Effect>) {
+        self.core.handle(Instant::now(), Event::Abandoned { call }, effects);
+    }
+
+    fn on_order(&mut self, order: Order, effects: &mut Vec<Effect>) {
         let now = Instant::now();
-        match message {
-            Message::Submit(request, reply) => {
-                self.waiting.insert(request.call, reply);
-                self.core.handle(now, Event::Submitted(*request), effects);
-            }
-            Message::Fact(event) => {
+        match order {
+            Order::Fact(event) => {
                 self.tell_fact(&event);
                 self.core.handle(now, event, effects);
             }
-            Message::Look(reply) => {
+            Order::Look(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.look());
             }
-            Message::Links(reply) => {
+            Order::Links(reply) => {
                 let _ = reply.send(self.lives.values().filter_map(|known| known.link.clone()).collect());
             }
-            Message::Reload { spec, policy, renew } => {
+            Order::Reload { spec, policy, renew } => {
                 self.spec = Arc::from(spec);
                 let event = if renew { Event::Reloaded { policy } } else { Event::Amended { policy } };
                 self.core.handle(now, event, effects);
             }
-            Message::End { within } => {
+            Order::End { within } => {
                 self.ending = true;
                 self.core.handle(now, Event::DrainRequested { within }, effects);
             }

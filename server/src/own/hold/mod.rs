@@ -114,6 +114,14 @@ impl Hold {
         answer.await.unwrap_or(Ok(()))
     }
 
+    /// A hold whose keeper never does anything. It lasts for as long as the guard.
+    #[cfg(test)]
+    pub(crate) fn deaf() -> (Self, impl Send) {
+        let (orders, mailbox) = mpsc::channel(MAILBOX);
+        let (alive, over) = watch::channel(());
+        (Self { orders, over }, (mailbox, alive))
+    }
+
     /// A way to wait for the end of the keeper.
     pub(crate) fn ended(&self) -> Ended {
         Ended { over: self.over.clone() }

@@ -1,0 +1,105 @@
+//! Crowds before a pool whose only worker never comes up: everybody gets into the line, and everybody out of it.
+
+use super::handle::{Handle, Lent, Refused};
+use super::mailbox;
+use super::task::{self, Look};
+use crate::own::hold::Hold;
+use crate::telemetry::{Events, Metrics, Telemetry};
+use crate::worker::command::Command;
+use crate::worker::life::Spec;
+use futures_util::FutureExt;
+use sidewinder_core::{Checked, ClientId, Policy, Request};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// More than any mailbox holds.
+const CROWD: usize = 6_000;
+/// What takes longer has come to a stand.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn policy() -> Checked {
+    let mut policy = Policy::default();
+    policy.line.waiting_max = 2 * CROWD;
+    policy.check().expect("a policy")
+}
+
+fn spec() -> Spec {
+    let metrics = Metrics::begin(&Telemetry::default(), "a test").expect("metrics");
+    Spec {
+        pool: "a pool".to_owned(),
+        meter: metrics.pool("a pool"),
+        command: Command::default(),
+        message_max: 1 << 20,
+        interrupt_grace: Duration::from_secs(1),
+    }
+}
+
+async fn ask(pool: Handle) -> Result<Lent, Refused> {
+    let request = Request::new(pool.next_call(), ClientId(1));
+    pool.checkout(request).await
+}
+
+/// Looks until as many wait.
+async fn until_waiting(pool: &Handle, number: usize) {
+    let looks = async {
+        loop {
+            let look: Option<Look> = pool.look().await;
+            if look.expect("a pool").snapshot.waiting == number {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, looks).await.expect("in vain: everybody in the line, or out of it");
+}
+
+#[tokio::test]
+async fn a_crowd_gets_into_the_line_and_out_of_it() {
+    let (hold, _keeper) = Hold::deaf();
+    let pool = task::start(policy(), spec(), hold, Events::default());
+    for _ in 0..2 {
+        let mut crowd = JoinSet::new();
+        (0..CROWD).for_each(|_| _ = crowd.spawn(ask(pool.clone())));
+        until_waiting(&pool, CROWD).await;
+        drop(crowd);
+        until_waiting(&pool, 0).await;
+    }
+}
+
+/// Nobody listens, and yet an operator is done with his order, and a caller with leaving.
+#[tokio::test]
+async fn orders_and_abandonments_do_not_wait_behind_submissions() {
+    let (ways, mut ears) = mailbox::open();
+    let pool = Handle::new(ways, spec().meter);
+    let mut crowd = JoinSet::new();
+    (0..CROWD).for_each(|_| _ = crowd.spawn(ask(pool.clone())));
+    while ears.submissions.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    timeout(PATIENCE, pool.end(Duration::ZERO)).await.expect("an order waits");
+    timeout(PATIENCE, crowd.shutdown()).await.expect("somebody cannot leave");
+    let ended = ears.orders.recv().now_or_never().flatten();
+    assert!(matches!(ended, Some(mailbox::Order::End { .. })), "{ended:?}");
+    // Who had not got as far as a submission has nothing to take back.
+    let abandoned = std::iter::from_fn(|| ears.abandoned.try_recv().ok()).count();
+    assert_eq!(abandoned, ears.submissions.max_capacity());
+}
+
+#[tokio::test]
+async fn a_call_whose_abandonment_overtakes_it_gets_into_no_line() {
+    let (ways, ears) = mailbox::open();
+    let pool = Handle::new(ways, spec().meter);
+    {
+        let mut call = pin!(ask(pool.clone()));
+        assert!(call.as_mut().now_or_never().is_none(), "nobody listens yet");
+    }
+    assert_eq!((ears.submissions.len(), ears.abandoned.len()), (1, 1));
+    let (hold, _keeper) = Hold::deaf();
+    tokio::spawn(task::run(policy(), spec(), hold, Events::default(), ears));
+    // It comes after the first one, and only it is there.
+    let second = tokio::spawn(ask(pool.clone()));
+    until_waiting(&pool, 1).await;
+    second.abort();
+    until_waiting(&pool, 0).await;
+}
