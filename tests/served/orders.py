@@ -59,6 +59,13 @@ def pour(size: int) -> Iterator[str]:
 
 
 @sidewinder.tool
+def pour_out(items: int, file: str) -> Iterator[int]:
+    """So many items, and signs when they are poured."""
+    yield from range(items)
+    Path(file).write_text("poured")
+
+
+@sidewinder.tool
 def sign_later(gate: str, file: str) -> None:
     """Signs when there is a file."""
     wait_for(gate)

@@ -1,13 +1,14 @@
 //! One call, from the wish for a worker to its one ending.
 //!
 //! The caller holds this and talks to the worker itself. Dropping it before its ending abandons the call, at any
-//! await: the ticket inside says so to the pool.
+//! await: the ticket inside says so to the pool. A call that is to finish all the same needs somebody in its caller's
+//! place: to give it to the worker that it has waited for, and to take the items that nobody reads.
 
-use super::handle::{Handle, Lent, Refused, Ticket, Verdict};
+use super::handle::{Handle, Lent, Refused, Ticket, Verdict, gone};
 use crate::worker::link::Link;
 use crate::worker::words::{Ask, Said};
 use bytes::Bytes;
-use sidewinder_core::{CallId, Failure, Life, Request};
+use sidewinder_core::{CallId, Failure, Life, OnAbandon, Request};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +24,29 @@ pub(crate) struct Conversation {
     said: Option<mpsc::Receiver<Said>>,
     verdict: oneshot::Receiver<Verdict>,
     ticket: Ticket,
+    /// It goes on to its end without its caller.
+    finishes: bool,
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        let left = self.finishes && !self.ticket.is_closed();
+        let (Some(said), Ok(runtime)) = (self.said.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        if left {
+            runtime.spawn(take_the_rest(self.call, self.link.clone(), said));
+        }
+    }
+}
+
+/// Nobody reads, and the tool may go on.
+async fn take_the_rest(call: CallId, link: Arc<Link>, mut said: mpsc::Receiver<Said>) {
+    while let Some(said) = said.recv().await {
+        if let Said::Item(_) = said {
+            let _ = link.credit(call.0, 1).await;
+        }
+    }
 }
 
 /// What comes next.
@@ -37,10 +61,15 @@ pub(crate) enum Heard {
 impl Conversation {
     /// Waits for a worker and gives it the call.
     pub(crate) async fn begin(pool: &Handle, request: Request, ask: Ask) -> Result<Self, Refused> {
-        let Lent { call, link, verdict, ticket } = pool.checkout(request).await?;
-        // A worker that is dead already is explained by the verdict.
-        let said = link.open(call.0, ask).await.ok();
-        Ok(Self { call, link, said, verdict, ticket })
+        let finishes = request.on_abandon == OnAbandon::Finish;
+        let submitted = pool.submit(request).await?;
+        let begun = async move {
+            let Lent { call, link, verdict, ticket } = submitted.assigned().await?;
+            // A worker that is dead already is explained by the verdict.
+            let said = link.open(call.0, ask).await.ok();
+            Ok(Self { call, link, said, verdict, ticket, finishes })
+        };
+        if finishes { tokio::spawn(begun).await.unwrap_or_else(|_| Err(gone())) } else { begun.await }
     }
 
     /// Who runs it.

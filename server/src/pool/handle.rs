@@ -1,6 +1,6 @@
 //! How a caller asks for a worker, and how it lets go.
 
-use super::mailbox::{Order, Submission, Ways};
+use super::mailbox::{Answer, Order, Submission, Ways};
 use super::task::Look;
 use crate::telemetry::metrics::PoolMeter;
 use crate::worker::life::{LastWords, Spec};
@@ -21,6 +21,14 @@ pub(crate) struct Handle {
     ways: Ways,
     meter: Arc<PoolMeter>,
     next: Arc<AtomicU64>,
+}
+
+/// A call on its way to a worker. Dropping it abandons the call.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    /// Dropped before the ticket: whoever reads an abandonment finds the reply closed.
+    answer: oneshot::Receiver<Answer>,
+    ticket: Ticket,
 }
 
 /// A worker, lent to one call.
@@ -63,6 +71,10 @@ impl Ticket {
     pub(crate) fn close(&mut self) {
         self.abandoned = None;
     }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.abandoned.is_none()
+    }
 }
 
 impl Drop for Ticket {
@@ -72,6 +84,25 @@ impl Drop for Ticket {
             let _ = abandoned.send(self.call);
         }
     }
+}
+
+impl Submitted {
+    /// Waits for a worker. Dropping the future at any point abandons the call.
+    pub(crate) async fn assigned(self) -> Result<Lent, Refused> {
+        let Self { answer, mut ticket } = self;
+        match answer.await {
+            Ok(Ok((link, verdict))) => Ok(Lent { call: ticket.call, link, verdict, ticket }),
+            Ok(Err(refused)) => {
+                ticket.close();
+                Err(refused)
+            }
+            Err(_) => Err(gone()),
+        }
+    }
+}
+
+pub(super) fn gone() -> Refused {
+    Refused { refusal: Refusal::Draining, unfit: None }
 }
 
 impl Handle {
@@ -89,23 +120,14 @@ impl Handle {
         CallId(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Waits for a worker. Dropping the future at any point abandons the call.
-    pub(crate) async fn checkout(&self, request: Request) -> Result<Lent, Refused> {
-        let gone = || Refused { refusal: Refusal::Draining, unfit: None };
+    /// Puts a call on its way to the line, once there is room for that.
+    pub(crate) async fn submit(&self, request: Request) -> Result<Submitted, Refused> {
         let call = request.call;
         let room = self.ways.submissions.reserve().await.map_err(|_| gone())?;
-        let mut ticket = Ticket { call, abandoned: Some(self.ways.abandoned.clone()) };
-        // Declared after the ticket and so dropped before it: who reads an abandonment finds the reply closed.
+        let ticket = Ticket { call, abandoned: Some(self.ways.abandoned.clone()) };
         let (reply, answer) = oneshot::channel();
         room.send(Submission { request, reply });
-        match answer.await {
-            Ok(Ok((link, verdict))) => Ok(Lent { call, link, verdict, ticket }),
-            Ok(Err(refused)) => {
-                ticket.close();
-                Err(refused)
-            }
-            Err(_) => Err(gone()),
-        }
+        Ok(Submitted { answer, ticket })
     }
 
     /// What the pool looks like now; nothing when it has ended.

@@ -25,7 +25,8 @@ const SUBMISSIONS_MAX: usize = 4096;
 const ORDERS_MAX: usize = 256;
 
 /// A worker is assigned, or the call refused.
-pub(super) type Reply = oneshot::Sender<Result<(Arc<Link>, oneshot::Receiver<Verdict>), Refused>>;
+pub(super) type Answer = Result<(Arc<Link>, oneshot::Receiver<Verdict>), Refused>;
+pub(super) type Reply = oneshot::Sender<Answer>;
 
 /// A call for the line.
 #[derive(Debug)]

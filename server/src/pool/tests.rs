@@ -38,7 +38,7 @@ fn spec() -> Spec {
 
 async fn ask(pool: Handle) -> Result<Lent, Refused> {
     let request = Request::new(pool.next_call(), ClientId(1));
-    pool.checkout(request).await
+    pool.submit(request).await?.assigned().await
 }
 
 /// Looks until as many wait.

@@ -136,3 +136,41 @@ async fn a_call_that_is_to_finish_goes_on_without_its_caller() {
     }
     assert_eq!(lives(&daemon), ["0.1"]);
 }
+
+#[tokio::test]
+async fn a_call_that_is_to_finish_leaves_the_line_without_its_caller() {
+    let arena = Arena::prepare("finishes-later").unwrap();
+    let daemon = serving(&arena, "orders", 1);
+    let (gate, signed) = (arena.file("gate"), arena.file("signed"));
+    let mut first = connect(&daemon).await.unwrap();
+    let arguments = format!(r#"{{"gate": "{}"}}"#, gate.display());
+    let first = tokio::spawn(async move { answer(&mut first, "hold", &arguments).await });
+    until("the worker is held", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+    let (mut calls, connection) = connect_to_hang_up(&daemon).await.unwrap();
+    let arguments = format!(r#"{{"name": "late", "file": "{}"}}"#, signed.display());
+    let request = with(Call { on_abandon: OnAbandon::Finish.into(), ..call("sign") }, &arguments);
+    let run = tokio::spawn(async move { calls.call(request).await });
+    until("it waits", || daemon.status().unwrap()["pools"][0]["waiting"] == 1).await;
+    connection.shutdown(Shutdown::Both).unwrap();
+    run.await.unwrap().unwrap_err();
+    std::fs::write(&gate, "open").unwrap();
+    assert_eq!(first.await.unwrap().unwrap(), "\"held\"");
+    until("it has run", || noted(&signed).is_some()).await;
+    until_idle(&daemon).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_to_finish_is_not_held_up_by_a_reader_who_is_gone() {
+    let arena = Arena::prepare("finishes-stream").unwrap();
+    let daemon = serving(&arena, "orders", 1);
+    let poured = arena.file("poured");
+    let (mut calls, connection) = connect_to_hang_up(&daemon).await.unwrap();
+    let arguments = format!(r#"{{"items": 100000, "file": "{}"}}"#, poured.display());
+    let request = with(Call { on_abandon: OnAbandon::Finish.into(), ..call("pour_out") }, &arguments);
+    let mut items = calls.stream(request).await.unwrap().into_inner();
+    items.message().await.unwrap().unwrap();
+    connection.shutdown(Shutdown::Both).unwrap();
+    until("everything is poured", || noted(&poured).is_some()).await;
+    until_idle(&daemon).await;
+    assert_eq!(lives(&daemon), ["0.1"]);
+}
