@@ -1,17 +1,14 @@
 //! How the pools look to metrics. Whoever asks waits for the pools, so it is a thread that may.
 
-use crate::pool::{self, Pools};
+use crate::pool::{self, Pools, Seen};
 use crate::telemetry::metrics::{Look, Sight};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 /// One look serves all the figures that are asked for together.
 const FRESH: Duration = Duration::from_millis(100);
-/// A pool that does not answer for so long has no figures this time.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Called within the runtime of the pools.
 pub(crate) fn of(pools: Pools) -> Look {
@@ -28,13 +25,13 @@ pub(crate) fn of(pools: Pools) -> Look {
 }
 
 async fn look(pools: &Pools) -> Vec<Sight> {
-    let mut sights = Vec::new();
-    for (name, pool) in pools.all() {
-        if let Ok(Some(look)) = timeout(PATIENCE, pool.look()).await {
-            sights.push(sight(name, &look));
-        }
-    }
-    sights
+    let seen = pools.look().await.into_iter();
+    seen.filter_map(|(name, seen)| match seen {
+        Seen::Look(look) => Some(sight(name, &look)),
+        // It has no figures this time.
+        Seen::Ended | Seen::Nothing => None,
+    })
+    .collect()
 }
 
 fn sight(pool: String, look: &pool::Look) -> Sight {

@@ -1,8 +1,24 @@
 //! The pools by name. A reload changes which there are; a call that has found its pool keeps it.
 
 use super::handle::Handle;
+use super::task::Look;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// A pool that does not answer for so long is not seen this time.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What there was to see of a pool.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Look(Box<Look>),
+    Ended,
+    /// It did not answer in time.
+    Nothing,
+}
 
 /// The pools by name.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +41,22 @@ impl Pools {
     /// Every pool, by name.
     pub(crate) fn all(&self) -> BTreeMap<String, Handle> {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A look at every pool, at all of them at the same time.
+    pub(crate) async fn look(&self) -> BTreeMap<String, Seen> {
+        let mut looks = JoinSet::new();
+        for (name, pool) in self.all() {
+            looks.spawn(async move {
+                let seen = match timeout(PATIENCE, pool.look()).await {
+                    Ok(Some(look)) => Seen::Look(Box::new(look)),
+                    Ok(None) => Seen::Ended,
+                    Err(_) => Seen::Nothing,
+                };
+                (name, seen)
+            });
+        }
+        looks.join_all().await.into_iter().collect()
     }
 
     pub(crate) fn add(&self, name: String, pool: Handle) {

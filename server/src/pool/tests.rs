@@ -3,6 +3,7 @@
 use super::handle::{Handle, Lent, Refused};
 use super::mailbox;
 use super::task::{self, Look};
+use super::{Pools, Seen};
 use crate::own::hold::Hold;
 use crate::telemetry::{Events, Metrics, Telemetry};
 use crate::worker::command::Command;
@@ -10,7 +11,7 @@ use crate::worker::life::Spec;
 use futures_util::FutureExt;
 use sidewinder_core::{Checked, ClientId, Policy, Request};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -102,4 +103,25 @@ async fn a_call_whose_abandonment_overtakes_it_gets_into_no_line() {
     until_waiting(&pool, 1).await;
     second.abort();
     until_waiting(&pool, 0).await;
+}
+
+/// One pool that listens, and many that do not.
+#[tokio::test]
+async fn a_look_at_all_pools_waits_for_the_silent_ones_together_and_not_for_long() {
+    let (hold, _keeper) = Hold::deaf();
+    let pools = Pools::default();
+    pools.add("awake".to_owned(), task::start(policy(), spec(), hold, Events::default()));
+    let mut ears = Vec::new();
+    for number in 0..30 {
+        let (ways, silent) = mailbox::open();
+        ears.push(silent);
+        pools.add(format!("silent {number}"), Handle::new(ways, spec().meter));
+    }
+    let asked = Instant::now();
+    let seen = pools.look().await;
+    assert!(asked.elapsed() < Duration::from_secs(10), "one after the other: {:?}", asked.elapsed());
+    assert!(matches!(seen["awake"], Seen::Look(_)), "{:?}", seen["awake"]);
+    assert_eq!(seen.values().filter(|seen| matches!(seen, Seen::Nothing)).count(), 30);
+    drop(ears);
+    assert!(pools.look().await.values().all(|seen| !matches!(seen, Seen::Nothing)), "the others have ended");
 }

@@ -1,12 +1,14 @@
 //! `grpc.health.v1`, truthful: a name for each pool, and the empty name for the daemon.
 //!
 //! A pool serves when a worker of it has answered a canary through the way that calls take (no worker is ready before
-//! that), or when it starts its workers on demand and has not given up. Being busy never changes that. The daemon
-//! serves while one of its pools does.
+//! that), or when it starts its workers on demand and has not given up. Being busy never changes that, and neither does
+//! a last call of a worker that is to be replaced after it. The daemon serves while one of its pools does.
+//!
+//! A pool that does not say in time how it is stays what it was, and is asked again.
 
-use crate::pool::{Look, Pools};
+use crate::pool::{Look, Pools, Seen};
 use crate::telemetry::Events;
-use sidewinder_core::Phase;
+use sidewinder_core::{Leave, Phase, SlotView, State};
 use std::collections::BTreeMap;
 use tokio::sync::broadcast::error::RecvError;
 use tonic_health::ServingStatus;
@@ -24,15 +26,24 @@ pub(crate) async fn report(reporter: HealthReporter, pools: Pools, events: &Even
                 Ok(_) | Err(RecvError::Lagged(_)) => while told.try_recv().is_ok() {},
                 Err(RecvError::Closed) => return,
             }
-            refresh(&reporter, &pools, &mut known).await;
+            while !refresh(&reporter, &pools, &mut known).await {}
         }
     });
 }
 
-async fn refresh(reporter: &HealthReporter, pools: &Pools, known: &mut BTreeMap<String, bool>) {
+/// False when a pool was not seen.
+async fn refresh(reporter: &HealthReporter, pools: &Pools, known: &mut BTreeMap<String, bool>) -> bool {
     let mut now = BTreeMap::new();
-    for (name, pool) in pools.all() {
-        let serves = pool.look().await.is_some_and(|look| serves(&look));
+    let mut whole = true;
+    for (name, seen) in pools.look().await {
+        let serves = match seen {
+            Seen::Look(look) => serves(&look),
+            Seen::Ended => false,
+            Seen::Nothing => {
+                whole = false;
+                known.get(&name).is_some_and(|serves| *serves)
+            }
+        };
         now.insert(name, serves);
     }
     // Nobody can name a pool like this: it stands for the daemon.
@@ -50,10 +61,17 @@ async fn refresh(reporter: &HealthReporter, pools: &Pools, known: &mut BTreeMap<
         reporter.clear_service_status(name).await;
     }
     *known = now;
+    whole
 }
 
 fn serves(look: &Look) -> bool {
     let on_demand = look.size.min() == 0 && look.size.spare() == 0;
-    let open = look.snapshot.slots.iter().any(|slot| slot.open);
-    look.snapshot.phase == Phase::Serving && (open || on_demand)
+    let works = look.snapshot.slots.iter().any(works);
+    look.snapshot.phase == Phase::Serving && (works || on_demand)
+}
+
+/// Takes calls, or has its last ones before it is replaced. One with a call that does not give up is lost.
+fn works(slot: &SlotView) -> bool {
+    let last_calls = slot.state == State::Running && slot.busy > 0;
+    slot.open || (last_calls && slot.leaving != Some(Leave::Overdue))
 }
