@@ -55,7 +55,7 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let founder = Founder { runtime: place_runtime()?, metrics: metrics.clone() };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
-    let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish)?;
+    let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish).await?;
     let sweeping = tokio::task::spawn_blocking(sweep_quietly);
     let tally = Arc::new(Tally::default());
     metrics.look_at(Sights {

@@ -6,6 +6,7 @@ use super::reading::{self, Draft, Written};
 use super::settings::Settings;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
 
 /// The variable that names a file.
@@ -61,11 +62,13 @@ pub(super) fn settle(written: Written<'_>) -> Result<(Settings, Draft), Problems
 
 fn text(path: &PathBuf) -> Result<String, Problems> {
     let read = || {
-        let facts = fs::metadata(path)?;
-        if facts.len() > FILE_MAX {
-            return Err(std::io::Error::other("it has more than 1 MiB: this is no configuration"));
+        // Counted as it is read: a pipe does not say how much it has.
+        let mut text = String::new();
+        fs::File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut text)?;
+        if u64::try_from(text.len()).is_ok_and(|length| length <= FILE_MAX) {
+            return Ok(text);
         }
-        fs::read_to_string(path)
+        Err(std::io::Error::other("it has more than 1 MiB: this is no configuration"))
     };
     read().map_err(|error| {
         let mut problems = Problems::default();

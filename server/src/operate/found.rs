@@ -48,8 +48,8 @@ impl Leaving {
 }
 
 impl Founder {
-    /// Starts a keeper and a pool. Blocks for the few milliseconds that the keeper takes.
-    pub(crate) fn found(
+    /// Starts a keeper and a pool.
+    pub(crate) async fn found(
         &self,
         name: &str,
         pool: &PoolSettings,
@@ -62,7 +62,7 @@ impl Founder {
             limits: pool.limits.clone(),
             graces: Graces { stop: settings.drain, ..Graces::default() },
         };
-        let (hold, welcome) = Hold::start(wishes)?;
+        let (hold, welcome) = Hold::start(wishes).await?;
         let ended = hold.ended();
         let spec = self.spec(name, pool, settings);
         let handle = pool::start(pool.policy.clone(), spec, hold.clone(), events.clone());

@@ -1,7 +1,8 @@
 //! Orders to the whole daemon: start pools, reload, quit.
 //!
 //! One at a time: a second reload waits for the first. A reload that cannot be carried out changes nothing, so
-//! everything that may fail is done before anything that can be seen.
+//! everything that may fail is done before anything that can be seen. A wish to stop waits for nobody: it is heard
+//! between any two steps of a reload, which then has changed nothing.
 
 mod found;
 pub(crate) mod sight;
@@ -19,6 +20,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
+
+/// Why a reload is not carried out any more.
+const STOPPING: &str = "the daemon is stopping";
 
 /// Whoever may tell the daemon what to do.
 #[derive(Clone, Debug)]
@@ -44,7 +48,7 @@ struct State {
 
 impl Operator {
     /// Starts every pool.
-    pub(crate) fn begin(
+    pub(crate) async fn begin(
         source: Source,
         settings: Settings,
         founder: Founder,
@@ -54,7 +58,7 @@ impl Operator {
         let pools = Pools::default();
         let (mut members, mut welcomes) = (BTreeMap::new(), Vec::new());
         for (name, pool) in &settings.pools {
-            let (member, welcome) = founder.found(name, pool, &settings, &events)?;
+            let (member, welcome) = founder.found(name, pool, &settings, &events).await?;
             pools.add(name.clone(), member.handle.clone());
             members.insert(name.clone(), member);
             welcomes.push(welcome);
@@ -97,21 +101,19 @@ impl Operator {
     }
 
     async fn try_reload(&self, state: &mut State, renew: &BTreeSet<String>) -> Result<Changes, String> {
-        if self.is_stopping() {
-            return Err("the daemon is stopping".to_owned());
-        }
-        let mut new = state.source.read().map_err(|problems| problems.to_string())?;
+        let mut new = self.read(&state.source).await?;
         if let Some(unknown) = renew.iter().find(|name| !new.pools.contains_key(*name)) {
             return Err(format!("no pool is called `{unknown}`"));
         }
         let changes = Changes::between(&state.settings, &new, renew);
         new.keep_fixed(&state.settings);
         let mut added = Vec::new();
-        let founded = self.found_all(state, &new, &changes, &mut added);
+        let founded = self.found_all(state, &new, &changes, &mut added).await;
         let ready = match founded {
             Ok(()) => Self::limit_all(state, &new, &changes).await,
             Err(why) => Err(why),
         };
+        let ready = ready.and_then(|()| self.may_go_on());
         if let Err(why) = ready {
             for (_, member) in added {
                 Self::dismiss(state, member, Duration::ZERO).await;
@@ -139,7 +141,23 @@ impl Operator {
         Ok(changes)
     }
 
-    fn found_all(
+    /// Reads the settings. A file can be a pipe that nobody writes to.
+    async fn read(&self, source: &Source) -> Result<Settings, String> {
+        let source = source.clone();
+        let reading = tokio::task::spawn_blocking(move || source.read());
+        let mut wish = self.wish.subscribe();
+        tokio::select! {
+            biased;
+            _ = wish.wait_for(|wish| *wish != Wish::Serve) => Err(STOPPING.to_owned()),
+            read = reading => read.map_err(|error| error.to_string())?.map_err(|problems| problems.to_string()),
+        }
+    }
+
+    fn may_go_on(&self) -> Result<(), String> {
+        if *self.wish.borrow() == Wish::Serve { Ok(()) } else { Err(STOPPING.to_owned()) }
+    }
+
+    async fn found_all(
         &self,
         state: &State,
         new: &Settings,
@@ -147,10 +165,12 @@ impl Operator {
         added: &mut Vec<(String, Member)>,
     ) -> Result<(), String> {
         for name in changes.of(Change::Add) {
+            self.may_go_on()?;
             let Some(pool) = new.pools.get(&name) else { continue };
             let (member, _) = state
                 .founder
                 .found(&name, pool, new, &self.events)
+                .await
                 .map_err(|error| format!("pool {name} cannot be started: {error}"))?;
             added.push((name, member));
         }
@@ -191,19 +211,23 @@ impl Operator {
         state.leaving.push(member.leave());
     }
 
-    fn is_stopping(&self) -> bool {
-        matches!(*self.wish.borrow(), Wish::StopWithin(_))
-    }
-
     /// Stops the daemon: calls may go on for so long. Said again, the shorter bound holds.
     pub(crate) async fn quit(&self, within: Option<Duration>) {
         let within = within.unwrap_or(self.drain);
         let text = format!("stopping: calls may go on for {within:?}");
         self.events.tell(Event::new(What::Stopping, text).with("within_ms", within.as_millis()));
         self.wish.send_replace(Wish::StopWithin(within));
-        for handle in self.handles().await {
+        // Those that are served need no lock, which a reload may have.
+        for handle in self.pools.all().into_values() {
             handle.end(within).await;
         }
+        // The others may have to wait for the end of a reload. Whoever asked does not: it may have more to say.
+        let operator = self.clone();
+        tokio::spawn(async move {
+            for handle in operator.handles().await {
+                handle.end(within).await;
+            }
+        });
     }
 
     /// Ends every pool and waits until nothing of them is left.

@@ -88,7 +88,8 @@ impl Task {
             self.core.handle(Instant::now(), Fact::Finished { life, call }, further);
             return;
         }
-        let (hold, half) = (self.hold.clone(), self.spec.interrupt_grace / 2);
+        // The grace may be long, and the pool may end before it is over.
+        let (hold, half) = (self.hold.weak(), self.spec.interrupt_grace / 2);
         tokio::spawn(async move {
             tokio::time::sleep(half).await;
             if link.is_open(call.0) {

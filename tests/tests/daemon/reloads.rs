@@ -2,6 +2,7 @@
 
 use super::config::{names, pids, start, write};
 use super::orders::{order, until};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use rustix::process::Signal;
 use sidewinder_tests::arena::Arena;
 use std::process::Stdio;
@@ -46,4 +47,29 @@ fn a_reload_is_refused_while_the_daemon_stops() {
     daemon.send(Signal::TERM).unwrap();
     call.wait().unwrap();
     assert_eq!(daemon.end().unwrap().0.code(), Some(0));
+}
+
+/// The configuration is a pipe that nobody ever writes to.
+#[test]
+fn a_signal_to_stop_does_not_wait_for_a_reload() {
+    let arena = Arena::prepare("stuck-reload").unwrap();
+    let mut daemon = start(&arena, &pool("p"));
+    let worker = pids(&daemon, "p")[0];
+    let (config, draft) = (arena.file("sidewinder.toml"), arena.file("pipe"));
+    mkfifoat(CWD, &draft, Mode::RUSR | Mode::WUSR).unwrap();
+    std::fs::rename(&draft, &config).unwrap();
+    daemon.send(Signal::HUP).unwrap();
+    // It can be opened for writing when somebody reads.
+    let open = || rustix::fs::open(&config, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty());
+    let mut pipe = open();
+    until("the reload reads", || {
+        pipe = open();
+        pipe.is_ok()
+    });
+    daemon.send(Signal::TERM).unwrap();
+    daemon.log_until("stopping").unwrap();
+    daemon.log_until("nothing was changed: the daemon is stopping").unwrap();
+    assert_eq!(daemon.end().unwrap().0.code(), Some(0));
+    assert!(!std::fs::exists(format!("/proc/{worker}")).unwrap());
+    drop(pipe);
 }

@@ -1,10 +1,15 @@
 //! The ends of a daemon: asked for, sudden, and of its keeper.
 
+use super::orders::until;
 use super::{answer, plain};
 use rustix::process::Signal;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::{Daemon, hostile};
+use sidewinder_tests::procfs;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn worker_of(daemon: &Daemon<'_>) -> i64 {
@@ -137,4 +142,78 @@ fn a_worker_that_never_says_hello_does_not_hold_up_a_stop() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}: {log}", asked.elapsed());
     assert_eq!(arena.records(), Vec::<String>::new());
+}
+
+/// The keeper of the first worker.
+fn keeper_of(daemon: &Daemon<'_>) -> OwnedFd {
+    let worker = i32::try_from(worker_of(daemon)).unwrap();
+    let warden = procfs::entry(worker).unwrap().parent;
+    let keeper = Pid::from_raw(procfs::entry(warden).unwrap().parent).unwrap();
+    pidfd_open(keeper, PidfdFlags::empty()).unwrap()
+}
+
+fn ends_soon(arena: &Arena, daemon: Daemon<'_>) {
+    let asked = Instant::now();
+    let (status, log) = daemon.end().unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}: {log}", asked.elapsed());
+    assert_eq!(arena.records(), Vec::<String>::new(), "{log}");
+}
+
+/// Its workers have left, and it hears of nothing but the end of its lifeline: that wakes nobody who is stopped.
+#[test]
+fn a_keeper_that_is_stopped_does_not_hold_up_a_stop() {
+    let arena = Arena::prepare("stopped-keeper").unwrap();
+    let daemon = plain(&arena);
+    answer(&daemon, "who", "{}");
+    let keeper = keeper_of(&daemon);
+    daemon.ask("drain", &["default", "--within", "0s"]).unwrap();
+    until("it is drained", || daemon.status().unwrap()["pools"][0]["phase"] == "DRAINED");
+    pidfd_send_signal(&keeper, Signal::STOP).unwrap();
+    daemon.send(Signal::TERM).unwrap();
+    ends_soon(&arena, daemon);
+}
+
+/// Somebody stops it again whenever it is woken, and it is killed in the end.
+#[test]
+fn a_keeper_that_is_stopped_for_ever_does_not_hold_up_a_stop_for_ever() {
+    let arena = Arena::prepare("hounded-keeper").unwrap();
+    let daemon = plain(&arena);
+    answer(&daemon, "who", "{}");
+    let keeper = keeper_of(&daemon);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) && pidfd_send_signal(&keeper, Signal::STOP).is_ok() {
+                std::thread::yield_now();
+            }
+        });
+        daemon.send(Signal::TERM).unwrap();
+        let (status, log) = daemon.end().unwrap();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(status.code(), Some(0), "{log}");
+    });
+}
+
+/// Half of that grace is the time to SIGINT; nobody needs it any more.
+#[test]
+fn a_long_grace_of_a_call_that_is_over_does_not_hold_up_a_stop() {
+    let arena = Arena::prepare("long-grace").unwrap();
+    let config = arena.file("sidewinder.toml");
+    let place = sidewinder_tests::daemon::tools();
+    let text = format!(
+        "[pools.default]\ntools = [\"orders\"]\ndirectory = \"{}\"\nworkers = 1\ngrace.interrupt = \"10m\"\n",
+        place.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let daemon = Daemon::start(&arena, &["--config", &config.display().to_string()]).unwrap();
+    let gate = format!(r#"{{"gate": "{}"}}"#, arena.file("gate").display());
+    let mut call = daemon.verb("call", &["hold", &gate]);
+    let mut call = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("it runs", || daemon.status().unwrap()["pools"][0]["running"] == 1);
+    call.kill().unwrap();
+    call.wait().unwrap();
+    until("it has given up", || daemon.status().unwrap()["pools"][0]["running"] == 0);
+    daemon.send(Signal::TERM).unwrap();
+    ends_soon(&arena, daemon);
 }

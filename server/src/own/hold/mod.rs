@@ -2,6 +2,7 @@
 //!
 //! A keeper that is killed takes its workers along, and the next worker that is asked for gets a new keeper.
 
+mod stand;
 mod task;
 
 use super::ground::Ground;
@@ -43,6 +44,20 @@ pub(crate) struct Hold {
     over: watch::Receiver<()>,
 }
 
+/// A way to a keeper that does not keep it.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakHold {
+    orders: mpsc::WeakSender<Order>,
+}
+
+impl WeakHold {
+    pub(crate) async fn signal(&self, number: u32, signal: i32) {
+        if let Some(orders) = self.orders.upgrade() {
+            let _ = orders.send(Order::Signal(number, signal)).await;
+        }
+    }
+}
+
 /// Waits for the end of a keeper without holding it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
@@ -77,9 +92,9 @@ pub(crate) struct Wishes {
 }
 
 impl Hold {
-    /// Starts a keeper, and a task that talks to it. Blocks for the few milliseconds that the keeper takes.
-    pub(crate) fn start(wishes: Wishes) -> io::Result<(Self, Welcome)> {
-        let (post, welcome) = task::Post::take(&wishes)?;
+    /// Starts a keeper, and a task that talks to it.
+    pub(crate) async fn start(wishes: Wishes) -> io::Result<(Self, Welcome)> {
+        let (post, welcome) = task::Post::take(&wishes).await?;
         let (orders, mailbox) = mpsc::channel(MAILBOX);
         let (alive, over) = watch::channel(());
         tokio::spawn(task::Task::new(wishes, post, alive).run(mailbox));
@@ -112,6 +127,11 @@ impl Hold {
         let (reply, answer) = oneshot::channel();
         let _ = self.orders.send(Order::Limit(limits, reply)).await;
         answer.await.unwrap_or(Ok(()))
+    }
+
+    /// A way to a keeper that may have left by the time that it is needed. It holds nobody.
+    pub(crate) fn weak(&self) -> WeakHold {
+        WeakHold { orders: self.orders.downgrade() }
     }
 
     /// A hold whose keeper never does anything. It lasts for as long as the guard.

@@ -1,5 +1,6 @@
 //! The task that talks to a keeper, and takes another one when it is lost.
 
+use super::stand::{self, is_root};
 use super::{Ground, Limit, News, Order, Wishes};
 use crate::own::ground::Standing;
 use crate::own::lifeline::{Heard, Lifeline};
@@ -11,9 +12,19 @@ use sidewinder_keeper::{RUN_VARIABLE, complain};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// A keeper that does not move is woken this often,
+const WAKE_EVERY: Duration = Duration::from_millis(500);
+/// so many times, and then killed.
+const WAKES_MAX: u32 = 40;
+/// A killed keeper is gone at once, but for a process below it in uninterruptible sleep.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A keeper at its post.
 pub(super) struct Post {
@@ -27,22 +38,18 @@ pub(super) struct Post {
 
 impl Post {
     /// Has a keeper take its post.
-    pub(super) fn take(wishes: &Wishes) -> io::Result<(Self, Welcome)> {
-        let mut ground =
-            Ground::prepare(&wishes.cgroup, &wishes.limits, is_root()).map_err(io::Error::other)?;
-        let mut stand = || -> io::Result<_> {
-            let Standing { lifeline, keeper, welcome } = ground.start(wishes.namespace, wishes.graces)?;
+    pub(super) async fn take(wishes: &Wishes) -> io::Result<(Self, Welcome)> {
+        let (ground, standing) = stand::apart(wishes.clone()).await?;
+        let Standing { lifeline, keeper, welcome } = standing;
+        let watch = || -> io::Result<_> {
             let line =
                 watched(lifeline.as_fd().try_clone_to_owned()?, Interest::READABLE | Interest::WRITABLE)?;
-            let death = watched(keeper.try_clone()?, Interest::READABLE)?;
-            Ok((lifeline, keeper, line, death, welcome))
+            Ok((line, watched(keeper.try_clone()?, Interest::READABLE)?))
         };
-        match stand() {
-            Ok((lifeline, keeper, line, death, welcome)) => {
-                Ok((Self { ground, lifeline, keeper, line, death }, welcome))
-            }
+        match watch() {
+            Ok((line, death)) => Ok((Self { ground, lifeline, keeper, line, death }, welcome)),
             Err(error) => {
-                ground.clear();
+                stand::dismiss(ground, lifeline, &keeper);
                 Err(error)
             }
         }
@@ -50,36 +57,46 @@ impl Post {
 
     /// Lets the keeper leave. Its end is the proof that everybody below it is gone.
     async fn leave(self) {
-        let Self { ground, lifeline, line, death, .. } = self;
+        let Self { ground, lifeline, line, death, keeper } = self;
         drop((lifeline, line));
-        let _ = death.readable().await;
-        ground.clear();
+        for _ in 0..WAKES_MAX {
+            // Somebody may have stopped it.
+            let _ = pidfd_send_signal(&keeper, Signal::CONT);
+            if timeout(WAKE_EVERY, death.readable()).await.is_ok() {
+                return ground.clear();
+            }
+        }
+        let _ = pidfd_send_signal(&keeper, Signal::KILL);
+        complain!("a keeper that did not leave was killed");
+        if timeout(KILL_PATIENCE, clean_up_after(ground)).await.is_err() {
+            complain!("something of it is left: `sidewinder reap` ends it when the kernel lets go of it");
+        }
     }
 
-    /// The keeper was killed. Its wardens end what is below them; then somebody has to clean up.
+    /// The keeper was killed.
     fn abandon(self) {
-        let path = self.ground.record.path.clone();
-        drop(self);
-        tokio::task::spawn_blocking(move || {
-            record::wait_until_free(&path);
-            if let Err(error) = sweep::sweep(false, false) {
-                complain!("cannot look for what the lost keeper left: {error}");
-            }
-        });
+        let Self { ground, .. } = self;
+        clean_up_after(ground);
     }
 
     async fn send(&self, request: &Request, fds: &[OwnedFd]) -> io::Result<()> {
-        // A keeper that somebody has stopped is woken by every order.
-        let _ = pidfd_send_signal(&self.keeper, Signal::CONT);
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        loop {
+        let mut wakes = 0;
+        while wakes < WAKES_MAX {
+            // A keeper that somebody has stopped is woken by every order.
+            let _ = pidfd_send_signal(&self.keeper, Signal::CONT);
             match self.lifeline.send(request, &fds) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.line.writable().await?.clear_ready();
+                    match timeout(WAKE_EVERY, self.line.writable()).await {
+                        Ok(ready) => ready?.clear_ready(),
+                        Err(_) => wakes += 1,
+                    }
                 }
                 other => return other,
             }
         }
+        let _ = pidfd_send_signal(&self.keeper, Signal::KILL);
+        Err(io::ErrorKind::BrokenPipe.into())
     }
 
     /// What a worker of this keeper is, beside what the pool wishes.
@@ -92,8 +109,16 @@ impl Post {
     }
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// The wardens of a keeper that was killed end what is below them; then somebody has to clean up.
+fn clean_up_after(ground: Ground) -> JoinHandle<()> {
+    let path = ground.record.path.clone();
+    drop(ground);
+    tokio::task::spawn_blocking(move || {
+        record::wait_until_free(&path);
+        if let Err(error) = sweep::sweep(false, false) {
+            complain!("cannot look for what the lost keeper left: {error}");
+        }
+    })
 }
 
 pub(super) struct Task {
@@ -158,7 +183,7 @@ impl Task {
         let (request, fds) = match order {
             Order::Spawn { request, fds, news, number } => {
                 self.workers.insert(number, news);
-                if let Err(error) = self.man() {
+                if let Err(error) = self.man().await {
                     return self.refuse(number, &error);
                 }
                 let request = self.post.as_ref().map(|post| Box::new(post.complete(*request)));
@@ -192,9 +217,9 @@ impl Task {
     }
 
     /// Sees to it that there is a keeper.
-    fn man(&mut self) -> io::Result<()> {
+    async fn man(&mut self) -> io::Result<()> {
         if self.post.is_none() {
-            let (post, welcome) = Post::take(&self.wishes)?;
+            let (post, welcome) = Post::take(&self.wishes).await?;
             complain!("a new keeper stands (tier {})", welcome.tier);
             self.post = Some(post);
         }
