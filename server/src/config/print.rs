@@ -36,9 +36,12 @@ fn documented<T>(text: &mut String, key: &Key<T>, draft: &T) {
     };
 }
 
-/// What holds in the end, and where each part of it comes from. Of variables for workers only the names.
+/// What holds in the end, and where each part of it comes from. Of variables for workers only the names, and `***`
+/// where a secret may be.
 pub(crate) fn effective(draft: &Draft) -> String {
-    let mut text = String::from("# What holds, and where it was said; without a place it is the default.\n");
+    let mut text = String::from(
+        "# What holds, and where it was said; without a place it is the default. `***` stands where a secret may be.\n",
+    );
     for (section, _) in SECTIONS {
         held(&mut text, section, of_table(DAEMON, section), &draft.daemon, |key| draft.places.get(key));
     }
@@ -107,7 +110,8 @@ Made by `sidewinder print-config --page` from the table of keys that the daemon 
 - Variables and flags of a pool speak of the pool that `--pool` or `SIDEWINDER_POOL` names, else of the only one there is;
   where there is none they make one, called `default`.
 - `sidewinder check-config FILE` reports every problem at once, each with its line and column.
-  `sidewinder print-config` prints a file with every default, and `--effective` what holds in the end.
+  `sidewinder print-config` prints a file with every default, and `--effective` what holds in the end: of
+  `environment` only the names, and `***` for user and query of a URL and for the value of a `NAME=VALUE` in `command`.
 - `SIGHUP` and `sidewinder reload` read everything again. Rules of a pool hold at once and for the workers that
   run. What workers are started with (`tools`, `expose`, `python`, `command`, `directory`, `environment`, `seats`, `limits`
   and `grace.interrupt`) replaces them, each new one beside the old one, without dropping a call. Pools come and go.

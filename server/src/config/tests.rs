@@ -268,6 +268,22 @@ fn what_may_be_secret_is_never_shown() {
 }
 
 #[test]
+fn a_secret_is_not_shown() {
+    let text = "[telemetry]\notlp = \"https://me:hush@host:4317/v1?key=hush\"\n\
+                [pools.a]\ncommand = [\"env\", \"TOKEN=hush\", \"--key=hush\", \"w\"]\n";
+    let (settings, draft) = read(text, &[], &[]).expect("settings");
+    assert_eq!(settings.telemetry.otlp.as_deref(), Some("https://me:hush@host:4317/v1?key=hush"));
+    assert_eq!(settings.pools["a"].command.program, ["env", "TOKEN=hush", "--key=hush", "w"]);
+    let shown = effective(&draft);
+    assert!(shown.contains("otlp = \"https://***@host:4317/v1?***\""), "{shown}");
+    assert!(shown.contains("command = [\"env\", \"TOKEN=***\", \"--key=***\", \"w\"]"), "{shown}");
+    let told = bad("[telemetry]\notlp = \"ftp://me:hush@host\"\n[pools.a]\ntools = [\"t\"]\n").join("\n");
+    for text in [shown, told] {
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
 fn paths_start_at_their_file() {
     let text = format!("[listen]\nsocket = \"run/s\"\n{POOL_A}directory = \"../d\"\npython = \"python3\"\n");
     let settings = good(&text);

@@ -4,6 +4,7 @@
 mod document;
 pub(crate) mod events;
 pub(crate) mod log;
+pub(crate) mod masked;
 pub(crate) mod metrics;
 mod wishes;
 

@@ -8,8 +8,8 @@ use crate::config::reading::document::{Node, Value};
 use crate::config::time;
 use crate::own::limit;
 use crate::own::subtree::Wish;
-use crate::telemetry::LogFormat;
 use crate::telemetry::log::filter;
+use crate::telemetry::{LogFormat, masked};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -45,6 +45,7 @@ forms! {
     /// A program by its name is looked for on the path.
     Program: "a path, or a name to be looked for on the path";
     List: "a list of texts";
+    Arguments: "a list of texts";
     Truth: "true or false";
     Switch: "`auto` or `off`";
     Group: "`auto`, `off`, or the path of a cgroup";
@@ -147,12 +148,15 @@ texts! {
     Address: SocketAddr,
         node words::<Self>(node)?.parse().map_err(|_| wrong::<Self>(node)),
         address Some(quoted(&address.to_string()));
-    Url: String, node url(node), url Some(quoted(url));
+    Url: String, node url(node), url Some(quoted(&masked::url(url)));
     Filter: String, node log_filter(node), filter Some(quoted(filter));
     Look: LogFormat, node one_of::<Self, _>(node, &LOOKS), look shown_of(&LOOKS, look);
     List: Vec<String>,
         node all(items(node, wrong::<Self>)?.iter().map(words::<Text>)),
         items shown_list(items.iter().map(|item| quoted(item)));
+    Arguments: Vec<String>,
+        node List::read(node),
+        items shown_list(items.iter().map(|item| quoted(&masked::argument(item))));
     Users: Vec<u32>,
         node all(items(node, wrong::<Self>)?.iter().map(user)),
         users shown_list(users.iter().map(u32::to_string));
@@ -256,7 +260,11 @@ fn url(node: &Node) -> Result<String, Wrong> {
     let text = words::<Url>(node)?;
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']));
-    if host && !text.contains(char::is_whitespace) { Ok(text) } else { Err(wrong::<Url>(node)) }
+    if host && !text.contains(char::is_whitespace) {
+        Ok(text)
+    } else {
+        Err(wrong::<Url>(&said(node.place.clone(), &masked::url(&text))))
+    }
 }
 
 /// The items of a list; in a variable or a flag they stand between commas.

@@ -79,7 +79,7 @@ pub(crate) const POOL: &[Key<PoolDraft>] = &[
     key!(List "expose" expose, "[\"math:hypot\"]", "Functions to serve as they are.", absent "none"),
     key!(Program "python" python, "\"/usr/bin/python3\"",
         "The interpreter.", absent "the python3 of a virtual environment, or of the path"),
-    key!(List "command" command, "[\"my-worker\", \"--fast\"]",
+    key!(Arguments "command" command, "[\"my-worker\", \"--fast\"]",
         "A worker of any kind that speaks the worker protocol, instead of `python`.", absent "Python's worker"),
     key!(File "directory" directory, "\"/tmp\"",
         "Where workers run, and where Python finds modules first.", absent "where the daemon was started"),

@@ -1,5 +1,6 @@
 //! Sends the figures by OTLP. A receiver that is away costs one line of the log, and another when it is back.
 
+use crate::telemetry::masked;
 use opentelemetry_otlp::{MetricExporter, WithExportConfig};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
@@ -16,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Sender {
     inner: MetricExporter,
+    /// As it may be shown.
     url: String,
     failing: AtomicBool,
 }
@@ -23,10 +25,11 @@ pub(super) struct Sender {
 /// Called within a runtime: the connection lives there.
 pub(super) fn sender(url: &str, every: Duration) -> io::Result<PeriodicReader<Sender>> {
     let builder = MetricExporter::builder().with_tonic().with_endpoint(url).with_timeout(PATIENCE);
+    let shown = masked::url(url);
     let inner = builder.build().map_err(|error| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("cannot send metrics to {url}: {error}"))
+        io::Error::new(io::ErrorKind::InvalidInput, format!("cannot send metrics to {shown}: {error}"))
     })?;
-    let sender = Sender { inner, url: url.to_owned(), failing: AtomicBool::new(false) };
+    let sender = Sender { inner, url: shown, failing: AtomicBool::new(false) };
     Ok(PeriodicReader::builder(sender).with_interval(every).build())
 }
 
