@@ -12,6 +12,7 @@ use crate::own::{record, sweep};
 use crate::rpc::{self, AdminDoor, CallsDoor, Daemon, PoolsDoor};
 use crate::telemetry::metrics::Sights;
 use crate::telemetry::{Events, Log, Metrics};
+use crate::worker::placed;
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
@@ -22,17 +23,11 @@ use sidewinder_proto::v1::admin_server::AdminServer;
 use sidewinder_proto::v1::calls_server::CallsServer;
 use sidewinder_proto::v1::pools_server::PoolsServer;
 use std::collections::BTreeSet;
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-
-/// The worker's runtime, made by the build.
-const RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.zip"));
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
@@ -52,7 +47,7 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let run = record::new_run()?;
     let metrics = Metrics::begin(&settings.telemetry, &run)?;
     metrics.serve(&settings.telemetry, listen.insecure)?;
-    let founder = Founder { runtime: place_runtime()?, metrics: metrics.clone() };
+    let founder = Founder { runtime: placed::place()?, metrics: metrics.clone() };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
     let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish).await?;
@@ -149,25 +144,4 @@ async fn follow_signals([mut terminate, mut interrupt, mut hangup]: [Signal; 3],
 
 fn open_signals() -> io::Result<[Signal; 3]> {
     Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?])
-}
-
-/// Writes the worker's runtime where workers can import it. Its name is its content, so it is written once.
-fn place_runtime() -> io::Result<PathBuf> {
-    let mut hasher = DefaultHasher::new();
-    RUNTIME.hash(&mut hasher);
-    let runs = record::directory()?;
-    let base = runs.parent().unwrap_or(&runs);
-    let path = base.join(format!("runtime-{:016x}.zip", hasher.finish()));
-    if fs::read(&path).is_ok_and(|there| there == RUNTIME) {
-        return Ok(path);
-    }
-    let draft = base.join(format!(".runtime-{}", std::process::id()));
-    fs::write(&draft, RUNTIME)
-        .and_then(|()| fs::rename(&draft, &path))
-        .map_err(|error| explain(&path, &error))?;
-    Ok(path)
-}
-
-fn explain(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot write the worker's runtime to {}: {error}", path.display()))
 }

@@ -4,6 +4,8 @@ use super::{answer, plain, refusal};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::Daemon;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 #[test]
@@ -142,4 +144,20 @@ fn raw_bytes_go_both_ways_from_a_file_and_from_standard_input() {
     let input = Stdio::from(std::fs::File::open(&file).unwrap());
     let said = daemon.verb("call", &["same", "-", "--raw"]).stdin(input).output().unwrap();
     assert_eq!((said.status.code(), said.stdout), (Some(0), bytes));
+}
+
+/// Compiling it anew would be much of the start of every worker.
+#[test]
+fn the_runtime_is_private_and_keeps_its_bytecode() {
+    let arena = Arena::prepare("bytecode").unwrap();
+    let daemon = plain(&arena);
+    answer(&daemon, "who", "{}");
+    let names = std::fs::read_dir(arena.runtime()).unwrap().map(|entry| entry.unwrap().path());
+    let is_placed =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("runtime-"));
+    let placed: Vec<PathBuf> = names.filter(is_placed).collect();
+    assert_eq!(placed.len(), 1, "{placed:?}");
+    assert_eq!(std::fs::metadata(&placed[0]).unwrap().permissions().mode() & 0o777, 0o700);
+    let compiled = std::fs::read_dir(placed[0].join("sidewinder/__pycache__")).unwrap().count();
+    assert!(compiled > 5, "{compiled} files");
 }
