@@ -44,6 +44,7 @@ class Tag:
     TYPE, MESSAGE, TRACEBACK, NOTE, CANCELLED, REASON = range(10, 16)
     OLDEST, NEWEST, LANGUAGE, RUNTIME, PID, SEATS, PING, RESIDENT, LEVEL = range(16, 25)
     MAX_MESSAGE, POOL, LIFE = range(25, 28)
+    INSTALLED = 28
 
 
 class ProtocolError(Exception):

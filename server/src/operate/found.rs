@@ -8,6 +8,7 @@ use crate::worker::life::Spec;
 use sidewinder_keeper::wire::{Graces, Welcome};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What every pool of this daemon has in common.
 #[derive(Clone, Debug)]
@@ -79,6 +80,7 @@ impl Founder {
             command,
             message_max: usize::try_from(settings.limits.message).unwrap_or(usize::MAX),
             interrupt_grace: pool.policy.grace.interrupt,
+            installed_said: Arc::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::worker::life::Spec;
 use futures_util::FutureExt;
 use sidewinder_core::{Checked, ClientId, Policy, Request};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -34,6 +35,7 @@ fn spec() -> Spec {
         command: Command::default(),
         message_max: 1 << 20,
         interrupt_grace: Duration::from_secs(1),
+        installed_said: Arc::default(),
     }
 }
 

@@ -20,6 +20,7 @@ use sidewinder_keeper::wire::{Ending, Failure, Gone};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -42,6 +43,8 @@ pub(crate) struct Spec {
     pub(crate) message_max: usize,
     /// From the wish that a call ends to the kill.
     pub(crate) interrupt_grace: Duration,
+    /// It was said that Python has another version of `sidewinder` than the daemon.
+    pub(crate) installed_said: Arc<AtomicBool>,
 }
 
 /// What a life tells its pool.
@@ -310,7 +313,7 @@ impl Living {
         let Some(message) = self.control.take(frame).map_err(told)? else { return Ok(()) };
         match words::notice(message).map_err(told)? {
             Notice::Hello { .. } if self.greeted => return Err("it said hello twice".to_owned()),
-            Notice::Hello { oldest, newest, language, runtime } => {
+            Notice::Hello { oldest, newest, language, runtime, installed } => {
                 if !(oldest..=newest).contains(&VERSION) {
                     return Err(format!(
                         "it speaks versions {oldest} to {newest} of the worker protocol and this daemon {VERSION} \
@@ -318,6 +321,7 @@ impl Living {
                     ));
                 }
                 self.greeted = true;
+                self.voice.runs_another(&runtime, &installed, &self.spec.installed_said);
                 let welcome = ToWorker::Welcome {
                     message_max: self.spec.message_max as u64,
                     pool: self.spec.pool.clone(),

@@ -5,6 +5,7 @@
 //! beyond it is dropped, and how much it was is said.
 
 use crate::telemetry::metrics::PoolMeter;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -61,6 +62,21 @@ impl Voice {
             "error" | "critical" => tracing::error!(pool, worker, call, stream = "log", "{message}"),
             _ => tracing::info!(pool, worker, call, stream = "log", "{message}"),
         }
+    }
+
+    /// Its Python has another version of `sidewinder` than the one that runs, if it has. Said once.
+    pub(crate) fn runs_another(&self, runtime: &str, installed: &str, said: &AtomicBool) {
+        if installed.is_empty() || said.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (pool, worker) = (&*self.pool, &*self.worker);
+        let (runtime, installed) = (printable(runtime.as_bytes()), printable(installed.as_bytes()));
+        tracing::warn!(
+            pool,
+            worker,
+            "sidewinder {installed} is installed for the Python of this pool, and the daemon's own {runtime} runs: \
+             install {runtime}, or none"
+        );
     }
 
     /// It will say nothing more.

@@ -24,6 +24,7 @@ const OLDEST: u16 = 16;
 const NEWEST: u16 = 17;
 const LANGUAGE: u16 = 18;
 const RUNTIME: u16 = 19;
+const INSTALLED: u16 = 28;
 const SEATS: u16 = 21;
 const NUMBER: u16 = 22;
 const RESIDENT: u16 = 23;
@@ -125,7 +126,7 @@ impl Said {
 /// What a worker says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    Hello { oldest: u8, newest: u8, language: String, runtime: String },
+    Hello { oldest: u8, newest: u8, language: String, runtime: String, installed: String },
     Ready { seats: u16, offer: Bytes },
     Unfit { message: String, traceback: String },
     Pong { number: u64, resident: u64 },
@@ -231,6 +232,7 @@ pub(crate) fn notice(message: Message) -> Result<Notice, Broken> {
             newest: narrow(NEWEST, texts.newest)?,
             language: texts.language,
             runtime: texts.runtime,
+            installed: texts.installed,
         },
         98 => Notice::Ready { seats: narrow(SEATS, texts.seats)?, offer: message.body },
         99 => Notice::Unfit { message: texts.text, traceback: texts.traceback },
@@ -259,6 +261,7 @@ struct Texts {
     newest: u64,
     language: String,
     runtime: String,
+    installed: String,
     seats: u64,
     number: u64,
     resident: u64,
@@ -282,6 +285,7 @@ impl Texts {
                 NEWEST => self.newest = number(tag, value)?,
                 LANGUAGE => self.language = lossy(value),
                 RUNTIME => self.runtime = lossy(value),
+                INSTALLED => self.installed = lossy(value),
                 SEATS => self.seats = number(tag, value)?,
                 CREDIT => self.credit = number(tag, value)?,
                 NUMBER => self.number = number(tag, value)?,

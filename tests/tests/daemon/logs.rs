@@ -1,5 +1,6 @@
 //! The log: what is in it, who can follow it, and that nobody has to read it.
 
+use super::orders::are_ready;
 use super::{answer, plain, refusal};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -164,4 +165,25 @@ fn events_are_shown_as_they_happen() {
     reader.join().unwrap().unwrap();
     let rest: Vec<_> = events.iter().map(|line| parse(&line)["what"].as_str().unwrap().to_owned()).collect();
     assert!(rest.contains(&"STOPPING".to_owned()), "{rest:?}");
+}
+
+#[test]
+fn another_version_that_is_installed_is_said_once_for_a_pool() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (installed, times) in [("9.9.9", 1), (version, 0)] {
+        let arena = Arena::prepare("installed").unwrap();
+        let site = arena.file("site");
+        std::fs::create_dir_all(site.join(format!("sidewinder-{installed}.dist-info"))).unwrap();
+        let arguments = ["--tools", "plain", "--workers", "2"];
+        let daemon = Daemon::start_with(&arena, &arguments, |command| {
+            command.env("PYTHONPATH", &site);
+        })
+        .unwrap();
+        are_ready(&daemon, 2);
+        daemon.send(Signal::TERM).unwrap();
+        let log = daemon.end().unwrap().1;
+        let said = format!("sidewinder {installed} is installed");
+        assert_eq!(log.matches(&said).count(), times, "{log}");
+        assert_eq!(log.matches(&format!("install {version}, or none")).count(), times, "{log}");
+    }
 }
