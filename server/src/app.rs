@@ -18,12 +18,14 @@ use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
 use sidewinder_edge::server::{Wish, serve};
 use sidewinder_edge::tally::Tally;
+use sidewinder_edge::tls::Tls;
 use sidewinder_keeper::wire::Welcome;
 use sidewinder_proto::v1::admin_server::AdminServer;
 use sidewinder_proto::v1::calls_server::CallsServer;
 use sidewinder_proto::v1::pools_server::PoolsServer;
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,7 +43,10 @@ pub(crate) fn run(source: Source, settings: Settings, log: &Log) -> io::Result<(
 async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
     // Before anything has to be ended: a signal without a listener ends this process alone.
     let signals = open_signals()?;
-    let listeners = listen(&settings.listen)?;
+    let tls = settings.listen.tls.clone().map(Tls::load).transpose().map_err(io::Error::other)?;
+    let listeners = listen(&settings.listen, tls.clone())?;
+    // The system has chosen a port, if it was asked to.
+    let tcp = listeners.iter().find_map(Listener::tcp_address);
     let limits = settings.limits.clone();
     let (listen, drain) = (settings.listen.clone(), settings.drain);
     let run = record::new_run()?;
@@ -50,7 +55,7 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let founder = Founder { runtime: placed::place()?, metrics: metrics.clone() };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
-    let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish).await?;
+    let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish, tls).await?;
     let sweeping = tokio::task::spawn_blocking(sweep_quietly);
     let tally = Arc::new(Tally::default());
     metrics.look_at(Sights {
@@ -62,7 +67,7 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
     let daemon = Daemon { run, tier, started: SystemTime::now() };
     let routes = routes(&operator, &events, log, drain, daemon).await?;
-    announce(&listen, &welcomes);
+    announce(&listen, tcp, &welcomes);
     let signals = tokio::spawn(follow_signals(signals, operator.clone()));
     serve(listeners, routes, limits, tally, wishes).await;
     operator.end().await;
@@ -101,7 +106,7 @@ async fn routes(
     Ok(routes)
 }
 
-fn listen(listen: &Listen) -> io::Result<Vec<Listener>> {
+fn listen(listen: &Listen, tls: Option<Tls>) -> io::Result<Vec<Listener>> {
     let users = if listen.users.is_empty() {
         Users::private()
     } else {
@@ -110,13 +115,18 @@ fn listen(listen: &Listen) -> io::Result<Vec<Listener>> {
     let unix = Listener::unix(&listen.socket, users).map_err(io::Error::other)?;
     let mut listeners = vec![unix];
     if let Some(address) = listen.tcp {
-        listeners.push(Listener::tcp(address, listen.insecure).map_err(io::Error::other)?);
+        let tcp = match tls {
+            Some(tls) => Listener::tls(address, tls),
+            None => Listener::tcp(address, listen.insecure),
+        };
+        listeners.push(tcp.map_err(io::Error::other)?);
     }
     Ok(listeners)
 }
 
-fn announce(listen: &Listen, welcomes: &[Welcome]) {
-    let tcp = listen.tcp.map(|address| format!(" and {address}")).unwrap_or_default();
+fn announce(listen: &Listen, tcp: Option<SocketAddr>, welcomes: &[Welcome]) {
+    let seal = if listen.tls.is_some() { " with TLS" } else { "" };
+    let tcp = tcp.map(|address| format!(" and {address}{seal}")).unwrap_or_default();
     let tier = welcomes.first().map(|welcome| format!(" (tier {}: {})", welcome.tier, welcome.why));
     let tier = tier.unwrap_or_default();
     tracing::info!("listens on {}{tcp}{tier}", listen.socket.display());

@@ -46,6 +46,21 @@ impl<'a> Daemon<'a> {
         arguments: &[&str],
         change: impl FnOnce(&mut Command),
     ) -> io::Result<Self> {
+        let mut daemon = Self::launch_with(arena, arguments, change)?;
+        daemon.log_until("listens on")?;
+        Ok(daemon)
+    }
+
+    /// Starts it, and does not wait: its log is still to be read from the first line.
+    pub fn launch(arena: &'a Arena, arguments: &[&str]) -> io::Result<Self> {
+        Self::launch_with(arena, arguments, |_| {})
+    }
+
+    fn launch_with(
+        arena: &'a Arena,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> io::Result<Self> {
         let mut command = arena.sidewinder("run");
         command.args(arguments).current_dir(tools()).env("PYTHONDONTWRITEBYTECODE", "1");
         change(&mut command);
@@ -53,9 +68,7 @@ impl<'a> Daemon<'a> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let mut daemon = Self { arena, child, pidfd, log: Mutex::new(lines(stderr)) };
-        daemon.log_until("listens on")?;
-        Ok(daemon)
+        Ok(Self { arena, child, pidfd, log: Mutex::new(lines(stderr)) })
     }
 
     /// Reads the daemon's log up to a line with these words, and returns that line.

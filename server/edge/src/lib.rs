@@ -6,7 +6,7 @@
 //!                        status ◀── outcome ◀──┘
 //! ```
 //!
-//! - [`listener`]: sockets that are safe to open. [`peer`]: who is at the other end.
+//! - [`listener`]: sockets that are safe to open. [`tls`]: what may be around them. [`peer`]: who is at the other end.
 //! - [`server`]: accepts, drains, stops within a bound. [`limits`]: every bound by name. [`tally`]: what was seen.
 //! - [`call`]: deadlines, message sizes and stalls, the same for every service.
 //! - [`routes`]: which service answers, with health and reflection.
@@ -17,7 +17,7 @@
 //! rest of the daemon instead of before it, and not again when that changes. And it knows nothing of pools: a test
 //! serves an echo, so a hole in the shell is found without a worker.
 //!
-//! Deliberately absent: TLS; compression; HTTP/1; retries; a bound on the messages of all clients together (each
+//! Deliberately absent: compression; HTTP/1; retries; a bound on the messages of all clients together (each
 //! connection is bounded, see [`limits`]).
 
 pub mod call;
@@ -29,3 +29,4 @@ pub mod routes;
 pub mod server;
 pub mod status;
 pub mod tally;
+pub mod tls;

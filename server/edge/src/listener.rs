@@ -1,14 +1,13 @@
 //! Where clients come in: a private unix socket, or TCP.
 //!
 //! A unix socket is the default. Its file is private (`listener/place.rs`), and beyond that the kernel tells who connects, and
-//! only users on a list are served. TCP has no users: it is for the loopback, and a public address has to be asked for
-//! by name, because whoever reaches it can run every tool.
-//!
-//! Deliberately not here: TLS. A public address with it will be a kind of listener of its own.
+//! only users on a list are served. TCP has no users: it is for the loopback, and a public address takes TLS or has to be
+//! asked for by name, because whoever reaches it can run every tool.
 
 mod place;
 
 use crate::peer::{Origin, Users};
+use crate::tls::Tls;
 use place::Place;
 use std::fmt;
 use std::io;
@@ -18,6 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Listener {
     users: Users,
     /// `None` for a socket whose file belongs to whoever handed it down.
     place: Option<Place>,
+    tls: Option<Tls>,
 }
 
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Listener {
         let (place, socket) = Place::take(path, users.shared())?;
         let failed = |error| NotListening::System { doing: "poll", place: path.display().to_string(), error };
         let socket = UnixListener::from_std(socket).map_err(failed)?;
-        Ok(Self { socket: Socket::Unix(socket), users, place: Some(place) })
+        Ok(Self { socket: Socket::Unix(socket), users, place: Some(place), tls: None })
     }
 
     /// TCP at `address`. One that other machines can reach takes `insecure`. Called within a runtime.
@@ -90,13 +91,18 @@ impl Listener {
         Self::tcp_from(socket, insecure)
     }
 
+    /// TCP at `address`, which other machines may reach, with TLS. Called within a runtime.
+    pub fn tls(address: SocketAddr, tls: Tls) -> Result<Self, NotListening> {
+        Ok(Self { tls: Some(tls), ..Self::tcp(address, true)? })
+    }
+
     /// A unix socket that was handed down. Its file is not ours to remove. Called within a runtime.
     pub fn unix_from(socket: std::os::unix::net::UnixListener, users: Users) -> Result<Self, NotListening> {
         let failed =
             |error| NotListening::System { doing: "poll", place: "the given socket".to_owned(), error };
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = UnixListener::from_std(socket).map_err(failed)?;
-        Ok(Self { socket: Socket::Unix(socket), users, place: None })
+        Ok(Self { socket: Socket::Unix(socket), users, place: None, tls: None })
     }
 
     /// A TCP socket that was handed down. Called within a runtime.
@@ -106,7 +112,7 @@ impl Listener {
         refuse_public(socket.local_addr().map_err(failed)?, insecure)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = TcpListener::from_std(socket).map_err(failed)?;
-        Ok(Self { socket: Socket::Tcp(socket), users: Users::only([]), place: None })
+        Ok(Self { socket: Socket::Tcp(socket), users: Users::only([]), place: None, tls: None })
     }
 
     /// The address of a TCP listener: the port that the system chose, if it was asked to.
@@ -115,6 +121,11 @@ impl Listener {
             Socket::Unix(_) => None,
             Socket::Tcp(socket) => socket.local_addr().ok(),
         }
+    }
+
+    /// What has to happen before a word of HTTP/2.
+    pub(crate) fn handshake(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     pub(crate) fn users(&self) -> &Users {
@@ -154,15 +165,16 @@ fn refuse_public(address: SocketAddr, insecure: bool) -> Result<(), NotListening
         return Ok(());
     }
     let why = "can be reached by other machines, and whoever reaches it can run every tool: \
-               take a loopback address, or say `insecure = true`";
+               take a loopback address, configure TLS, or say `insecure = true`";
     Err(NotListening::Refused { place: address.to_string(), why: why.to_owned() })
 }
 
-/// One connection, of either kind.
+/// One connection, of any kind.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -171,6 +183,8 @@ impl Stream {
         match self {
             Self::Unix(stream) => stream.try_write(bytes),
             Self::Tcp(stream) => stream.try_write(bytes),
+            // What would not wait is not said: it would have to be sealed first.
+            Self::Tls(_) => Ok(0),
         }
     }
 }
@@ -184,6 +198,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_read(context, into),
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, into),
         }
     }
 }
@@ -193,6 +208,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -204,6 +220,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
@@ -215,6 +232,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_flush(context),
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -222,6 +240,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Tally {
     pub stumbled: Count,
     /// Closed because no HTTP/2 came in time.
     pub silent: Count,
+    /// Closed because of a TLS handshake that failed.
+    pub unsealed: Count,
     /// Calls that were begun.
     pub begun: Count,
     /// Those of them that have ended, well or not.

@@ -7,9 +7,13 @@ use sidewinder_proto::v1::pools_client::PoolsClient;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tonic::transport::{Channel, Endpoint};
+use std::time::Duration;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
+
+/// Who does not answer for so long is not there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// No daemon answers.
 const NO_DAEMON: u8 = 124;
@@ -20,6 +24,18 @@ pub(super) struct Where {
     /// The daemon's unix socket; that of this user by default
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// A daemon on the network, as http://HOST:PORT or https://HOST:PORT
+    #[arg(long, value_name = "URL", conflicts_with = "socket")]
+    address: Option<String>,
+    /// With https: the authority of the daemon's certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "address")]
+    ca: Option<PathBuf>,
+    /// With https, where clients need a certificate: ours, as PEM
+    #[arg(long, value_name = "FILE", requires_all = ["address", "key"])]
+    certificate: Option<PathBuf>,
+    /// And its private key
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
 }
 
 /// Why a verb has no answer.
@@ -38,6 +54,9 @@ impl From<Status> for Failed {
 
 impl Where {
     pub(super) async fn connect(&self) -> Result<Channel, Failed> {
+        if let Some(address) = &self.address {
+            return self.connect_to(address).await;
+        }
         let socket = match &self.socket {
             Some(socket) => std::path::absolute(socket),
             None => default_socket(),
@@ -52,6 +71,42 @@ impl Where {
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()));
         let endpoint = endpoint.map_err(|error| missing(error.to_string()))?;
         endpoint.connect().await.map_err(|error| missing(reason(&error)))
+    }
+
+    async fn connect_to(&self, address: &str) -> Result<Channel, Failed> {
+        let missing = |why: String| Failed::NoDaemon(format!("no daemon answers at {address} ({why})"));
+        let scheme = address.split_once("://").map(|(scheme, _)| scheme);
+        let mut endpoint = match scheme {
+            Some("http" | "https") => Endpoint::from_shared(address.to_owned()),
+            Some(_) | None => {
+                return Err(Failed::Here(format!("{address} is no address: write https://HOST:PORT")));
+            }
+        }
+        .map_err(|error| missing(reason(&error)))?
+        .connect_timeout(PATIENCE);
+        if scheme == Some("https") {
+            endpoint = endpoint.tls_config(self.tls()?).map_err(|error| Failed::Here(reason(&error)))?;
+        }
+        endpoint.connect().await.map_err(|error| missing(reason(&error)))
+    }
+
+    fn tls(&self) -> Result<ClientTlsConfig, Failed> {
+        let text = |path: &PathBuf| {
+            std::fs::read(path)
+                .map_err(|error| Failed::Here(format!("cannot read {}: {error}", path.display())))
+        };
+        let Some(ca) = &self.ca else {
+            return Err(Failed::Here(
+                "https takes --ca FILE: the authority of the daemon's certificate".to_owned(),
+            ));
+        };
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(text(ca)?));
+        Ok(match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => {
+                tls.identity(Identity::from_pem(text(certificate)?, text(key)?))
+            }
+            (_, _) => tls,
+        })
     }
 
     pub(super) async fn calls(&self) -> Result<CallsClient<Channel>, Failed> {

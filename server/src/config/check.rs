@@ -7,6 +7,7 @@ use super::settings::{Listen, PoolSettings, Settings};
 use crate::own::record;
 use crate::worker::command::Command;
 use sidewinder_core::{Policy, SLOTS_MAX, Size};
+use sidewinder_edge::tls::Files;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -23,12 +24,16 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         let key = format!("limits.{}", flaw.name);
         problems.add(&at(&key), &key, format!("this must {}", flaw.must));
     }
-    for (key, address) in [("listen.tcp", daemon.tcp), ("telemetry.prometheus", daemon.telemetry.prometheus)]
-    {
+    let tls = tls(draft, problems);
+    let addresses = [
+        ("listen.tcp", daemon.tcp.filter(|_| tls.is_none()), "`tls_certificate` and `tls_key`"),
+        ("telemetry.prometheus", daemon.telemetry.prometheus, "a proxy that has it"),
+    ];
+    for (key, address, seal) in addresses {
         let public = address.filter(|address| !address.ip().to_canonical().is_loopback());
         if let (Some(address), false) = (public, daemon.insecure) {
             let what = format!(
-                "other machines can reach {address} and there is no TLS: take a loopback address, or say \
+                "other machines can reach {address} and there is no TLS: take a loopback address, or {seal}, or say \
                  `insecure = true` in [listen]"
             );
             problems.add(&at(key), key, what);
@@ -50,13 +55,44 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
     let pools = draft.pools.iter().map(|(name, pool)| (name.clone(), checked(draft, name, pool, problems)));
     Settings {
         pools: pools.collect(),
-        listen: Listen { socket, users: daemon.users.clone(), tcp: daemon.tcp, insecure: daemon.insecure },
+        listen: Listen {
+            socket,
+            users: daemon.users.clone(),
+            tcp: daemon.tcp,
+            insecure: daemon.insecure,
+            tls,
+        },
         limits: daemon.limits.clone(),
         telemetry: daemon.telemetry.clone(),
         drain: daemon.drain,
         namespace: daemon.namespace,
         cgroup: daemon.cgroup.clone(),
     }
+}
+
+/// Certificate and key go together, and with an address that they are for.
+fn tls(draft: &Draft, problems: &mut Problems) -> Option<Files> {
+    let daemon = &draft.daemon;
+    let keys = [
+        ("listen.tls_certificate", &daemon.tls_certificate),
+        ("listen.tls_key", &daemon.tls_key),
+        ("listen.tls_client_ca", &daemon.tls_client_ca),
+    ];
+    let (said, _) = keys.into_iter().find(|(_, path)| path.is_some())?;
+    let mut problem = |key: &str, what: &str| {
+        let place = draft.places.get(said).cloned().unwrap_or(Place::Unwritten);
+        problems.add(&place, key, what);
+    };
+    if daemon.tcp.is_none() {
+        problem(said, "there is nothing to protect: name an address with `tcp`, or leave this out");
+    }
+    for (key, path) in &keys[..2] {
+        if path.is_none() {
+            problem(key, "this is missing: TLS takes a certificate and its key");
+        }
+    }
+    let (certificate, key) = (daemon.tls_certificate.clone()?, daemon.tls_key.clone()?);
+    Some(Files { certificate, key, client_ca: daemon.tls_client_ca.clone() })
 }
 
 /// Where the daemon of this user listens, when nobody says otherwise.

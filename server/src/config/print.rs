@@ -115,7 +115,8 @@ Made by `sidewinder print-config --page` from the table of keys that the daemon 
 - `SIGHUP` and `sidewinder reload` read everything again. Rules of a pool hold at once and for the workers that
   run. What workers are started with (`tools`, `expose`, `python`, `command`, `directory`, `environment`, `seats`, `limits`
   and `grace.interrupt`) replaces them, each new one beside the old one, without dropping a call. Pools come and go.
-  Everything outside `pools` takes a new start of the daemon, and that is said. A file with a problem changes nothing.
+  The files of `listen.tls_*` are read again, for connections from then on. Everything else
+  outside `pools` takes a new start of the daemon, and that is said. A file with a problem changes nothing.
 - A path that begins neither with `/` nor on a command line starts at the folder of its file.
 - A unit of size is a power of 1024. A duration without a unit is in seconds.
 ";

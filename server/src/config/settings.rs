@@ -6,6 +6,7 @@ use crate::telemetry::Telemetry;
 use crate::worker::command::Command;
 use sidewinder_core::Checked;
 use sidewinder_edge::limits::Limits;
+use sidewinder_edge::tls::Files;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub(crate) struct Listen {
     pub(crate) tcp: Option<SocketAddr>,
     /// Whether a public address may go without TLS.
     pub(crate) insecure: bool,
+    /// What the TCP address has of TLS.
+    pub(crate) tls: Option<Files>,
 }
 
 /// One pool.

@@ -268,6 +268,23 @@ fn what_may_be_secret_is_never_shown() {
 }
 
 #[test]
+fn tls_takes_a_certificate_a_key_and_an_address() {
+    let tls = |lines: &str| format!("[listen]\n{lines}\n{POOL_A}");
+    let whole = "tcp = \"0.0.0.0:1\"\ntls_certificate = \"c\"\ntls_key = \"/k\"";
+    let files = good(&tls(whole)).listen.tls.expect("TLS");
+    assert_eq!((files.certificate.as_path(), files.key.as_path()), (Path::new("/etc/c"), Path::new("/k")));
+    for (lines, words) in [
+        ("tcp = \"0.0.0.0:1\"\ntls_certificate = \"c\"", "listen.tls_key: this is missing"),
+        ("tcp = \"127.0.0.1:1\"\ntls_key = \"k\"", "listen.tls_certificate: this is missing"),
+        ("tcp = \"127.0.0.1:1\"\ntls_client_ca = \"a\"", "listen.tls_key: this is missing"),
+        ("tls_certificate = \"c\"\ntls_key = \"k\"", "there is nothing to protect"),
+    ] {
+        let told = bad(&tls(lines)).join("\n");
+        assert!(told.contains(words), "{lines}: {told}");
+    }
+}
+
+#[test]
 fn a_secret_is_not_shown() {
     let text = "[telemetry]\notlp = \"https://me:hush@host:4317/v1?key=hush\"\n\
                 [pools.a]\ncommand = [\"env\", \"TOKEN=hush\", \"--key=hush\", \"w\"]\n";

@@ -14,6 +14,7 @@ use crate::telemetry::{Event, Events, What};
 pub(crate) use found::Founder;
 use found::{Leaving, Member};
 use sidewinder_edge::server::Wish;
+use sidewinder_edge::tls::{Fresh, Tls};
 use sidewinder_keeper::wire::Welcome;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -31,6 +32,7 @@ pub(crate) struct Operator {
     events: Events,
     wish: Arc<watch::Sender<Wish>>,
     drain: Duration,
+    tls: Option<Tls>,
     state: Arc<Mutex<State>>,
 }
 
@@ -54,6 +56,7 @@ impl Operator {
         founder: Founder,
         events: Events,
         wish: watch::Sender<Wish>,
+        tls: Option<Tls>,
     ) -> io::Result<(Self, Vec<Welcome>)> {
         let pools = Pools::default();
         let (mut members, mut welcomes) = (BTreeMap::new(), Vec::new());
@@ -66,7 +69,7 @@ impl Operator {
         let drain = settings.drain;
         let state = State { source, settings, founder, members, leaving: Vec::new(), ending: Vec::new() };
         let state = Arc::new(Mutex::new(state));
-        Ok((Self { pools, events, wish: Arc::new(wish), drain, state }, welcomes))
+        Ok((Self { pools, events, wish: Arc::new(wish), drain, tls, state }, welcomes))
     }
 
     /// The pools that are served.
@@ -101,7 +104,7 @@ impl Operator {
     }
 
     async fn try_reload(&self, state: &mut State, renew: &BTreeSet<String>) -> Result<Changes, String> {
-        let mut new = self.read(&state.source).await?;
+        let (mut new, fresh) = self.read(&state.source).await?;
         if let Some(unknown) = renew.iter().find(|name| !new.pools.contains_key(*name)) {
             return Err(format!("no pool is called `{unknown}`"));
         }
@@ -119,6 +122,9 @@ impl Operator {
                 Self::dismiss(state, member, Duration::ZERO).await;
             }
             return Err(why);
+        }
+        if let (Some(tls), Some(fresh)) = (&self.tls, fresh) {
+            tls.renew(fresh);
         }
         for (name, member) in added {
             self.pools.add(name.clone(), member.handle.clone());
@@ -141,15 +147,19 @@ impl Operator {
         Ok(changes)
     }
 
-    /// Reads the settings. A file can be a pipe that nobody writes to.
-    async fn read(&self, source: &Source) -> Result<Settings, String> {
-        let source = source.clone();
-        let reading = tokio::task::spawn_blocking(move || source.read());
+    /// Reads the settings, and the certificates. A file can be a pipe that nobody writes to.
+    async fn read(&self, source: &Source) -> Result<(Settings, Option<Fresh>), String> {
+        let (source, tls) = (source.clone(), self.tls.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let settings = source.read().map_err(|problems| problems.to_string())?;
+            let fresh = tls.map(|tls| tls.read()).transpose().map_err(|bad| bad.to_string())?;
+            Ok((settings, fresh))
+        });
         let mut wish = self.wish.subscribe();
         tokio::select! {
             biased;
             _ = wish.wait_for(|wish| *wish != Wish::Serve) => Err(STOPPING.to_owned()),
-            read = reading => read.map_err(|error| error.to_string())?.map_err(|problems| problems.to_string()),
+            read = reading => read.map_err(|error| error.to_string())?,
         }
     }
 

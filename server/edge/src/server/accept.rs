@@ -1,7 +1,8 @@
 //! Letting connections in, one listener at a time, and turning the others away with a word.
 //!
 //! Whoever is turned away is told why in the only way HTTP/2 has before a request: a `GOAWAY` with a sentence. It says
-//! as well that no stream was looked at, so a client may try again without a second thought.
+//! as well that no stream was looked at, so a client may try again without a second thought. Behind TLS there is nobody
+//! yet who could read it, and the connection is only closed.
 //!
 //! **When no descriptor is left**, a waiting connection stays in the line of the kernel, and accepting it fails at once,
 //! for ever. So a spare descriptor is held: it is given up, the connection is accepted, told and closed, and the spare
@@ -91,13 +92,16 @@ impl Door {
             return self.turn_away(stream, ENHANCE_YOUR_CALM, "too many connections");
         };
         let peer = Peer { connection: tally.accepted.one_more(), origin };
-        tokio::spawn(connection::run(stream, peer, self.shared.clone(), room));
+        let tls = self.listener.handshake().cloned();
+        tokio::spawn(connection::begin(stream, tls, peer, self.shared.clone(), room));
     }
 
     /// A client that writes into a closed socket hears of nothing but that. So for a moment, and for a few at a time,
     /// what it writes is taken.
     fn turn_away(&self, mut stream: Stream, code: u32, why: &str) {
-        goodbye(&stream, code, why);
+        if self.listener.handshake().is_none() {
+            goodbye(&stream, code, why);
+        }
         let Ok(place) = Arc::clone(&self.lingering).try_acquire_owned() else { return };
         let mut phase = self.shared.phase.clone();
         tokio::spawn(async move {
@@ -139,7 +143,9 @@ impl Spare {
     /// Turns one connection away. Says whether there was a spare descriptor to do it with.
     async fn turn_away(&mut self, listener: &Listener) -> bool {
         drop(self.0.take());
-        if let Ok(Ok((stream, _))) = timeout(AT_ONCE, listener.accept()).await {
+        if let Ok(Ok((stream, _))) = timeout(AT_ONCE, listener.accept()).await
+            && listener.handshake().is_none()
+        {
             goodbye(&stream, ENHANCE_YOUR_CALM, "no file descriptor left");
         }
         *self = Self::take();

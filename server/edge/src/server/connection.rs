@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::listener::Stream;
 use crate::peer::Peer;
 use crate::tally::Tally;
+use crate::tls::Tls;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::future::Future;
@@ -21,15 +22,56 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// The connection preface and the head of the SETTINGS frame that has to follow it.
 const GREETING: usize = 24 + 9;
 /// For a client without a call to answer a `GOAWAY`. A stopped process never does.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Serves one connection to its end.
-pub(super) async fn run(stream: Stream, peer: Peer, shared: Shared, _room: OwnedSemaphorePermit) {
+/// Serves one connection to its end, after a handshake if there is to be one. The time for the greeting counts from
+/// here.
+pub(super) async fn begin(
+    stream: Stream,
+    tls: Option<Tls>,
+    peer: Peer,
+    shared: Shared,
+    _room: OwnedSemaphorePermit,
+) {
+    let by = Instant::now() + shared.limits.handshake;
+    let stream = match tls {
+        None => Some(stream),
+        Some(tls) => shaken(stream, &tls, peer, &shared, by).await,
+    };
+    let tally = Arc::clone(&shared.tally);
+    if let Some(stream) = stream {
+        run(stream, peer, shared, by).await;
+    }
+    tally.closed.one_more();
+}
+
+async fn shaken(stream: Stream, tls: &Tls, peer: Peer, shared: &Shared, by: Instant) -> Option<Stream> {
+    let mut phase = shared.phase.clone();
+    let handshake = tokio::select! {
+        handshake = timeout_at(by, tls.accept(stream)) => handshake,
+        // It has no call yet.
+        _ = phase.wait_for(|phase| *phase > Phase::Open) => return None,
+    };
+    match handshake {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            shared.tally.unsealed.one_more();
+            tracing::debug!(peer = %peer.origin, %error, "there was no TLS handshake");
+            None
+        }
+        Err(_) => {
+            shared.tally.silent.one_more();
+            None
+        }
+    }
+}
+
+async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant) {
     let heard = Arc::new(AtomicUsize::new(0));
     let greeted = || heard.load(Ordering::Relaxed) >= GREETING;
     let (streams, running) = watch::channel(0);
@@ -39,7 +81,7 @@ pub(super) async fn run(stream: Stream, peer: Peer, shared: Shared, _room: Owned
     let mut connection = pin!(configured(executor, &shared.limits).serve_connection(io, answers));
 
     let mut phase = shared.phase.clone();
-    let mut greeting = pin!(sleep(shared.limits.handshake));
+    let mut greeting = pin!(sleep_until(greet_by));
     let mut waiting = true;
     let mut next = Phase::Draining;
     loop {
@@ -69,7 +111,6 @@ pub(super) async fn run(stream: Stream, peer: Peer, shared: Shared, _room: Owned
             () = idle(running.clone()), if next > Phase::Draining => break,
         }
     }
-    shared.tally.closed.one_more();
 }
 
 /// Waits until there has been no call for a moment.

@@ -72,7 +72,7 @@ metrics! {
     ACCEPTED: Counter "sidewinder.connection.accepted" "{connection}" []
         "Connections that were served";
     REFUSED: Counter "sidewinder.connection.refused" "{connection}" ["reason"]
-        "Connections that were not: `crowded`, `stranger`, `starved` of descriptors, `stumbled`, or `silent`";
+        "Connections that were not: `crowded`, `stranger`, `starved` of descriptors, `stumbled`, `silent`, or `unsealed` for want of TLS";
     REQUESTS: Gauge "sidewinder.requests" "{request}" []
         "Requests of every kind that are being answered";
     REQUESTS_CUT: Counter "sidewinder.request.cut" "{request}" []

@@ -71,6 +71,7 @@ fn connections(meter: &Meter, tally: &Arc<Tally>) {
             ("starved", &tally.starved),
             ("stumbled", &tally.stumbled),
             ("silent", &tally.silent),
+            ("unsealed", &tally.unsealed),
         ];
         for (reason, count) in reasons {
             to.observe(count.get(), &[KeyValue::new("reason", reason)]);

@@ -7,6 +7,7 @@ mod hangups;
 mod payloads;
 mod refusals;
 mod routing;
+mod sealed;
 mod uploads;
 
 use sidewinder_tests::arena::Arena;
