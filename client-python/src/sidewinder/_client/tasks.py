@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Client(Calling[Awaitable[Any], Items[Any], Union[AsyncIterable[Any], Iterable[Any]]]):
     """A connection to a daemon, for one event loop: the one that runs at the first call.
 
-    `address`, `content_type` and `retries` are those of `sidewinder.Client`.
+    `address`, `content_type`, `retries` and `credentials` are those of `sidewinder.Client`.
     """
 
     def __init__(
@@ -36,10 +36,12 @@ class Client(Calling[Awaitable[Any], Items[Any], Union[AsyncIterable[Any], Itera
         *,
         content_type: str = "json",
         retries: int = ATTEMPTS_MORE,
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self.target = place.target(address)
         self._usual = asking.content_type(content_type)
         self._retries = retries
+        self._credentials = credentials
         self._closed = False
         self._channel: Any = None
 
@@ -114,7 +116,11 @@ class Client(Calling[Awaitable[Any], Items[Any], Union[AsyncIterable[Any], Itera
         if self._channel is None:
             # Made here, because it belongs to the loop that runs when it is made.
             asyncio.get_running_loop()
-            self._channel = grpc.aio.insecure_channel(self.target, options=channel.options(self.target))
+            options = channel.options(self.target)
+            if self._credentials is None:
+                self._channel = grpc.aio.insecure_channel(self.target, options=options)
+            else:
+                self._channel = grpc.aio.secure_channel(self.target, self._credentials, options=options)
         return self._channel
 
     def _method(self, shape: str, service: str, name: str, request: Any, response: Any) -> Any:

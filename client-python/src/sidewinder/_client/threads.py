@@ -28,8 +28,9 @@ class Client(Calling[Any, Items[Any], Iterable[Any]]):
     """A connection to a daemon.
 
     `address` is a unix socket (`"unix:/path"`, `"/path"` or a `Path`) or `"host:port"`; without one it is the
-    daemon of this user. `content_type` and `retries` are what a call has that says nothing else. Nothing is
-    connected before the first call, and a lost connection comes back by itself.
+    daemon of this user. `credentials` are those of gRPC, for a daemon that listens with TLS. `content_type`
+    and `retries` are what a call has that says nothing else. Nothing is connected before the first call, and
+    a lost connection comes back by itself.
     """
 
     def __init__(
@@ -38,12 +39,17 @@ class Client(Calling[Any, Items[Any], Iterable[Any]]):
         *,
         content_type: str = "json",
         retries: int = ATTEMPTS_MORE,
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self.target = place.target(address)
         self._usual = asking.content_type(content_type)
         self._retries = retries
         self._closing = threading.Event()
-        self._channel = grpc.insecure_channel(self.target, options=channel.options(self.target))
+        options = channel.options(self.target)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(self.target, options=options)
+        else:
+            self._channel = grpc.secure_channel(self.target, credentials, options=options)
         self._call_tool = self._channel.unary_unary(
             channel.path("Calls", "Call"),
             contract.CallRequest.SerializeToString,
