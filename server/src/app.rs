@@ -7,9 +7,12 @@
 //! ```
 
 use crate::config::{Listen, Settings, Source};
-use crate::operate::{Founder, Operator, sight};
+use crate::endings::Endings;
+use crate::lifecycle::{self, Decided, Evidence, Lifeline, Mode};
+use crate::operate::{Founder, Operator, Whole, attend, sight};
 use crate::own::{record, sweep};
-use crate::rpc::{self, AdminDoor, CallsDoor, Daemon, PoolsDoor};
+use crate::presence::Register;
+use crate::rpc::{self, AdminDoor, CallsDoor, ClientsDoor, Daemon, PoolsDoor, Standings, Told};
 use crate::telemetry::metrics::Sights;
 use crate::telemetry::{Events, Log, Metrics};
 use crate::worker::placed;
@@ -22,6 +25,7 @@ use sidewinder_edge::tls::Tls;
 use sidewinder_keeper::wire::Welcome;
 use sidewinder_proto::v1::admin_server::AdminServer;
 use sidewinder_proto::v1::calls_server::CallsServer;
+use sidewinder_proto::v1::clients_server::ClientsServer;
 use sidewinder_proto::v1::pools_server::PoolsServer;
 use std::collections::BTreeSet;
 use std::io;
@@ -43,6 +47,9 @@ pub(crate) fn run(source: Source, settings: Settings, log: &Log) -> io::Result<(
 async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
     // Before anything has to be ended: a signal without a listener ends this process alone.
     let signals = open_signals()?;
+    let decided = lifecycle::decide(settings.lifecycle.mode, Evidence::gather(is_public(&settings.listen)));
+    let lifeline = (decided.mode == Mode::Coupled).then(Lifeline::take).transpose()?;
+    refuse_to_end_for_ever(&settings)?;
     let tls = settings.listen.tls.clone().map(Tls::load).transpose().map_err(io::Error::other)?;
     let listeners = listen(&settings.listen, tls.clone())?;
     // The system has chosen a port, if it was asked to.
@@ -55,7 +62,13 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let founder = Founder { runtime: placed::place()?, metrics: metrics.clone() };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
-    let (operator, welcomes) = Operator::begin(source, settings, founder, events.clone(), wish, tls).await?;
+    let rules =
+        settings.lifecycle.rules(decided.mode).map_err(|flaws| io::Error::other(format!("{flaws:?}")))?;
+    let register = Register::begin(rules, settings.lifecycle.lease_required, &run, events.clone());
+    let endings = Endings::new(settings.endings);
+    let whole = Whole { register: register.clone(), mode: decided.mode, tls };
+    let (operator, welcomes) =
+        Operator::begin(source, settings, founder, events.clone(), wish, whole).await?;
     let sweeping = tokio::task::spawn_blocking(sweep_quietly);
     let tally = Arc::new(Tally::default());
     metrics.look_at(Sights {
@@ -65,14 +78,18 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
         log: log.clone(),
     });
     let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
-    let daemon = Daemon { run, tier, started: SystemTime::now() };
-    let routes = routes(&operator, &events, log, drain, daemon).await?;
-    announce(&listen, tcp, &welcomes);
+    let daemon = Daemon { run, tier, started: SystemTime::now(), decided, register: register.clone() };
+    announce(&listen, tcp, &welcomes, &daemon.decided);
+    let routes = routes(&operator, endings, &events, log, drain, daemon).await?;
+    let attending = tokio::spawn(attend::follow(operator.clone(), register));
+    let coupled = tokio::spawn(end_with(lifeline, operator.clone()));
     let signals = tokio::spawn(follow_signals(signals, operator.clone()));
     serve(listeners, routes, limits, tally, wishes).await;
     operator.end().await;
     metrics.end().await;
-    signals.abort();
+    for task in [signals, attending, coupled] {
+        task.abort();
+    }
     let _ = sweeping.await;
     Ok(())
 }
@@ -86,6 +103,7 @@ fn sweep_quietly() {
 
 async fn routes(
     operator: &Operator,
+    endings: Endings<Told>,
     events: &Events,
     log: &Log,
     drain: Duration,
@@ -93,11 +111,16 @@ async fn routes(
 ) -> io::Result<Routes> {
     let pools = operator.pools().clone();
     // The edge has bounded every message already.
-    let calls = CallsServer::new(CallsDoor::new(pools.clone())).max_decoding_message_size(usize::MAX);
+    let (register, decided) = (daemon.register.clone(), daemon.decided.clone());
+    let door = CallsDoor::new(pools.clone(), register.clone(), endings, decided.mode);
+    let calls = CallsServer::new(door).max_decoding_message_size(usize::MAX);
+    let standings = Standings::new(operator.clone(), decided.mode);
+    let clients = ClientsDoor::new(register, standings, events.clone(), decided, daemon.run.clone());
     let looks = PoolsServer::new(PoolsDoor::new(pools.clone(), daemon, events.clone(), log.clone()));
     let acts = AdminServer::new(AdminDoor::new(operator.clone(), drain));
     let (routes, health) = Routes::default()
         .with(calls)
+        .with(ClientsServer::new(clients))
         .with(looks)
         .with(acts)
         .with_standard_services()
@@ -113,6 +136,7 @@ fn listen(listen: &Listen, tls: Option<Tls>) -> io::Result<Vec<Listener>> {
         Users::only(listen.users.iter().copied().chain([0, rustix::process::geteuid().as_raw()]))
     };
     let unix = Listener::unix(&listen.socket, users).map_err(io::Error::other)?;
+    let unix = unix.with_witness(sidewinder_keeper::linux::sys::peer_pidfd);
     let mut listeners = vec![unix];
     if let Some(address) = listen.tcp {
         let tcp = match tls {
@@ -124,12 +148,35 @@ fn listen(listen: &Listen, tls: Option<Tls>) -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-fn announce(listen: &Listen, tcp: Option<SocketAddr>, welcomes: &[Welcome]) {
+fn announce(listen: &Listen, tcp: Option<SocketAddr>, welcomes: &[Welcome], decided: &Decided) {
+    tracing::info!("mode {}: {}", decided.mode, decided.why);
     let seal = if listen.tls.is_some() { " with TLS" } else { "" };
     let tcp = tcp.map(|address| format!(" and {address}{seal}")).unwrap_or_default();
     let tier = welcomes.first().map(|welcome| format!(" (tier {}: {})", welcome.tier, welcome.why));
     let tier = tier.unwrap_or_default();
     tracing::info!("listens on {}{tcp}{tier}", listen.socket.display());
+}
+
+fn is_public(listen: &Listen) -> bool {
+    listen.tcp.is_some_and(|address| !address.ip().to_canonical().is_loopback())
+}
+
+/// The end of the lifeline is the end of everything, at once.
+async fn end_with(lifeline: Option<Lifeline>, operator: Operator) {
+    let Some(lifeline) = lifeline else { return };
+    let why = lifeline.end().await;
+    tracing::warn!("the lifeline has ended, and everything with it: {why}");
+    operator.quit(Some(Duration::ZERO)).await;
+}
+
+/// A daemon that nobody starts again must not end by itself.
+fn refuse_to_end_for_ever(settings: &Settings) -> io::Result<()> {
+    if !settings.lifecycle.exit_when_idle || Evidence::gather(false).activated {
+        return Ok(());
+    }
+    let what = "exit_when_idle: no sockets were handed to this process, so nobody would start it again. Run it as a \
+                socket-activated unit, or leave that out: the daemon without workers costs a few MiB";
+    Err(io::Error::other(what))
 }
 
 /// The first signal to stop lets calls end, the second does not wait. SIGHUP reads the settings again.

@@ -9,10 +9,13 @@
 mod app;
 mod cli;
 mod config;
+mod endings;
 mod keep;
+mod lifecycle;
 mod operate;
 mod own;
 mod pool;
+mod presence;
 mod rpc;
 mod telemetry;
 mod worker;

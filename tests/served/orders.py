@@ -70,3 +70,12 @@ def sign_later(gate: str, file: str) -> None:
     """Signs when there is a file."""
     wait_for(gate)
     Path(file).write_text("signed")
+
+
+@sidewinder.tool
+def once(gate: str, file: str) -> int:
+    """Signs when there is a gate, and says how often somebody has."""
+    wait_for(gate)
+    with Path(file).open("a") as signed:
+        signed.write("signed\n")
+    return len(Path(file).read_text().splitlines())

@@ -10,9 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the contract, below the root of the proto files.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "sidewinder/v1/admin.proto",
     "sidewinder/v1/calls.proto",
+    "sidewinder/v1/clients.proto",
     "sidewinder/v1/errors.proto",
     "sidewinder/v1/pools.proto",
 ];

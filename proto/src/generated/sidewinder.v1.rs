@@ -23,6 +23,12 @@ pub struct DescribeResponse {
     /// The lifecycle mode: "coupled", "supervised", "independent" or "distributed".
     #[prost(string, tag = "6")]
     pub mode: ::prost::alloc::string::String,
+    /// Why the mode is what it is.
+    #[prost(string, tag = "16")]
+    pub mode_reason: ::prost::alloc::string::String,
+    /// Clients that are attached.
+    #[prost(uint32, tag = "17")]
+    pub clients: u32,
 }
 /// Asks for pools.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -434,6 +440,26 @@ pub enum Happening {
     Stopping = 17,
     /// The configuration was read again.
     Reloaded = 18,
+    /// A client has attached.
+    ClientAttached = 32,
+    /// A client has come back to its lease, under a new epoch.
+    ClientResumed = 33,
+    /// A client has left, and meant it.
+    ClientDetached = 34,
+    /// The process of a client is dead.
+    ClientDied = 35,
+    /// A client was not heard for as long as its lease holds.
+    ClientExpired = 36,
+    /// Nobody is there: workers leave when this has lasted.
+    Nobody = 37,
+    /// Somebody is there again.
+    Somebody = 38,
+    /// Nobody came: workers leave.
+    Released = 39,
+    /// The daemon itself stood still. Every lease was extended by as much.
+    Stalled = 40,
+    /// What an earlier run of this instance left behind was found, and what was done about it.
+    Stray = 41,
 }
 impl Happening {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -461,6 +487,16 @@ impl Happening {
             Self::KeyQuarantined => "HAPPENING_KEY_QUARANTINED",
             Self::Stopping => "HAPPENING_STOPPING",
             Self::Reloaded => "HAPPENING_RELOADED",
+            Self::ClientAttached => "HAPPENING_CLIENT_ATTACHED",
+            Self::ClientResumed => "HAPPENING_CLIENT_RESUMED",
+            Self::ClientDetached => "HAPPENING_CLIENT_DETACHED",
+            Self::ClientDied => "HAPPENING_CLIENT_DIED",
+            Self::ClientExpired => "HAPPENING_CLIENT_EXPIRED",
+            Self::Nobody => "HAPPENING_NOBODY",
+            Self::Somebody => "HAPPENING_SOMEBODY",
+            Self::Released => "HAPPENING_RELEASED",
+            Self::Stalled => "HAPPENING_STALLED",
+            Self::Stray => "HAPPENING_STRAY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -485,6 +521,16 @@ impl Happening {
             "HAPPENING_KEY_QUARANTINED" => Some(Self::KeyQuarantined),
             "HAPPENING_STOPPING" => Some(Self::Stopping),
             "HAPPENING_RELOADED" => Some(Self::Reloaded),
+            "HAPPENING_CLIENT_ATTACHED" => Some(Self::ClientAttached),
+            "HAPPENING_CLIENT_RESUMED" => Some(Self::ClientResumed),
+            "HAPPENING_CLIENT_DETACHED" => Some(Self::ClientDetached),
+            "HAPPENING_CLIENT_DIED" => Some(Self::ClientDied),
+            "HAPPENING_CLIENT_EXPIRED" => Some(Self::ClientExpired),
+            "HAPPENING_NOBODY" => Some(Self::Nobody),
+            "HAPPENING_SOMEBODY" => Some(Self::Somebody),
+            "HAPPENING_RELEASED" => Some(Self::Released),
+            "HAPPENING_STALLED" => Some(Self::Stalled),
+            "HAPPENING_STRAY" => Some(Self::Stray),
             _ => None,
         }
     }
@@ -1291,6 +1337,9 @@ pub struct ReloadResponse {
     /// What changed in the configuration and takes a new start of the daemon.
     #[prost(string, repeated, tag = "5")]
     pub needs_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What changed of the daemon itself and holds from now on.
+    #[prost(string, repeated, tag = "6")]
+    pub daemon: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asks workers where they are.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2050,7 +2099,9 @@ pub struct Call {
     /// The wish to run where related calls ran. Absent: anywhere.
     #[prost(message, optional, tag = "3")]
     pub affinity: ::core::option::Option<Affinity>,
-    /// The name of this call when it is tried again. A call whose key has killed too many workers is refused. Empty: none.
+    /// The name of this call when it is tried again. Empty: none. While a call of this key runs, or its answer is kept,
+    /// Call and CallStruct give that answer and run nothing; the other kinds of calls are refused while it runs. A call
+    /// whose key has killed too many workers is refused. Keys of clients with different names are different keys.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Who goes first among the waiting calls of a pool.
@@ -2065,6 +2116,12 @@ pub struct Call {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// The lease of the client that asks. When it ends, its calls are abandoned. Empty: it is not attached.
+    #[prost(string, tag = "16")]
+    pub lease: ::prost::alloc::string::String,
+    /// The epoch of that lease: a call with an older one is refused. Required with a lease.
+    #[prost(uint64, tag = "17")]
+    pub epoch: u64,
 }
 /// The wish to run where related calls ran.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2174,6 +2231,22 @@ pub struct StructItem {
     /// What the tool yielded, if it is JSON.
     #[prost(message, optional, tag = "1")]
     pub value: ::core::option::Option<::prost_types::Value>,
+}
+/// Asks for the ending of an earlier call.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResultRequest {
+    /// Its idempotency key. Required.
+    #[prost(string, tag = "1")]
+    pub idempotency_key: ::prost::alloc::string::String,
+    /// The name of the client that asked for it, as in its hello. Empty: that of the lease, or of those who never attach.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// The lease of the client that asks now. Empty: it is not attached.
+    #[prost(string, tag = "3")]
+    pub lease: ::prost::alloc::string::String,
+    /// The epoch of that lease.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
 }
 /// What a call does when the worker that its key belongs to has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2505,6 +2578,29 @@ pub mod calls_client {
                 .insert(GrpcMethod::new("sidewinder.v1.Calls", "StreamStruct"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The ending of an earlier call of the same client, by its idempotency key: waits for it while the call runs. Endings
+        /// are kept for a while and in memory: none is found after that, or after a restart of the daemon.
+        pub async fn result(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResultRequest>,
+        ) -> std::result::Result<tonic::Response<super::CallResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sidewinder.v1.Calls/Result",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sidewinder.v1.Calls", "Result"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2575,6 +2671,12 @@ pub mod calls_server {
             tonic::Response<Self::StreamStructStream>,
             tonic::Status,
         >;
+        /// The ending of an earlier call of the same client, by its idempotency key: waits for it while the call runs. Endings
+        /// are kept for a while and in memory: none is found after that, or after a restart of the daemon.
+        async fn result(
+            &self,
+            request: tonic::Request<super::ResultRequest>,
+        ) -> std::result::Result<tonic::Response<super::CallResponse>, tonic::Status>;
     }
     /// Runs tools in the workers of a pool.
     #[derive(Debug)]
@@ -2918,6 +3020,49 @@ pub mod calls_server {
                     };
                     Box::pin(fut)
                 }
+                "/sidewinder.v1.Calls/Result" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResultSvc<T: Calls>(pub Arc<T>);
+                    impl<T: Calls> tonic::server::UnaryService<super::ResultRequest>
+                    for ResultSvc<T> {
+                        type Response = super::CallResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Calls>::result(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2955,6 +3100,643 @@ pub mod calls_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "sidewinder.v1.Calls";
     impl<T> tonic::server::NamedService for CallsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// One message of a client.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FromClient {
+    /// The first message has hello, and no other one has.
+    #[prost(oneof = "from_client::Part", tags = "1, 2, 3, 4")]
+    pub part: ::core::option::Option<from_client::Part>,
+}
+/// Nested message and enum types in `FromClient`.
+pub mod from_client {
+    /// The first message has hello, and no other one has.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Part {
+        /// Who it is.
+        #[prost(message, tag = "1")]
+        Hello(super::Hello),
+        /// It lives.
+        #[prost(message, tag = "2")]
+        Beat(super::Beat),
+        /// It leaves, and means it: its lease ends at once.
+        #[prost(message, tag = "3")]
+        Detach(super::Detach),
+        /// It wants to know how the daemon is. The answer is a state.
+        #[prost(message, tag = "4")]
+        Question(super::Question),
+    }
+}
+/// Who a client is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Hello {
+    /// What it calls itself, such as the name of an application. It need not be unique. It is the scope of idempotency keys:
+    /// whoever has the same name finds the same endings. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it runs, such as the name of a BEAM node. Empty: not said.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// This run of the client: chosen at random when it starts, never used twice. A client that comes back with the run of
+    /// a lease that has not ended goes on with it; with another run it is somebody else. Required.
+    #[prost(string, tag = "3")]
+    pub run: ::prost::alloc::string::String,
+    /// Its process id on its own machine. 0: not said.
+    #[prost(uint32, tag = "4")]
+    pub pid: u32,
+    /// The mode that it believes the daemon to be in. Empty: any. Another one is refused, because the two would understand
+    /// the end of the client differently.
+    #[prost(string, tag = "5")]
+    pub mode: ::prost::alloc::string::String,
+    /// Words about it, for people.
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// How often it wants to beat. Absent: as the daemon likes. Brought within the daemon's bounds.
+    #[prost(message, optional, tag = "7")]
+    pub interval: ::core::option::Option<::prost_types::Duration>,
+    /// How long after it was last heard its lease is to end. Absent: as the daemon likes. Brought within the bounds.
+    #[prost(message, optional, tag = "8")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// Whether it wants to hear events.
+    #[prost(bool, tag = "9")]
+    pub events: bool,
+}
+/// "I am here."
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Beat {
+    /// Counts the beats of whoever sends it, from 1.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// The newest beat of the other side that was received. 0: none yet.
+    #[prost(uint64, tag = "2")]
+    pub answers: u64,
+    /// How long ago that was received. The other side takes it off the time that the answer took.
+    #[prost(message, optional, tag = "3")]
+    pub held: ::core::option::Option<::prost_types::Duration>,
+    /// From a client: how much it has to do, such as the length of its run queues. Absent: not said.
+    #[prost(uint32, optional, tag = "4")]
+    pub load: ::core::option::Option<u32>,
+}
+/// "I leave, and I mean it."
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Detach {
+    /// Why, for people.
+    #[prost(string, tag = "1")]
+    pub why: ::prost::alloc::string::String,
+}
+/// "How are you?"
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Question {}
+/// One message for a client.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ToClient {
+    /// What it is about.
+    #[prost(oneof = "to_client::Part", tags = "1, 2, 3, 4")]
+    pub part: ::core::option::Option<to_client::Part>,
+}
+/// Nested message and enum types in `ToClient`.
+pub mod to_client {
+    /// What it is about.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Part {
+        /// The lease is granted, or goes on under a new epoch. The first message, and no other one.
+        #[prost(message, tag = "1")]
+        Granted(super::Granted),
+        /// The daemon lives.
+        #[prost(message, tag = "2")]
+        Beat(super::Beat),
+        /// How the daemon is: after the grant, after each change, and on request. A slow reader gets the newest only.
+        #[prost(message, tag = "3")]
+        State(super::Standing),
+        /// What happened. A slow reader misses some (Event.lost), and gets a state.
+        #[prost(message, tag = "4")]
+        Event(super::Event),
+    }
+}
+/// A lease.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Granted {
+    /// Its name. To be said in calls.
+    #[prost(string, tag = "1")]
+    pub lease: ::prost::alloc::string::String,
+    /// Fences whoever comes back late: a call with an older epoch is refused. To be said in calls.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Each side sends a beat at least this often.
+    #[prost(message, optional, tag = "3")]
+    pub interval: ::core::option::Option<::prost_types::Duration>,
+    /// The lease ends this long after the client was last heard.
+    #[prost(message, optional, tag = "4")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// The mode of the daemon: "coupled", "supervised", "independent" or "distributed".
+    #[prost(string, tag = "5")]
+    pub mode: ::prost::alloc::string::String,
+    /// The run of the daemon. With another one than before everything that a client knew of it is gone.
+    #[prost(string, tag = "6")]
+    pub run: ::prost::alloc::string::String,
+    /// Whether this goes on with a lease that the client had.
+    #[prost(bool, tag = "7")]
+    pub resumed: bool,
+}
+/// How the daemon is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Standing {
+    /// The mode of the daemon.
+    #[prost(string, tag = "1")]
+    pub mode: ::prost::alloc::string::String,
+    /// It is stopping.
+    #[prost(bool, tag = "2")]
+    pub stopping: bool,
+    /// Its pools, by name.
+    #[prost(message, repeated, tag = "3")]
+    pub pools: ::prost::alloc::vec::Vec<PoolStanding>,
+}
+/// How a pool is, in short.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PoolStanding {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What it is doing.
+    #[prost(enumeration = "Phase", tag = "2")]
+    pub phase: i32,
+    /// Workers that take calls.
+    #[prost(uint32, tag = "3")]
+    pub ready: u32,
+    /// Calls in the line.
+    #[prost(uint64, tag = "4")]
+    pub waiting: u64,
+    /// Calls that hold a seat.
+    #[prost(uint64, tag = "5")]
+    pub running: u64,
+    /// Its line is full: it refuses calls.
+    #[prost(bool, tag = "6")]
+    pub saturated: bool,
+    /// How often it has been reloaded.
+    #[prost(uint32, tag = "7")]
+    pub generation: u32,
+}
+/// Asks for clients.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListClientsRequest {}
+/// Who is there.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListClientsResponse {
+    /// Attached clients, by lease.
+    #[prost(message, repeated, tag = "1")]
+    pub clients: ::prost::alloc::vec::Vec<Client>,
+    /// Calls of clients without a lease that run or wait.
+    #[prost(uint64, tag = "2")]
+    pub passing: u64,
+    /// What the daemon does about nobody being there: "present", "counting", "released" or "starting".
+    #[prost(string, tag = "3")]
+    pub presence: ::prost::alloc::string::String,
+    /// How long until the workers leave. Absent: they do not.
+    #[prost(message, optional, tag = "4")]
+    pub leaves_in: ::core::option::Option<::prost_types::Duration>,
+}
+/// One attached client.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Client {
+    /// Its lease.
+    #[prost(string, tag = "1")]
+    pub lease: ::prost::alloc::string::String,
+    /// The epoch of its lease.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// As it said in its hello.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// As it said in its hello.
+    #[prost(string, tag = "4")]
+    pub node: ::prost::alloc::string::String,
+    /// As it said in its hello.
+    #[prost(string, tag = "5")]
+    pub run: ::prost::alloc::string::String,
+    /// Its process: as the kernel says for a unix socket, as it says itself otherwise. 0: not known.
+    #[prost(uint32, tag = "6")]
+    pub pid: u32,
+    /// Where it comes from.
+    #[prost(string, tag = "7")]
+    pub origin: ::prost::alloc::string::String,
+    /// As it said in its hello.
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Since when.
+    #[prost(message, optional, tag = "9")]
+    pub attached: ::core::option::Option<::prost_types::Timestamp>,
+    /// How long ago it was heard.
+    #[prost(message, optional, tag = "10")]
+    pub heard_ago: ::core::option::Option<::prost_types::Duration>,
+    /// Whether its stream is open. Without one it has until its lease ends.
+    #[prost(bool, tag = "11")]
+    pub connected: bool,
+    /// The agreed interval.
+    #[prost(message, optional, tag = "12")]
+    pub interval: ::core::option::Option<::prost_types::Duration>,
+    /// The agreed time to live.
+    #[prost(message, optional, tag = "13")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// Half of its answers to our beats took at most this long. Absent: not measured yet.
+    #[prost(message, optional, tag = "14")]
+    pub round_trip_p50: ::core::option::Option<::prost_types::Duration>,
+    /// All but one in a hundred took at most this long.
+    #[prost(message, optional, tag = "15")]
+    pub round_trip_p99: ::core::option::Option<::prost_types::Duration>,
+    /// Intervals in which nothing was heard.
+    #[prost(uint64, tag = "16")]
+    pub missed: u64,
+    /// Beats that were heard.
+    #[prost(uint64, tag = "17")]
+    pub beats: u64,
+    /// What it said of its load last.
+    #[prost(uint32, optional, tag = "18")]
+    pub load: ::core::option::Option<u32>,
+    /// Its calls that run or wait.
+    #[prost(uint64, tag = "19")]
+    pub calls: u64,
+}
+/// Generated client implementations.
+pub mod clients_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Leases and heartbeats.
+    #[derive(Debug, Clone)]
+    pub struct ClientsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ClientsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ClientsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ClientsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Holds a lease. The first message says hello; the first answer grants the lease, or a status says why not. Afterwards
+        /// each side sends a beat at least once in an interval and measures how long the other one takes to answer it.
+        /// A client that hangs up without a word keeps its lease until it ends by itself, unless it is known to be dead.
+        pub async fn attach(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::FromClient>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ToClient>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sidewinder.v1.Clients/Attach",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sidewinder.v1.Clients", "Attach"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// Who is attached.
+        pub async fn list_clients(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListClientsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListClientsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sidewinder.v1.Clients/ListClients",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sidewinder.v1.Clients", "ListClients"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod clients_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ClientsServer.
+    #[async_trait]
+    pub trait Clients: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Attach method.
+        type AttachStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ToClient, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Holds a lease. The first message says hello; the first answer grants the lease, or a status says why not. Afterwards
+        /// each side sends a beat at least once in an interval and measures how long the other one takes to answer it.
+        /// A client that hangs up without a word keeps its lease until it ends by itself, unless it is known to be dead.
+        async fn attach(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::FromClient>>,
+        ) -> std::result::Result<tonic::Response<Self::AttachStream>, tonic::Status>;
+        /// Who is attached.
+        async fn list_clients(
+            &self,
+            request: tonic::Request<super::ListClientsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListClientsResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Leases and heartbeats.
+    #[derive(Debug)]
+    pub struct ClientsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ClientsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ClientsServer<T>
+    where
+        T: Clients,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/sidewinder.v1.Clients/Attach" => {
+                    #[allow(non_camel_case_types)]
+                    struct AttachSvc<T: Clients>(pub Arc<T>);
+                    impl<T: Clients> tonic::server::StreamingService<super::FromClient>
+                    for AttachSvc<T> {
+                        type Response = super::ToClient;
+                        type ResponseStream = T::AttachStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::FromClient>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Clients>::attach(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AttachSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sidewinder.v1.Clients/ListClients" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListClientsSvc<T: Clients>(pub Arc<T>);
+                    impl<
+                        T: Clients,
+                    > tonic::server::UnaryService<super::ListClientsRequest>
+                    for ListClientsSvc<T> {
+                        type Response = super::ListClientsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListClientsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Clients>::list_clients(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListClientsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ClientsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "sidewinder.v1.Clients";
+    impl<T> tonic::server::NamedService for ClientsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -3045,6 +3827,20 @@ pub mod error {
         Broken = 73,
         /// Asked wrongly, FAILED_PRECONDITION, ran=no: the new configuration has flaws, so nothing was changed.
         BadSettings = 74,
+        /// Refused, FAILED_PRECONDITION, ran=no: no such lease: attach again. Failed, ABORTED, ran=maybe: it ended under the call.
+        LeaseExpired = 96,
+        /// Refused, FAILED_PRECONDITION, ran=no: the client has attached again since, under a newer epoch.
+        StaleEpoch = 97,
+        /// Refused, FAILED_PRECONDITION, ran=no: this daemon takes calls of attached clients only.
+        LeaseRequired = 98,
+        /// Refused, ABORTED, ran=no: a call of this key runs, and this kind of call cannot join it.
+        KeyRunning = 99,
+        /// Asked wrongly, NOT_FOUND, ran=no: no ending is kept under this key, and no call of it runs.
+        UnknownKey = 100,
+        /// Refused, RESOURCE_EXHAUSTED, ran=no: as many clients are attached as may be.
+        TooManyClients = 101,
+        /// Refused, FAILED_PRECONDITION, ran=no: the client believes the daemon to be in another mode.
+        OtherMode = 102,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -3087,6 +3883,13 @@ pub mod error {
                 Self::Stopping => "STOPPING",
                 Self::Broken => "BROKEN",
                 Self::BadSettings => "BAD_SETTINGS",
+                Self::LeaseExpired => "LEASE_EXPIRED",
+                Self::StaleEpoch => "STALE_EPOCH",
+                Self::LeaseRequired => "LEASE_REQUIRED",
+                Self::KeyRunning => "KEY_RUNNING",
+                Self::UnknownKey => "UNKNOWN_KEY",
+                Self::TooManyClients => "TOO_MANY_CLIENTS",
+                Self::OtherMode => "OTHER_MODE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3126,6 +3929,13 @@ pub mod error {
                 "STOPPING" => Some(Self::Stopping),
                 "BROKEN" => Some(Self::Broken),
                 "BAD_SETTINGS" => Some(Self::BadSettings),
+                "LEASE_EXPIRED" => Some(Self::LeaseExpired),
+                "STALE_EPOCH" => Some(Self::StaleEpoch),
+                "LEASE_REQUIRED" => Some(Self::LeaseRequired),
+                "KEY_RUNNING" => Some(Self::KeyRunning),
+                "UNKNOWN_KEY" => Some(Self::UnknownKey),
+                "TOO_MANY_CLIENTS" => Some(Self::TooManyClients),
+                "OTHER_MODE" => Some(Self::OtherMode),
                 _ => None,
             }
         }

@@ -19,6 +19,8 @@ use std::time::Instant;
 pub(crate) struct Call {
     pub(crate) request: Request,
     pub(crate) stage: CallStage,
+    /// Nobody waits for it, and it is to finish all the same.
+    left: bool,
     armed: Option<Instant>,
 }
 
@@ -56,7 +58,7 @@ impl Calls {
     }
 
     pub(crate) fn admit(&mut self, request: Request, spot: Spot, timers: &mut Timers) {
-        let mut call = Call { request, stage: CallStage::Waiting(spot), armed: None };
+        let mut call = Call { request, stage: CallStage::Waiting(spot), left: false, armed: None };
         timers.set(Alarm::Call(request.call), &mut call.armed, request.deadline);
         self.by_id.insert(request.call, call);
     }
@@ -73,6 +75,18 @@ impl Calls {
         let mut call = self.by_id.remove(&id)?;
         timers.set(Alarm::Call(id), &mut call.armed, None);
         Some(call)
+    }
+
+    /// Nobody waits for this call any more.
+    pub(crate) fn leave_alone(&mut self, id: CallId) {
+        if let Some(call) = self.by_id.get_mut(&id) {
+            call.left = true;
+        }
+    }
+
+    /// Those that nobody waits for.
+    pub(crate) fn abandoned(&self) -> Vec<CallId> {
+        self.by_id.iter().filter(|(_, call)| call.left).map(|(id, _)| *id).collect()
     }
 
     /// The alarm of this call has rung.

@@ -131,6 +131,8 @@ pub enum Leave {
     Overdue,
     /// The pool is on its way out.
     Drain,
+    /// Nobody is there who might call.
+    Deserted,
 }
 
 /// Why a life is killed.

@@ -16,6 +16,8 @@ pub enum Event {
     Abandoned {
         /// The call whose ticket was dropped.
         call: CallId,
+        /// Whoever asked is gone. Otherwise it is there, and does not want the answer any more.
+        lost: bool,
     },
     /// A life has said hello and passed its setup.
     Ready {
@@ -89,6 +91,13 @@ pub enum Event {
     },
     /// The drain was a mistake, or is over: serve again.
     ResumeRequested,
+    /// Nobody has been there for long enough: lives leave. Nobody is refused.
+    Deserted {
+        /// Calls that nobody waits for and that were told to finish have so long, or as long as they want.
+        within: Option<Duration>,
+    },
+    /// Somebody is there again.
+    Attended,
 }
 
 /// What a caller asks for.
@@ -164,6 +173,8 @@ pub enum OnAbandon {
     Cancel,
     /// It goes on, and its answer is kept or dropped by whoever performs the effects.
     Finish,
+    /// It goes on if its caller was lost, and not if that has hung up.
+    FinishIfLost,
 }
 
 /// A roll of the dice that somebody else made: 64 bits, of which each decision uses its own sixteen.

@@ -16,6 +16,7 @@
 //!   it), a [`Failure`] (one did), its answer, or to be forgotten.
 //! - `call`: the ledger of calls, the waiting line, affinity, poison.
 //! - `life`: slots, their states with their deadlines, restart and recycling.
+//! - `presence`: leases, and what it means that nobody is there. A machine beside the pools: it knows none of them.
 //! - `pool`: one arm per event; one door for facts about lives (`pool::lives`); one place where waiting
 //!   calls meet free seats (`pool::settle`); one place where the number of lives is decided (`pool::populate`).
 //!
@@ -23,10 +24,6 @@
 //! index, and each index is brought up to date at one door.
 //!
 //! What is deliberately not here, and where it will attach:
-//! - **Leases.** Who is attached, with beats and epochs, is a table beside the line in [`Pool`]: its deadlines
-//!   are one more kind of alarm, and a lease that ends becomes `Abandoned` for each call of its client,
-//!   for which the ledger then needs an index by client. "No client for so long" is a second reason, beside the
-//!   drain, for `pool::populate` to want nobody; it refuses no one and ends with the next client.
 //! - **Jobs.** A call that outlives its client is already one with [`OnAbandon::Finish`] and no deadline.
 //!   What a job adds, to be started again from a checkpoint after a death, is a third answer beside
 //!   `Fail` and the strike where `pool::lives` ends the calls of a dead life. The journal is elsewhere.
@@ -40,6 +37,7 @@ mod id;
 mod life;
 mod policy;
 mod pool;
+pub mod presence;
 mod snapshot;
 mod timer;
 

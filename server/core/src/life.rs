@@ -133,6 +133,12 @@ impl Places {
         self.find(id).is_some_and(|slot| slot.seen.seat.is_some())
     }
 
+    /// An idle life: first one that is to be replaced anyway, then from the right.
+    pub(crate) fn last_idle(&self) -> Option<SlotId> {
+        let of = |due| self.seats.range((due, 0, SlotId(0))..=(due, 0, SlotId(u16::MAX))).next_back();
+        of(true).or_else(|| of(false)).map(|&(_, _, id)| id)
+    }
+
     /// Who is to be replaced next.
     pub(crate) fn next_due(&self) -> Option<SlotId> {
         self.due.first().map(|&(_, id)| id)

@@ -65,6 +65,8 @@ impl Size {
 pub struct Policy {
     /// How many workers.
     pub size: Size,
+    /// Lives that stay when nobody is there.
+    pub warm: u16,
     /// Calls one life runs at a time.
     pub seats: u16,
     /// The waiting line.
@@ -159,6 +161,7 @@ impl Default for Policy {
         let secs = Duration::from_secs;
         Self {
             size: Size { min: 1, max: 1, spare: 0, headroom: 1 },
+            warm: 0,
             seats: 1,
             line: LineRules {
                 waiting_max: 1_000,
@@ -236,6 +239,7 @@ impl Policy {
             }
         };
         want(self.seats > 0, "seats", "be at least 1");
+        want(self.warm <= self.size.max, "warm", "not exceed the most workers");
         want(self.line.client_waiting_max != Some(0), "line.client_waiting_max", "be at least 1");
         want(self.line.client_running_max != Some(0), "line.client_running_max", "be at least 1");
         want(self.line.affinity_keys_max > 0, "line.affinity_keys_max", "be at least 1");

@@ -6,6 +6,7 @@
 
 mod admin;
 mod admit;
+mod desert;
 mod drain;
 mod leave;
 mod lives;
@@ -25,6 +26,7 @@ use crate::life::slot::{Slot, Stage, Standing, Step};
 use crate::policy::Checked;
 use crate::snapshot::{Phase, SlotView, Snapshot, State};
 use crate::timer::{Alarm, Timers};
+use desert::Desert;
 use drain::Drain;
 use std::time::Instant;
 
@@ -43,6 +45,7 @@ pub struct Pool {
     generation: Generation,
     proof: Proof,
     drain: Option<Drain>,
+    desert: Option<Desert>,
     /// Orders the turns of lives that are to be replaced.
     turns: u64,
     /// The generation whose arrival was last reported.
@@ -77,6 +80,7 @@ impl Pool {
             generation: Generation::default(),
             proof: Proof::default(),
             drain: None,
+            desert: None,
             turns: 0,
             renewed: Generation::default(),
             saturated: false,
@@ -96,7 +100,7 @@ impl Pool {
                 newcomer = Some(request.client);
                 self.on_submitted(request, effects);
             }
-            Event::Abandoned { call } => self.on_abandoned(call, effects),
+            Event::Abandoned { call, lost } => self.on_abandoned(call, lost, effects),
             Event::Ready { life, jitter } => self.on_ready(life, jitter, effects),
             Event::Finished { life, call } => self.on_finished(life, call, effects),
             Event::Exited { life, jitter } => self.on_exited(life, jitter, effects),
@@ -110,6 +114,8 @@ impl Pool {
             Event::Reloaded { policy } => self.on_reloaded(*policy, effects),
             Event::DrainRequested { within } => self.on_drain_requested(within, effects),
             Event::ResumeRequested => self.on_resume_requested(),
+            Event::Deserted { within } => self.on_deserted(within, effects),
+            Event::Attended => self.on_attended(),
         }
         self.come_to_rest(newcomer, effects);
     }
@@ -145,6 +151,8 @@ impl Pool {
         let slots: Vec<SlotView> = self.places.all().iter().filter_map(view).collect();
         Snapshot {
             phase: self.phase(),
+            deserted: self.desert.is_some(),
+            saturated: self.saturated,
             generation: self.generation,
             waiting: self.line.len(),
             running: slots.iter().map(|slot| slot.busy).sum(),
@@ -171,6 +179,7 @@ impl Pool {
             match alarm {
                 Alarm::Birth => {}
                 Alarm::Drain => self.on_drain_alarm(effects),
+                Alarm::Desert => self.on_desert_alarm(effects),
                 Alarm::Slot(slot) => self.on_slot_alarm(slot, effects),
                 Alarm::Call(call) => self.on_call_alarm(call, effects),
             }

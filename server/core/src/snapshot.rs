@@ -11,6 +11,10 @@ use std::time::Instant;
 pub struct Snapshot {
     /// What it is doing.
     pub phase: Phase,
+    /// Nobody is there, so workers come on demand.
+    pub deserted: bool,
+    /// The line was full, and half of it is not free again.
+    pub saturated: bool,
     /// What new lives are started under.
     pub generation: Generation,
     /// Calls in the line.

@@ -15,6 +15,7 @@ pub(crate) enum Alarm {
     /// The pool was just made and has to start its first lives.
     Birth,
     Drain,
+    Desert,
     Slot(SlotId),
     Call(CallId),
 }

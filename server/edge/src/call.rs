@@ -48,10 +48,11 @@ use tonic::body::Body;
 pub struct Deadline(pub Instant);
 
 /// Streams that end by themselves only when their client does. They are no reason to wait when the daemon stops.
-const ENDLESS: [&str; 5] = [
+const ENDLESS: [&str; 6] = [
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    "/sidewinder.v1.Clients/Attach",
     "/sidewinder.v1.Pools/Logs",
     "/sidewinder.v1.Pools/Watch",
 ];
@@ -88,7 +89,7 @@ impl Answers {
         let fate = Fate::current();
         fate.begin(deadline.and_then(|deadline| deadline.checked_add(self.limits.deadline_slack)), endless);
         let mut request = request.map(|body| Body::new(Inbound::new(body, &self.limits)));
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.peer.clone());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }

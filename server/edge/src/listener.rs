@@ -6,14 +6,16 @@
 
 mod place;
 
-use crate::peer::{Origin, Users};
+use crate::peer::{Origin, Users, Witness};
 use crate::tls::Tls;
 use place::Place;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -26,6 +28,7 @@ pub struct Listener {
     users: Users,
     /// `None` for a socket whose file belongs to whoever handed it down.
     place: Option<Place>,
+    witness: Option<Witness>,
     tls: Option<Tls>,
 }
 
@@ -80,7 +83,7 @@ impl Listener {
         let (place, socket) = Place::take(path, users.shared())?;
         let failed = |error| NotListening::System { doing: "poll", place: path.display().to_string(), error };
         let socket = UnixListener::from_std(socket).map_err(failed)?;
-        Ok(Self { socket: Socket::Unix(socket), users, place: Some(place), tls: None })
+        Ok(Self { socket: Socket::Unix(socket), users, place: Some(place), tls: None, witness: None })
     }
 
     /// TCP at `address`. One that other machines can reach takes `insecure`. Called within a runtime.
@@ -102,7 +105,7 @@ impl Listener {
             |error| NotListening::System { doing: "poll", place: "the given socket".to_owned(), error };
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = UnixListener::from_std(socket).map_err(failed)?;
-        Ok(Self { socket: Socket::Unix(socket), users, place: None, tls: None })
+        Ok(Self { socket: Socket::Unix(socket), users, place: None, tls: None, witness: None })
     }
 
     /// A TCP socket that was handed down. Called within a runtime.
@@ -112,7 +115,27 @@ impl Listener {
         refuse_public(socket.local_addr().map_err(failed)?, insecure)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = TcpListener::from_std(socket).map_err(failed)?;
-        Ok(Self { socket: Socket::Tcp(socket), users: Users::only([]), place: None, tls: None })
+        Ok(Self {
+            socket: Socket::Tcp(socket),
+            users: Users::only([]),
+            place: None,
+            tls: None,
+            witness: None,
+        })
+    }
+
+    /// Lets peers of a unix socket be known by their process.
+    #[must_use]
+    pub fn with_witness(self, witness: Witness) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
+    /// The process that connected, where the kernel tells it.
+    pub(crate) fn process_behind(&self, stream: &Stream) -> Option<Arc<OwnedFd>> {
+        match (self.witness, stream) {
+            (Some(witness), Stream::Unix(stream)) => witness(stream.as_fd()).ok().map(Arc::new),
+            (None, _) | (_, Stream::Tcp(_) | Stream::Tls(_)) => None,
+        }
     }
 
     /// The address of a TCP listener: the port that the system chose, if it was asked to.

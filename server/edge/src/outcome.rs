@@ -52,6 +52,18 @@ pub enum Refusal {
     Fatal,
     /// The daemon is stopping and takes nothing new.
     Stopping,
+    /// There is no such lease, or no longer.
+    LeaseExpired,
+    /// Its client has attached again since.
+    StaleEpoch,
+    /// Only calls of attached clients are taken.
+    LeaseRequired,
+    /// A call of this key runs, and this kind of call cannot join it.
+    KeyRunning,
+    /// As many clients are attached as may be.
+    TooManyClients,
+    /// The client believes the daemon to be in another mode.
+    OtherMode,
 }
 
 /// Why no worker comes up: the program cannot be started, or it cannot serve the tools.
@@ -79,6 +91,8 @@ pub enum Failure {
     Drained,
     /// The daemon stopped under it.
     Stopped,
+    /// The lease of its client ended under it.
+    LeaseEnded,
     /// A rule of the daemon itself was broken.
     Broken {
         /// Which.
@@ -183,6 +197,8 @@ pub enum Invalid {
         /// The path.
         path: String,
     },
+    /// No ending is kept under this key, and no call of it runs.
+    UnknownKey,
     /// The new configuration has flaws.
     BadSettings {
         /// All of them.

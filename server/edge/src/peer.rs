@@ -1,20 +1,33 @@
 //! Who is at the other end of a connection.
 //!
 //! Every request carries a [`Peer`] among its extensions. On a unix socket the kernel vouches for the user. It tells
-//! the process id too, but only of whoever called `connect`: a hint for people, never a name to act upon.
+//! the process id too, but only of whoever called `connect`: a hint for people, never a name to act upon. What can be
+//! acted upon is a handle of that process, where the kernel gives one: it tells the death of whoever connected, also
+//! when that left its end of the socket to somebody else.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// The connection, numbered from 0 in the order of arrival.
     pub connection: u64,
     /// Where it comes from.
     pub origin: Origin,
+    /// The process that connected, as a pidfd: readable once it is dead. Absent: not to be known.
+    pub process: Option<Arc<OwnedFd>>,
+    /// Set once the connection is at its end, before any of its streams is: a stream that ends before was reset.
+    pub broken: Arc<AtomicBool>,
 }
+
+/// How the process at the other end of a socket is known. Given by whoever may ask the kernel.
+pub type Witness = fn(BorrowedFd<'_>) -> io::Result<OwnedFd>;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -120,6 +120,12 @@ fn refused(refusal: Refusal) -> Cells {
         Refusal::Quarantined => (Code::FailedPrecondition, Reason::Quarantined, Ran::No, NEVER),
         Refusal::Fatal => (Code::FailedPrecondition, Reason::Fatal, Ran::No, NEVER),
         Refusal::Stopping => (Code::Unavailable, Reason::Stopping, Ran::No, AFTER_A_WHILE),
+        Refusal::LeaseExpired => (Code::FailedPrecondition, Reason::LeaseExpired, Ran::No, NEVER),
+        Refusal::StaleEpoch => (Code::FailedPrecondition, Reason::StaleEpoch, Ran::No, NEVER),
+        Refusal::LeaseRequired => (Code::FailedPrecondition, Reason::LeaseRequired, Ran::No, NEVER),
+        Refusal::KeyRunning => (Code::Aborted, Reason::KeyRunning, Ran::No, AFTER_A_WHILE),
+        Refusal::TooManyClients => (Code::ResourceExhausted, Reason::TooManyClients, Ran::No, AFTER_A_WHILE),
+        Refusal::OtherMode => (Code::FailedPrecondition, Reason::OtherMode, Ran::No, NEVER),
     }
 }
 
@@ -135,6 +141,7 @@ fn failed(failure: &Failure) -> Cells {
         Failure::SiblingOverdue => (Code::Aborted, Reason::SiblingOverdue, Ran::Maybe, NEVER),
         Failure::Drained => (Code::Aborted, Reason::Drained, Ran::Maybe, NEVER),
         Failure::Stopped => (Code::Aborted, Reason::Stopping, Ran::Maybe, NEVER),
+        Failure::LeaseEnded => (Code::Aborted, Reason::LeaseExpired, Ran::Maybe, NEVER),
         Failure::Broken { .. } => (Code::Internal, Reason::Broken, Ran::Maybe, NEVER),
     }
 }
@@ -159,6 +166,7 @@ fn asked_wrongly(invalid: &Invalid) -> Cells {
         Invalid::TooLarge { .. } => (Code::ResourceExhausted, Reason::TooLarge, Ran::Maybe, NEVER),
         Invalid::Stalled => (Code::Aborted, Reason::Stalled, Ran::Maybe, NEVER),
         Invalid::UnknownMethod { .. } => (Code::Unimplemented, Reason::UnknownMethod, Ran::No, NEVER),
+        Invalid::UnknownKey => (Code::NotFound, Reason::UnknownKey, Ran::No, NEVER),
         Invalid::BadSettings { .. } => (Code::FailedPrecondition, Reason::BadSettings, Ran::No, NEVER),
         Invalid::NotJson { .. } => (Code::FailedPrecondition, Reason::NotJson, Ran::Maybe, NEVER),
     }
@@ -223,6 +231,18 @@ fn refusal_sentence(refusal: Refusal, pool: &str) -> String {
         }
         Refusal::Fatal => format!("no worker of pool `{pool}` comes up: see `sidewinder status`"),
         Refusal::Stopping => "the daemon is stopping".to_owned(),
+        Refusal::LeaseExpired => "there is no such lease, or no longer: attach again".to_owned(),
+        Refusal::StaleEpoch => "this client has attached again since: use the epoch of that".to_owned(),
+        Refusal::LeaseRequired => {
+            "this daemon takes calls of attached clients only: attach, and say lease and epoch".to_owned()
+        }
+        Refusal::KeyRunning => {
+            "a call of this idempotency key runs: join it by Call, or ask for its Result".to_owned()
+        }
+        Refusal::TooManyClients => "as many clients are attached as may be: see clients.max".to_owned(),
+        Refusal::OtherMode => {
+            "the client expects another mode of the daemon: see the mode in `sidewinder status`".to_owned()
+        }
     }
 }
 
@@ -235,6 +255,7 @@ fn failure_sentence(failure: &Failure) -> String {
         }
         Failure::Drained => "the drain reached its bound while the tool ran".to_owned(),
         Failure::Stopped => "the daemon stopped while the tool ran".to_owned(),
+        Failure::LeaseEnded => "the lease of the client ended while the tool ran".to_owned(),
         Failure::Broken { what } => format!("a rule of the daemon was broken: {what}"),
     }
 }
@@ -251,6 +272,9 @@ fn invalid_sentence(invalid: &Invalid) -> String {
         }
         Invalid::Stalled => "the request did not go on in time".to_owned(),
         Invalid::UnknownMethod { path } => format!("there is no method `{path}`"),
+        Invalid::UnknownKey => {
+            "no ending is kept under this idempotency key, and no call of it runs".to_owned()
+        }
         Invalid::BadSettings { problems } => format!("nothing was changed: {problems}"),
         Invalid::NotJson { problem } => format!("the value cannot be shown as JSON: {problem}"),
     }
@@ -264,7 +288,11 @@ fn evidence(outcome: &Outcome) -> (Vec<String>, String) {
         Outcome::Failed(Failure::WorkerDied(death)) => cut(&death.traceback, &death.last_lines.join("\n")),
         Outcome::Failed(Failure::DeadlineExceeded { traceback }) => cut(traceback, ""),
         Outcome::Failed(
-            Failure::SiblingOverdue | Failure::Drained | Failure::Stopped | Failure::Broken { .. },
+            Failure::SiblingOverdue
+            | Failure::Drained
+            | Failure::Stopped
+            | Failure::LeaseEnded
+            | Failure::Broken { .. },
         )
         | Outcome::Refused(_)
         | Outcome::Rejected { .. }

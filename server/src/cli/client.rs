@@ -3,6 +3,7 @@
 use crate::config::default_socket;
 use sidewinder_proto::v1::admin_client::AdminClient;
 use sidewinder_proto::v1::calls_client::CallsClient;
+use sidewinder_proto::v1::clients_client::ClientsClient;
 use sidewinder_proto::v1::pools_client::PoolsClient;
 use std::future::Future;
 use std::path::PathBuf;
@@ -116,6 +117,10 @@ impl Where {
 
     pub(super) async fn admin(&self) -> Result<AdminClient<Channel>, Failed> {
         Ok(AdminClient::new(self.connect().await?))
+    }
+
+    pub(super) async fn clients(&self) -> Result<ClientsClient<Channel>, Failed> {
+        Ok(ClientsClient::new(self.connect().await?))
     }
 
     pub(super) async fn pools(&self) -> Result<PoolsClient<Channel>, Failed> {

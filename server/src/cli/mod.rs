@@ -6,11 +6,11 @@ mod completions;
 mod doctor;
 mod follow;
 mod keep;
+mod look;
 mod order;
 mod reap;
 mod run;
 mod settings;
-mod status;
 mod style;
 mod wait;
 
@@ -43,9 +43,13 @@ enum Verb {
     /// Run a tool and show its items as they come, one a line
     Stream(Box<call::Arguments>),
     /// Show the pools of a daemon and their workers
-    Status(status::Arguments),
+    Status(look::status::Arguments),
     /// Show the tools that a daemon offers
-    Tools(status::Arguments),
+    Tools(look::status::Arguments),
+    /// Show who is attached to a daemon, and how well it is heard
+    Clients(look::clients::Arguments),
+    /// Be a client of a daemon for as long as this runs: its workers stay
+    Attach(follow::attach::Arguments),
     Wait(wait::Arguments),
     Drain(order::Drain),
     Resume(order::Resume),
@@ -70,8 +74,10 @@ pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
         Verb::Run(arguments) => run::run(*arguments),
         Verb::Call(arguments) => call::call(&arguments),
         Verb::Stream(arguments) => call::stream(&arguments),
-        Verb::Status(arguments) => status::status(&arguments),
-        Verb::Tools(arguments) => status::tools(&arguments),
+        Verb::Status(arguments) => look::status::status(&arguments),
+        Verb::Tools(arguments) => look::status::tools(&arguments),
+        Verb::Clients(arguments) => look::clients::run(&arguments),
+        Verb::Attach(arguments) => follow::attach::run(&arguments),
         Verb::Wait(arguments) => wait::wait(&arguments),
         Verb::Drain(arguments) => order::drain(&arguments),
         Verb::Resume(arguments) => order::resume(&arguments),

@@ -172,13 +172,14 @@ pub(super) fn reload(arguments: &Reload) -> ExitCode {
     ask(async {
         let request = ReloadRequest { renew: arguments.renew.clone() };
         let done = arguments.place.admin().await?.reload(request).await?.into_inner();
-        let ReloadResponse { changed, renewed, added, removed, needs_restart } = done;
+        let ReloadResponse { changed, renewed, added, removed, needs_restart, daemon } = done;
         let parts = [
             ("changed", changed),
             ("renewed", renewed),
             ("added", added),
             ("removed", removed),
             ("needs_restart", needs_restart),
+            ("daemon", daemon),
         ];
         if arguments.json {
             let object: serde_json::Map<_, _> =

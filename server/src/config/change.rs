@@ -22,6 +22,8 @@ pub(crate) struct Changes {
     pub(crate) pools: BTreeMap<String, Change>,
     /// Settings that differ and take a new start of the daemon.
     pub(crate) needs_restart: Vec<&'static str>,
+    /// Settings of the daemon itself that differ and hold at once.
+    pub(crate) daemon: Vec<&'static str>,
 }
 
 impl Changes {
@@ -38,10 +40,14 @@ impl Changes {
             ("drain_timeout", old.drain != new.drain),
             ("namespace", old.namespace != new.namespace),
             ("cgroup", old.cgroup != new.cgroup),
+            ("mode", old.lifecycle.mode != new.lifecycle.mode),
+            ("endings", old.endings != new.endings),
             ("telemetry", old.telemetry != new.telemetry),
         ];
+        let amended = [("clients", !old.lifecycle.rules_as(&new.lifecycle))];
+        let daemon = amended.into_iter().filter_map(|(name, differs)| differs.then_some(name));
         let needs_restart = fixed.into_iter().filter_map(|(name, differs)| differs.then_some(name));
-        Self { pools: pools.collect(), needs_restart: needs_restart.collect() }
+        Self { pools: pools.collect(), needs_restart: needs_restart.collect(), daemon: daemon.collect() }
     }
 
     /// The names of the pools to which this happens.

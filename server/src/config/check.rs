@@ -4,6 +4,7 @@ use super::keys::PoolDraft;
 use super::problem::{Place, Problems};
 use super::reading::Draft;
 use super::settings::{Listen, PoolSettings, Settings};
+use crate::lifecycle::{Mode, Wish};
 use crate::own::record;
 use crate::worker::command::Command;
 use sidewinder_core::{Policy, SLOTS_MAX, Size};
@@ -52,6 +53,7 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         PathBuf::new()
     });
     names(draft, problems);
+    lifecycle(draft, problems);
     let pools = draft.pools.iter().map(|(name, pool)| (name.clone(), checked(draft, name, pool, problems)));
     Settings {
         pools: pools.collect(),
@@ -64,6 +66,8 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         },
         limits: daemon.limits.clone(),
         telemetry: daemon.telemetry.clone(),
+        lifecycle: daemon.lifecycle.clone(),
+        endings: daemon.endings,
         drain: daemon.drain,
         namespace: daemon.namespace,
         cgroup: daemon.cgroup.clone(),
@@ -101,6 +105,27 @@ pub(crate) fn default_socket() -> io::Result<PathBuf> {
     Ok(runs.parent().unwrap_or(&runs).join("sidewinder.sock"))
 }
 
+/// In every mode that it may come to. The same flaw is told once.
+fn lifecycle(draft: &Draft, problems: &mut Problems) {
+    let at = |key: &str| draft.places.get(key).cloned().unwrap_or(Place::Unwritten);
+    let wishes = &draft.daemon.lifecycle;
+    let modes = match wishes.mode {
+        Wish::Is(mode) => vec![mode],
+        Wish::Auto => Mode::ALL.to_vec(),
+    };
+    let flaws = modes.into_iter().filter_map(|mode| wishes.rules(mode).err()).flatten();
+    let flaws: BTreeMap<&str, &str> = flaws.map(|flaw| (flaw.name, flaw.must)).collect();
+    for (name, must) in flaws {
+        problems.add(&at(name), name, format!("this must {must}"));
+    }
+    let key = "lifecycle.exit_when_idle";
+    if let Some((name, pool)) = draft.pools.iter().find(|(_, pool)| wishes.exit_when_idle && pool.warm > 0) {
+        let what =
+            format!("pool {name} keeps {} warm, so the daemon never ends: remove one of them", pool.warm);
+        problems.add(&at(key), key, what);
+    }
+}
+
 fn names(draft: &Draft, problems: &mut Problems) {
     let mut plain: BTreeMap<String, &str> = BTreeMap::new();
     for name in draft.pools.keys() {
@@ -123,6 +148,7 @@ fn checked(draft: &Draft, name: &str, pool: &PoolDraft, problems: &mut Problems)
     let policy = Policy {
         // A size with a flaw is told of, and never used.
         size: size.unwrap_or(Policy::default().size),
+        warm: pool.warm,
         seats: pool.seats,
         line: pool.line.clone(),
         restart: pool.restart.clone(),

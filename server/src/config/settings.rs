@@ -1,5 +1,7 @@
 //! Everything that is to be known before the daemon starts, checked.
 
+use crate::endings::Rules;
+use crate::lifecycle::Wishes;
 use crate::own::limit::Limit;
 use crate::own::subtree::Wish;
 use crate::telemetry::Telemetry;
@@ -25,6 +27,9 @@ pub(crate) struct Settings {
     /// Where to build cgroups.
     pub(crate) cgroup: Wish,
     pub(crate) telemetry: Telemetry,
+    pub(crate) lifecycle: Wishes,
+    /// What is kept of calls with a key.
+    pub(crate) endings: Rules,
     pub(crate) pools: BTreeMap<String, PoolSettings>,
 }
 
@@ -54,6 +59,7 @@ impl Settings {
     /// What holds for the whole life of a daemon stays as it was when it started.
     pub(crate) fn keep_fixed(&mut self, started: &Self) {
         let pools = std::mem::take(&mut self.pools);
-        *self = Self { pools, ..started.clone() };
+        let lifecycle = Wishes { mode: started.lifecycle.mode, ..self.lifecycle.clone() };
+        *self = Self { lifecycle, pools, ..started.clone() };
     }
 }

@@ -4,11 +4,14 @@
 //! everything that may fail is done before anything that can be seen. A wish to stop waits for nobody: it is heard
 //! between any two steps of a reload, which then has changed nothing.
 
+pub(crate) mod attend;
 mod found;
 pub(crate) mod sight;
 
 use crate::config::{Change, Changes, PoolSettings, Settings, Source};
+use crate::lifecycle::Mode;
 use crate::pool::{Handle, Pools};
+use crate::presence::Register;
 use crate::telemetry::events::PROBLEMS;
 use crate::telemetry::{Event, Events, What};
 pub(crate) use found::Founder;
@@ -32,8 +35,17 @@ pub(crate) struct Operator {
     events: Events,
     wish: Arc<watch::Sender<Wish>>,
     drain: Duration,
-    tls: Option<Tls>,
+    whole: Whole,
     state: Arc<Mutex<State>>,
+}
+
+/// What the daemon has as a whole, and what a reload may renew of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub(crate) register: Register,
+    /// Decided when the daemon started.
+    pub(crate) mode: Mode,
+    pub(crate) tls: Option<Tls>,
 }
 
 #[derive(Debug)]
@@ -56,7 +68,7 @@ impl Operator {
         founder: Founder,
         events: Events,
         wish: watch::Sender<Wish>,
-        tls: Option<Tls>,
+        whole: Whole,
     ) -> io::Result<(Self, Vec<Welcome>)> {
         let pools = Pools::default();
         let (mut members, mut welcomes) = (BTreeMap::new(), Vec::new());
@@ -69,7 +81,7 @@ impl Operator {
         let drain = settings.drain;
         let state = State { source, settings, founder, members, leaving: Vec::new(), ending: Vec::new() };
         let state = Arc::new(Mutex::new(state));
-        Ok((Self { pools, events, wish: Arc::new(wish), drain, tls, state }, welcomes))
+        Ok((Self { pools, events, wish: Arc::new(wish), drain, whole, state }, welcomes))
     }
 
     /// The pools that are served.
@@ -123,7 +135,7 @@ impl Operator {
             }
             return Err(why);
         }
-        if let (Some(tls), Some(fresh)) = (&self.tls, fresh) {
+        if let (Some(tls), Some(fresh)) = (&self.whole.tls, fresh) {
             tls.renew(fresh);
         }
         for (name, member) in added {
@@ -143,13 +155,18 @@ impl Operator {
                 }
             }
         }
+        if changes.daemon.contains(&"clients")
+            && let Ok(rules) = new.lifecycle.rules(self.whole.mode)
+        {
+            self.whole.register.amend(rules, new.lifecycle.lease_required);
+        }
         state.settings = new;
         Ok(changes)
     }
 
     /// Reads the settings, and the certificates. A file can be a pipe that nobody writes to.
     async fn read(&self, source: &Source) -> Result<(Settings, Option<Fresh>), String> {
-        let (source, tls) = (source.clone(), self.tls.clone());
+        let (source, tls) = (source.clone(), self.whole.tls.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let settings = source.read().map_err(|problems| problems.to_string())?;
             let fresh = tls.map(|tls| tls.read()).transpose().map_err(|bad| bad.to_string())?;
@@ -221,6 +238,11 @@ impl Operator {
         state.leaving.push(member.leave());
     }
 
+    /// Whether the daemon is on its way out.
+    pub(crate) fn is_stopping(&self) -> bool {
+        matches!(*self.wish.borrow(), Wish::StopWithin(_))
+    }
+
     /// Stops the daemon: calls may go on for so long. Said again, the shorter bound holds.
     pub(crate) async fn quit(&self, within: Option<Duration>) {
         let within = within.unwrap_or(self.drain);
@@ -279,6 +301,9 @@ fn summary(changes: &Changes) -> String {
         .filter(|(_, names)| !names.is_empty())
         .map(|(word, names)| format!("{word} {}", names.join(", ")))
         .collect();
+    if !changes.daemon.is_empty() {
+        parts.push(format!("{} of the daemon hold from now on", changes.daemon.join(", ")));
+    }
     if !changes.needs_restart.is_empty() {
         parts.push(format!("{} take a new start of the daemon", changes.needs_restart.join(", ")));
     }

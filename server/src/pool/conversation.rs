@@ -4,7 +4,8 @@
 //! await: the ticket inside says so to the pool. A call that is to finish all the same needs somebody in its caller's
 //! place: to give it to the worker that it has waited for, and to take the items that nobody reads.
 
-use super::handle::{Handle, Lent, Refused, Ticket, Verdict, gone};
+use super::handle::{Handle, Lost, Refused, Submitted, Ticket, Verdict, gone};
+use super::mailbox::Answer;
 use crate::worker::link::Link;
 use crate::worker::words::{Ask, Said};
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use sidewinder_core::{CallId, Failure, Life, OnAbandon, Request};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// A caller whose deadline has passed waits this long for the traceback of its tool. Less than the slack of the edge.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(250);
@@ -19,22 +21,40 @@ const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(250);
 /// A call that a worker has.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    call: CallId,
-    link: Arc<Link>,
-    said: Option<mpsc::Receiver<Said>>,
-    verdict: oneshot::Receiver<Verdict>,
+    /// Dropped before the ticket.
+    begun: Begun,
     ticket: Ticket,
-    /// It goes on to its end without its caller.
-    finishes: bool,
 }
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        let left = self.finishes && !self.ticket.is_closed();
-        let (Some(said), Ok(runtime)) = (self.said.take(), tokio::runtime::Handle::try_current()) else {
-            return;
-        };
-        if left {
+        if self.ticket.is_closed() || !self.ticket.finishes() {
+            self.begun.said = None;
+        }
+    }
+}
+
+/// What a call has of its worker.
+#[derive(Debug)]
+struct Begun {
+    call: CallId,
+    link: Arc<Link>,
+    said: Option<mpsc::Receiver<Said>>,
+    verdict: oneshot::Receiver<Verdict>,
+}
+
+impl Begun {
+    async fn with(call: CallId, answer: oneshot::Receiver<Answer>, ask: Ask) -> Result<Self, Refused> {
+        let (link, verdict) = answer.await.unwrap_or_else(|_| Err(gone()))?;
+        // A worker that is dead already is explained by the verdict.
+        let said = link.open(call.0, ask).await.ok();
+        Ok(Self { call, link, said, verdict })
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let (Some(said), Ok(runtime)) = (self.said.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(take_the_rest(self.call, self.link.clone(), said));
         }
     }
@@ -49,6 +69,20 @@ async fn take_the_rest(call: CallId, link: Arc<Link>, mut said: mpsc::Receiver<S
     }
 }
 
+/// Stands in for a caller that may be lost while its call waits.
+struct StandIn<'a> {
+    ticket: &'a Ticket,
+    waiting: JoinHandle<Result<Begun, Refused>>,
+}
+
+impl Drop for StandIn<'_> {
+    fn drop(&mut self) {
+        if !self.waiting.is_finished() && !self.ticket.finishes() {
+            self.waiting.abort();
+        }
+    }
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -59,22 +93,40 @@ pub(crate) enum Heard {
 }
 
 impl Conversation {
-    /// Waits for a worker and gives it the call.
-    pub(crate) async fn begin(pool: &Handle, request: Request, ask: Ask) -> Result<Self, Refused> {
-        let finishes = request.on_abandon == OnAbandon::Finish;
-        let submitted = pool.submit(request).await?;
-        let begun = async move {
-            let Lent { call, link, verdict, ticket } = submitted.assigned().await?;
-            // A worker that is dead already is explained by the verdict.
-            let said = link.open(call.0, ask).await.ok();
-            Ok(Self { call, link, said, verdict, ticket, finishes })
+    /// Waits for a worker and gives it the call. Dropping the future at any point abandons the call.
+    pub(crate) async fn begin(
+        pool: &Handle,
+        request: Request,
+        ask: Ask,
+        lost: Lost,
+    ) -> Result<Self, Refused> {
+        // Declared before whatever waits, and so dropped after it: who reads an abandonment finds the reply closed.
+        let Submitted { mut ticket, answer } = pool.submit(request, lost).await?;
+        let waiting = Begun::with(ticket.call, answer, ask);
+        let begun = match request.on_abandon {
+            OnAbandon::Cancel => waiting.await,
+            OnAbandon::Finish | OnAbandon::FinishIfLost => {
+                let mut beside = StandIn { ticket: &ticket, waiting: tokio::spawn(waiting) };
+                (&mut beside.waiting).await.unwrap_or_else(|_| Err(gone()))
+            }
         };
-        if finishes { tokio::spawn(begun).await.unwrap_or_else(|_| Err(gone())) } else { begun.await }
+        match begun {
+            Ok(begun) => Ok(Self { begun, ticket }),
+            Err(refused) => {
+                ticket.close();
+                Err(refused)
+            }
+        }
+    }
+
+    /// Nobody waits for the answer any more. It is to be had all the same, unless the pool gives up on the call.
+    pub(crate) fn leave(&self) {
+        self.ticket.leave();
     }
 
     /// Who runs it.
     pub(crate) fn life(&self) -> Life {
-        self.link.life
+        self.begun.link.life
     }
 
     /// The next thing, up to the ending.
@@ -88,15 +140,15 @@ impl Conversation {
     }
 
     async fn next(&mut self) -> Heard {
-        if let Some(said) = &mut self.said {
+        if let Some(said) = &mut self.begun.said {
             tokio::select! {
                 biased;
                 next = said.recv() => match next {
                     Some(said) => return Heard::Said(said),
-                    None => self.said = None,
+                    None => self.begun.said = None,
                 },
                 // The pool lets go without a verdict when it has heard of an ending that is still on its way here.
-                Ok(mut verdict) = &mut self.verdict, if !self.verdict.is_terminated() => {
+                Ok(mut verdict) = &mut self.begun.verdict, if !self.begun.verdict.is_terminated() => {
                     if verdict.failure == Failure::DeadlineExceeded {
                         verdict.traceback = where_it_was(said).await;
                     }
@@ -104,21 +156,21 @@ impl Conversation {
                 }
             }
         }
-        if self.verdict.is_terminated() {
+        if self.begun.verdict.is_terminated() {
             return Heard::Verdict(ended());
         }
-        Heard::Verdict((&mut self.verdict).await.unwrap_or_else(|_| ended()))
+        Heard::Verdict((&mut self.begun.verdict).await.unwrap_or_else(|_| ended()))
     }
 
     /// Allows further items.
     pub(crate) async fn credit(&self, items: u32) {
         // A worker that cannot be told is explained by what is heard next.
-        let _ = self.link.credit(self.call.0, items).await;
+        let _ = self.begun.link.credit(self.begun.call.0, items).await;
     }
 
     /// The way in, for whoever brings further inputs.
     pub(crate) fn inputs(&self) -> Inputs {
-        Inputs { call: self.call, link: self.link.clone() }
+        Inputs { call: self.begun.call, link: self.begun.link.clone() }
     }
 }
 
@@ -184,7 +236,8 @@ mod tests {
             submission.reply.send(Ok((lent, verdict))).expect("a caller");
         });
         let request = Request::new(CallId(1), ClientId(1));
-        let conversation = Conversation::begin(&pool, request, Ask::default()).await.expect("assigned");
+        let conversation =
+            Conversation::begin(&pool, request, Ask::default(), Lost::never()).await.expect("assigned");
         assigned.await.expect("assigned");
         (conversation, link, sender, [one, two])
     }

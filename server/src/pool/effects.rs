@@ -164,6 +164,7 @@ pub(crate) fn leave(why: Leave) -> &'static str {
         Leave::Resize => "resize",
         Leave::Overdue => "overdue",
         Leave::Drain => "drain",
+        Leave::Deserted => "deserted",
     }
 }
 

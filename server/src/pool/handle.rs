@@ -4,8 +4,8 @@ use super::mailbox::{Answer, Order, Submission, Ways};
 use super::task::Look;
 use crate::telemetry::metrics::PoolMeter;
 use crate::worker::life::{LastWords, Spec};
-use crate::worker::link::Link;
-use sidewinder_core::{CallId, Checked, Event, Failure, Life, Refusal, Request, SlotId};
+use sidewinder_core::{CallId, Checked, Event, Failure, Life, OnAbandon, Refusal, Request, SlotId};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,19 +27,36 @@ pub(crate) struct Handle {
 #[derive(Debug)]
 pub(crate) struct Submitted {
     /// Dropped before the ticket: whoever reads an abandonment finds the reply closed.
-    answer: oneshot::Receiver<Answer>,
-    ticket: Ticket,
+    pub(super) answer: oneshot::Receiver<Answer>,
+    pub(super) ticket: Ticket,
 }
 
-/// A worker, lent to one call.
-#[derive(Debug)]
-pub(crate) struct Lent {
-    pub(crate) call: CallId,
-    pub(crate) link: Arc<Link>,
-    /// Arrives when the pool ends the call in the worker's place.
-    pub(crate) verdict: oneshot::Receiver<Verdict>,
-    pub(crate) ticket: Ticket,
+/// Says whether a caller that has let go of a call is gone. Otherwise it has hung up on that one call.
+pub(crate) struct Lost(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl Lost {
+    pub(crate) fn when(lost: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(lost))
+    }
+
+    pub(crate) fn is_so(&self) -> bool {
+        (self.0)()
+    }
+
+    /// A caller of which nothing is known is one that has hung up.
+    pub(crate) fn never() -> Self {
+        Self::when(|| false)
+    }
 }
+
+impl fmt::Debug for Lost {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Lost({})", (self.0)())
+    }
+}
+
+/// Who was abandoned, and whether its caller is gone.
+pub(super) type Abandoned = (CallId, bool);
 
 /// No worker has seen the call.
 #[derive(Clone, Debug)]
@@ -61,19 +78,37 @@ pub(crate) struct Verdict {
 /// The guard of one call, made before it is queued. Dropping it early abandons the call.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    call: CallId,
+    pub(super) call: CallId,
     /// Where to say so, until the call has had its ending.
-    abandoned: Option<mpsc::UnboundedSender<CallId>>,
+    abandoned: Option<mpsc::UnboundedSender<Abandoned>>,
+    on_abandon: OnAbandon,
+    lost: Lost,
 }
 
 impl Ticket {
     /// The call has had its ending.
-    pub(crate) fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.abandoned = None;
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.abandoned.is_none()
+    }
+
+    /// Whether the call goes on to its end if it is abandoned now.
+    pub(super) fn finishes(&self) -> bool {
+        match self.on_abandon {
+            OnAbandon::Cancel => false,
+            OnAbandon::Finish => true,
+            OnAbandon::FinishIfLost => (self.lost.0)(),
+        }
+    }
+
+    /// Nobody waits for the call any more, and it goes on under the same ticket.
+    pub(super) fn leave(&self) {
+        if let Some(abandoned) = &self.abandoned {
+            let _ = abandoned.send((self.call, true));
+        }
     }
 }
 
@@ -81,22 +116,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(abandoned) = self.abandoned.take() {
             // A pool that has ended has forgotten the call.
-            let _ = abandoned.send(self.call);
-        }
-    }
-}
-
-impl Submitted {
-    /// Waits for a worker. Dropping the future at any point abandons the call.
-    pub(crate) async fn assigned(self) -> Result<Lent, Refused> {
-        let Self { answer, mut ticket } = self;
-        match answer.await {
-            Ok(Ok((link, verdict))) => Ok(Lent { call: ticket.call, link, verdict, ticket }),
-            Ok(Err(refused)) => {
-                ticket.close();
-                Err(refused)
-            }
-            Err(_) => Err(gone()),
+            let _ = abandoned.send((self.call, (self.lost.0)()));
         }
     }
 }
@@ -121,10 +141,10 @@ impl Handle {
     }
 
     /// Puts a call on its way to the line, once there is room for that.
-    pub(crate) async fn submit(&self, request: Request) -> Result<Submitted, Refused> {
-        let call = request.call;
+    pub(crate) async fn submit(&self, request: Request, lost: Lost) -> Result<Submitted, Refused> {
+        let (call, on_abandon) = (request.call, request.on_abandon);
         let room = self.ways.submissions.reserve().await.map_err(|_| gone())?;
-        let ticket = Ticket { call, abandoned: Some(self.ways.abandoned.clone()) };
+        let ticket = Ticket { call, abandoned: Some(self.ways.abandoned.clone()), on_abandon, lost };
         let (reply, answer) = oneshot::channel();
         room.send(Submission { request, reply });
         Ok(Submitted { answer, ticket })

@@ -8,13 +8,13 @@
 //!
 //! A ticket is made only when there is room for its submission, and the task hears of abandonments first; so there are
 //! never more of these than calls in the line, in the seats and among the submissions. An abandonment may overtake its
-//! submission: whoever has been abandoned does not wait for the reply any more, and such a submission is left alone.
+//! submission, so the task looks at all of these first; one whose caller does not wait for the reply is left alone.
 
-use super::handle::{Refused, Verdict};
+use super::handle::{Abandoned, Refused, Verdict};
 use super::task::Look;
 use crate::worker::life::Spec;
 use crate::worker::link::Link;
-use sidewinder_core::{CallId, Checked, Event, Request};
+use sidewinder_core::{Checked, Event, Request};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -60,7 +60,7 @@ pub(super) enum Order {
 pub(super) struct Ways {
     pub(super) submissions: mpsc::Sender<Submission>,
     pub(super) orders: mpsc::Sender<Order>,
-    pub(super) abandoned: mpsc::UnboundedSender<CallId>,
+    pub(super) abandoned: mpsc::UnboundedSender<Abandoned>,
 }
 
 /// The ends of the task.
@@ -68,7 +68,7 @@ pub(super) struct Ways {
 pub(super) struct Ears {
     pub(super) submissions: mpsc::Receiver<Submission>,
     pub(super) orders: mpsc::Receiver<Order>,
-    pub(super) abandoned: mpsc::UnboundedReceiver<CallId>,
+    pub(super) abandoned: mpsc::UnboundedReceiver<Abandoned>,
 }
 
 pub(super) fn open() -> (Ways, Ears) {

@@ -22,6 +22,6 @@ mod tests;
 
 pub(crate) use conversation::{Conversation, Heard, Inputs};
 pub(crate) use effects::leave;
-pub(crate) use handle::{Handle, Refused, Verdict};
+pub(crate) use handle::{Handle, Lost, Refused, Verdict};
 pub(crate) use pools::{Pools, Seen};
 pub(crate) use task::{Look, start};

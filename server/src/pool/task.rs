@@ -127,7 +127,13 @@ impl Task {
                 // What lives tell frees seats: it goes first.
                 biased;
                 Some(told) = tellings.recv() => self.on_told(told, &mut effects),
-                Some(call) = abandoned.recv() => self.on_abandoned(call, &mut effects),
+                Some((call, lost)) = abandoned.recv() => {
+                    // It may have overtaken its submission.
+                    while let Ok(submission) = submissions.try_recv() {
+                        self.on_submitted(submission, &mut effects);
+                    }
+                    self.core.handle(Instant::now(), Event::Abandoned { call, lost }, &mut effects);
+                }
                 Some(order) = orders.recv() => {
                     self.on_order(order, &mut effects);
                     // A crowd that looks keeps no call out of the line.
@@ -154,10 +160,6 @@ impl Task {
         }
         self.waiting.insert(request.call, reply);
         self.core.handle(Instant::now(), Event::Submitted(request), effects);
-    }
-
-    fn on_abandoned(&mut self, call: CallId, effects: &mut Vec<Effect>) {
-        self.core.handle(Instant::now(), Event::Abandoned { call }, effects);
     }
 
     fn on_order(&mut self, order: Order, effects: &mut Vec<Effect>) {

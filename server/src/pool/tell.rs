@@ -41,7 +41,9 @@ impl Task {
             | Event::Amended { .. }
             | Event::Reloaded { .. }
             | Event::DrainRequested { .. }
-            | Event::ResumeRequested => {}
+            | Event::ResumeRequested
+            | Event::Deserted { .. }
+            | Event::Attended => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Crowds before a pool whose only worker never comes up: everybody gets into the line, and everybody out of it.
 
-use super::handle::{Handle, Lent, Refused};
+use super::conversation::Conversation;
+use super::handle::{Handle, Lost, Refused};
 use super::mailbox;
 use super::task::{self, Look};
 use super::{Pools, Seen};
@@ -8,6 +9,7 @@ use crate::own::hold::Hold;
 use crate::telemetry::{Events, Metrics, Telemetry};
 use crate::worker::command::Command;
 use crate::worker::life::Spec;
+use crate::worker::words::Ask;
 use futures_util::FutureExt;
 use sidewinder_core::{Checked, ClientId, Policy, Request};
 use std::pin::pin;
@@ -39,9 +41,9 @@ fn spec() -> Spec {
     }
 }
 
-async fn ask(pool: Handle) -> Result<Lent, Refused> {
+async fn ask(pool: Handle) -> Result<Conversation, Refused> {
     let request = Request::new(pool.next_call(), ClientId(1));
-    pool.submit(request).await?.assigned().await
+    Conversation::begin(&pool, request, Ask::default(), Lost::never()).await
 }
 
 /// Looks until as many wait.

@@ -93,6 +93,7 @@ impl Admin for AdminDoor {
             added: changes.of(Change::Add),
             removed: changes.of(Change::Remove),
             needs_restart: changes.needs_restart.iter().map(|name| (*name).to_owned()).collect(),
+            daemon: changes.daemon.iter().map(|name| (*name).to_owned()).collect(),
         }))
     }
 

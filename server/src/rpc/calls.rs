@@ -1,117 +1,130 @@
 //! The service that runs tools.
 
-use super::outcome::{self, Spoken};
+mod feeding;
+mod keyed;
+mod running;
+
+pub(crate) use keyed::Told;
+
+use super::outcome;
 use super::parse::{self, Beside, Parsed, bad};
-use super::{said, values};
-use crate::pool::{Conversation, Heard, Inputs, Pools};
-use crate::telemetry::metrics::CallMeter;
+use super::{not_admitted, said, values};
+use crate::endings::{Alone, Endings, Key};
+use crate::lifecycle::Mode;
+use crate::pool::{Conversation, Pools};
+use crate::presence::{Caller, Register};
 use crate::worker::words::Value;
-use futures_util::stream::{Stream, unfold};
+use feeding::Feeding;
+use keyed::{KEY_MAX, refuse};
+use running::{Items, Running};
 use sidewinder_core::OnAbandon;
-use sidewinder_edge::outcome::{Failure, Outcome};
-use sidewinder_edge::status::{self, Whose};
+use sidewinder_edge::outcome::{Outcome, Refusal};
+use sidewinder_edge::status;
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_server::Calls;
-use std::future::pending;
-use std::pin::Pin;
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Items that a generator may be ahead of its reader.
 const WINDOW: u32 = 32;
-/// Credit is given back in portions, not for each item.
-const PORTION: u32 = 16;
-
-/// The outcome of a call with a value.
-const OK: &str = "OK";
 
 /// Answers questions about calls.
 #[derive(Clone, Debug)]
 pub(crate) struct CallsDoor {
     pools: Pools,
+    register: Register,
+    endings: Endings<Told>,
+    mode: Mode,
 }
 
-type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-/// A call that a worker has, with what its answer says about it.
-struct Running {
-    conversation: Conversation,
-    meter: CallMeter,
-    whose: Whose,
-    deadline: Option<Instant>,
-    /// Brings further inputs, for as long as the call lives.
-    feeding: Option<Feeding>,
-    unpaid: u32,
-}
-
-/// A task that brings inputs, and ends with whoever holds it.
-struct Feeding {
-    task: JoinHandle<()>,
-    /// Why the inputs broke off. They were not all, so what the tool makes of them is no answer. Nothing, once they
-    /// have come to their end.
-    trouble: Option<oneshot::Receiver<Status>>,
-}
-
-impl Drop for Feeding {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Feeding {
-    fn start(inputs: Streaming<v1::Input>, worker: Inputs, content_type: String) -> Self {
-        let (tell, trouble) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            if let Err(status) = feed(inputs, worker, &content_type).await {
-                let _ = tell.send(status);
-            }
-        });
-        Self { task, trouble: Some(trouble) }
-    }
-}
-
-/// When the inputs break off; never, when they come to their end.
-async fn trouble(feeding: &mut Option<Feeding>) -> Status {
-    if let Some(trouble) = feeding.as_mut().and_then(|feeding| feeding.trouble.as_mut())
-        && let Ok(status) = trouble.await
-    {
-        return status;
-    }
-    if let Some(feeding) = feeding {
-        feeding.trouble = None;
-    }
-    pending().await
+/// A call that may come in.
+struct Admitted {
+    parsed: Parsed,
+    caller: Caller,
+    key: Option<Key>,
 }
 
 impl CallsDoor {
-    pub(crate) fn new(pools: Pools) -> Self {
-        Self { pools }
+    pub(crate) fn new(pools: Pools, register: Register, endings: Endings<Told>, mode: Mode) -> Self {
+        Self { pools, register, endings, mode }
     }
 
-    async fn begin(
+    /// Whether a call may come in at all, and what it is.
+    fn admit(
         &self,
         call: Option<v1::Call>,
         arguments: Option<v1::Payload>,
         beside: &Beside,
         credit: u32,
-        input: bool,
-    ) -> Result<Running, Status> {
-        let parsed = parse::call(&self.pools, call, arguments, beside, credit).map_err(said)?;
-        let Parsed { pool, mut whose, request, mut ask } = parsed;
-        if input && request.on_abandon == OnAbandon::Finish {
-            return Err(said(bad("call.on_abandon", "not be finish where inputs come from the caller")));
+    ) -> Result<Admitted, Status> {
+        let call = call.ok_or_else(|| said(bad("call", "be there")))?;
+        if call.idempotency_key.len() > KEY_MAX {
+            return Err(said(bad("call.idempotency_key", "be at most 256 bytes")));
         }
-        ask.input = input;
+        let caller = self.register.admit(&call.lease, call.epoch).map_err(not_admitted)?;
+        let key = key(&call.idempotency_key, caller.name());
+        let usual = self.mode.on_abandon(caller.is_attached());
+        let mut parsed = parse::call(&self.pools, call, arguments, beside, credit, usual).map_err(said)?;
+        parsed.request.key = key.as_ref().map(parse::call_key);
+        if let Some(client) = caller.fairness() {
+            parsed.request.client = client;
+        }
+        Ok(Admitted { parsed, caller, key })
+    }
+
+    /// Begins a call that nobody can join.
+    async fn begin(
+        &self,
+        admitted: Admitted,
+        beside: &Beside,
+    ) -> Result<(Running, Option<Alone<Told>>), Status> {
+        let Admitted { parsed, mut caller, key } = admitted;
+        let Parsed { pool, mut whose, request, ask } = parsed;
+        let of = format!("{} {}", whose.pool, whose.tool);
+        let alone = key.map(|key| self.endings.hold(key, &of)).transpose().map_err(|taken| refuse(&taken))?;
         let mut meter = pool.meter().call(&ask.tool, beside.deadline);
-        let conversation = match Conversation::begin(&pool, request, ask).await {
-            Ok(conversation) => conversation,
-            Err(refused) => return Err(measured(&mut meter, &outcome::refused(&refused), &whose)),
+        let lost = caller.lost(beside.broken.clone());
+        let begun = tokio::select! {
+            biased;
+            begun = Conversation::begin(&pool, request, ask, lost) => {
+                begun.map_err(|refused| outcome::refused(&refused))
+            }
+            () = caller.ended() => Err(Outcome::Refused(Refusal::LeaseExpired)),
         };
+        let conversation = begun.map_err(|outcome| {
+            meter.end(status::reason(&outcome));
+            status::status(&outcome, &whose)
+        })?;
         meter.began();
         whose.worker = conversation.life().to_string();
-        Ok(Running { conversation, meter, whose, deadline: beside.deadline, feeding: None, unpaid: 0 })
+        let (deadline, caller) = (beside.deadline, Some(caller));
+        let running = Running { conversation, meter, whose, deadline, feeding: None, caller, unpaid: 0 };
+        Ok((running, alone))
+    }
+
+    /// One value, of a call of its own or of one that is joined.
+    async fn answer(
+        &self,
+        call: Option<v1::Call>,
+        arguments: Option<v1::Payload>,
+        beside: &Beside,
+    ) -> Result<(Value, v1::Ran), Status> {
+        let mut admitted = self.admit(call, arguments, beside, 0)?;
+        if let Some(key) = admitted.key.take() {
+            return self.keyed(key, admitted.parsed, beside, admitted.caller).await;
+        }
+        let (mut running, _) = self.begin(admitted, beside).await?;
+        let value = running.answer().await?;
+        Ok((value, running.ran()))
+    }
+
+    async fn items(
+        &self,
+        call: Option<v1::Call>,
+        arguments: Option<v1::Payload>,
+        beside: &Beside,
+    ) -> Result<(Running, Option<Alone<Told>>), Status> {
+        let admitted = self.admit(call, arguments, beside, WINDOW)?;
+        self.begin(admitted, beside).await
     }
 
     /// Begins a call whose further inputs follow its first message.
@@ -119,117 +132,28 @@ impl CallsDoor {
         &self,
         request: Request<Streaming<v1::Input>>,
         credit: u32,
-    ) -> Result<Running, Status> {
+    ) -> Result<(Running, Option<Alone<Told>>), Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let mut inputs = request.into_inner();
         let Some(v1::input::Part::Open(open)) = inputs.message().await?.and_then(|input| input.part) else {
             return Err(said(bad("open", "be the first message")));
         };
         let content_type = open.arguments.as_ref().map(|open| open.content_type.clone()).unwrap_or_default();
-        let mut running = self.begin(open.call, open.arguments, &beside, credit, true).await?;
+        let finishes = open.call.as_ref().is_some_and(|call| call.on_abandon() == v1::OnAbandon::Finish);
+        if finishes {
+            return Err(said(bad("call.on_abandon", "not be finish where inputs come from the caller")));
+        }
+        let mut admitted = self.admit(open.call, open.arguments, &beside, credit)?;
+        admitted.parsed.ask.input = true;
+        admitted.parsed.request.on_abandon = OnAbandon::Cancel;
+        let (mut running, alone) = self.begin(admitted, &beside).await?;
         running.feeding = Some(Feeding::start(inputs, running.conversation.inputs(), content_type));
-        Ok(running)
+        Ok((running, alone))
     }
 }
 
-/// Brings inputs no faster than the tool wants them. Only inputs that came to their end are said to have ended.
-async fn feed(mut inputs: Streaming<v1::Input>, worker: Inputs, content_type: &str) -> Result<(), Status> {
-    while let Some(input) = inputs.message().await? {
-        let item = match input.part {
-            Some(v1::input::Part::Item(item)) => item,
-            Some(v1::input::Part::Open(_)) => {
-                return Err(said(bad("open", "come once, as the first message")));
-            }
-            None => return Err(said(bad("part", "be an item"))),
-        };
-        if !item.content_type.is_empty() && item.content_type != content_type {
-            return Err(said(bad("item.content_type", "be that of the arguments, or be left out")));
-        }
-        worker.give(item.data).await;
-    }
-    worker.end().await;
-    Ok(())
-}
-
-impl Running {
-    /// The next item, or nothing at the end of the stream.
-    async fn item(&mut self) -> Result<Option<Value>, Status> {
-        match self.hear().await? {
-            Spoken::Want => Err(self.broken("that it wants inputs where none are given")),
-            Spoken::End => {
-                self.meter.end(OK);
-                Ok(None)
-            }
-            Spoken::Answer(_) => Err(self.broken("an answer where a stream was asked for")),
-            Spoken::Item(value) => {
-                self.unpaid += 1;
-                if self.unpaid == PORTION {
-                    self.unpaid = 0;
-                    self.conversation.credit(PORTION).await;
-                }
-                Ok(Some(value))
-            }
-        }
-    }
-
-    async fn answer(&mut self) -> Result<Value, Status> {
-        match self.hear().await? {
-            Spoken::Answer(value) => {
-                self.meter.end(OK);
-                Ok(value)
-            }
-            Spoken::Item(_) | Spoken::End | Spoken::Want => {
-                Err(self.broken("a stream where one answer was asked for"))
-            }
-        }
-    }
-
-    async fn hear(&mut self) -> Result<Spoken, Status> {
-        let heard = tokio::select! {
-            biased;
-            heard = self.conversation.hear() => heard,
-            status = trouble(&mut self.feeding) => return Err(status),
-        };
-        match heard {
-            Heard::Said(said) => outcome::spoken(said, self.is_late()),
-            Heard::Verdict(verdict) => Err(outcome::failed(verdict)),
-        }
-        .map_err(|outcome| measured(&mut self.meter, &outcome, &self.whose))
-    }
-
-    fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
-    }
-
-    fn broken(&mut self, what: &str) -> Status {
-        let what = format!("the worker said {what}");
-        measured(&mut self.meter, &Outcome::Failed(Failure::Broken { what }), &self.whose)
-    }
-
-    fn ran(&self) -> v1::Ran {
-        let span = |span: Duration| span.try_into().ok();
-        v1::Ran {
-            worker: self.conversation.life().to_string(),
-            waited: span(self.meter.waited()),
-            took: span(self.meter.took()),
-        }
-    }
-
-    /// The items as a stream that can be asked for one at a time: who does not ask stops the generator.
-    fn into_items<T: Send + 'static>(
-        self,
-        show: impl Fn(Value) -> Result<T, Outcome> + Send + Copy + 'static,
-    ) -> Items<T> {
-        Box::pin(unfold(Some(self), move |running| async move {
-            let mut running = running?;
-            let item = running.item().await;
-            match item.and_then(|item| item.map(show).transpose().map_err(said)) {
-                Ok(Some(item)) => Some((Ok(item), Some(running))),
-                Ok(None) => None,
-                Err(status) => Some((Err(status), None)),
-            }
-        }))
-    }
+fn key(key: &str, client: &str) -> Option<Key> {
+    (!key.is_empty()).then(|| Key { client: client.to_owned(), key: key.to_owned() })
 }
 
 #[tonic::async_trait]
@@ -241,31 +165,31 @@ impl Calls for CallsDoor {
     async fn call(&self, request: Request<v1::CallRequest>) -> Result<Response<v1::CallResponse>, Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallRequest { call, arguments } = request.into_inner();
-        let mut running = self.begin(call, arguments, &beside, 0, false).await?;
-        respond(&mut running).await
+        self.answer(call, arguments, &beside).await.map(respond)
     }
 
     async fn stream(&self, request: Request<v1::CallRequest>) -> Result<Response<Items<v1::Item>>, Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallRequest { call, arguments } = request.into_inner();
-        let running = self.begin(call, arguments, &beside, WINDOW, false).await?;
-        Ok(Response::new(running.into_items(|value| Ok(item(value)))))
+        let (running, alone) = self.items(call, arguments, &beside).await?;
+        Ok(Response::new(running.into_items(alone, |value| Ok(item(value)))))
     }
 
     async fn upload(
         &self,
         request: Request<Streaming<v1::Input>>,
     ) -> Result<Response<v1::CallResponse>, Status> {
-        let mut running = self.begin_fed(request, 0).await?;
-        respond(&mut running).await
+        let (mut running, _alone) = self.begin_fed(request, 0).await?;
+        let value = running.answer_fed().await?;
+        Ok(respond((value, running.ran())))
     }
 
     async fn converse(
         &self,
         request: Request<Streaming<v1::Input>>,
     ) -> Result<Response<Items<v1::Item>>, Status> {
-        let running = self.begin_fed(request, WINDOW).await?;
-        Ok(Response::new(running.into_items(|value| Ok(item(value)))))
+        let (running, alone) = self.begin_fed(request, WINDOW).await?;
+        Ok(Response::new(running.into_items(alone, |value| Ok(item(value)))))
     }
 
     async fn call_struct(
@@ -275,10 +199,9 @@ impl Calls for CallsDoor {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallStructRequest { call, arguments } = request.into_inner();
         let arguments = values::to_payload(arguments);
-        let mut running = self.begin(call, Some(arguments), &beside, 0, false).await?;
-        let value = running.answer().await?;
+        let (value, ran) = self.answer(call, Some(arguments), &beside).await?;
         let value = Some(values::from_value(&value).map_err(said)?);
-        Ok(Response::new(v1::CallStructResponse { value, ran: Some(running.ran()) }))
+        Ok(Response::new(v1::CallStructResponse { value, ran: Some(ran) }))
     }
 
     async fn stream_struct(
@@ -288,15 +211,27 @@ impl Calls for CallsDoor {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallStructRequest { call, arguments } = request.into_inner();
         let arguments = values::to_payload(arguments);
-        let running = self.begin(call, Some(arguments), &beside, WINDOW, false).await?;
+        let (running, alone) = self.items(call, Some(arguments), &beside).await?;
         let show = |value: Value| Ok(v1::StructItem { value: Some(values::from_value(&value)?) });
-        Ok(Response::new(running.into_items(show)))
+        Ok(Response::new(running.into_items(alone, show)))
+    }
+
+    async fn result(
+        &self,
+        request: Request<v1::ResultRequest>,
+    ) -> Result<Response<v1::CallResponse>, Status> {
+        let v1::ResultRequest { idempotency_key, name, lease, epoch } = request.into_inner();
+        let caller = self.register.admit(&lease, epoch).map_err(not_admitted)?;
+        let name = if name.is_empty() { caller.name().to_owned() } else { name };
+        let Some(key) = key(&idempotency_key, &name) else {
+            return Err(said(bad("idempotency_key", "name the call that is asked for")));
+        };
+        self.result_of(key, caller).await.map(respond)
     }
 }
 
-async fn respond(running: &mut Running) -> Result<Response<v1::CallResponse>, Status> {
-    let value = Some(payload(running.answer().await?));
-    Ok(Response::new(v1::CallResponse { value, ran: Some(running.ran()) }))
+fn respond((value, ran): (Value, v1::Ran)) -> Response<v1::CallResponse> {
+    Response::new(v1::CallResponse { value: Some(payload(value)), ran: Some(ran) })
 }
 
 fn item(value: Value) -> v1::Item {
@@ -305,10 +240,4 @@ fn item(value: Value) -> v1::Item {
 
 fn payload(value: Value) -> v1::Payload {
     v1::Payload { data: value.body, content_type: value.content_type }
-}
-
-/// Counts an ending that is an error, and says it.
-fn measured(meter: &mut CallMeter, outcome: &Outcome, whose: &Whose) -> Status {
-    meter.end(status::reason(outcome));
-    status::status(outcome, whose)
 }

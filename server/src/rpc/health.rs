@@ -65,7 +65,7 @@ async fn refresh(reporter: &HealthReporter, pools: &Pools, known: &mut BTreeMap<
 }
 
 fn serves(look: &Look) -> bool {
-    let on_demand = look.size.min() == 0 && look.size.spare() == 0;
+    let on_demand = look.snapshot.deserted || look.size.min() == 0 && look.size.spare() == 0;
     let works = look.snapshot.slots.iter().any(works);
     look.snapshot.phase == Phase::Serving && (works || on_demand)
 }

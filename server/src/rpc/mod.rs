@@ -5,6 +5,7 @@
 
 mod admin;
 mod calls;
+mod clients;
 mod health;
 mod logs;
 mod outcome;
@@ -14,12 +15,14 @@ mod values;
 mod watch;
 
 pub(crate) use admin::AdminDoor;
-pub(crate) use calls::CallsDoor;
+pub(crate) use calls::{CallsDoor, Told};
+pub(crate) use clients::{ClientsDoor, Standings};
 pub(crate) use health::report as report_health;
 pub(crate) use pools::{Daemon, PoolsDoor};
 
 use crate::pool::{Handle, Pools};
-use sidewinder_edge::outcome::{Invalid, Outcome};
+use crate::presence::NotAdmitted;
+use sidewinder_edge::outcome::{Invalid, Outcome, Refusal};
 use sidewinder_edge::status;
 use tonic::Status;
 
@@ -35,6 +38,14 @@ fn find_named(pools: &Pools, name: &str) -> Result<(String, Handle), Outcome> {
         let message = format!("no pool is called `{name}`; there are {}", names.join(", "));
         Outcome::Invalid(Invalid::UnknownPool { message })
     })
+}
+
+fn not_admitted(why: NotAdmitted) -> Status {
+    status::of(&Outcome::Refused(match why {
+        NotAdmitted::Expired => Refusal::LeaseExpired,
+        NotAdmitted::Stale => Refusal::StaleEpoch,
+        NotAdmitted::LeaseRequired => Refusal::LeaseRequired,
+    }))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

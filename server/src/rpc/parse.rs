@@ -1,6 +1,7 @@
 //! From a question of gRPC to a request for the core and an ask for the worker. Bad input ends here.
 
 use super::find_named;
+use crate::endings::Key;
 use crate::pool::{Handle, Pools};
 use crate::worker::words::Ask;
 use sidewinder_core::{Affinity, AffinityKey, AffinityMode, CallKey, ClientId, OnAbandon, Priority, Request};
@@ -11,6 +12,8 @@ use sidewinder_edge::status::Whose;
 use sidewinder_proto::v1;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tonic::{Extensions, metadata::MetadataMap};
 
@@ -35,6 +38,8 @@ pub(super) struct Beside {
     client: u64,
     origin: String,
     traceparent: Option<String>,
+    /// Set when the connection of the caller is gone.
+    pub(super) broken: Arc<AtomicBool>,
 }
 
 impl Beside {
@@ -46,6 +51,7 @@ impl Beside {
             client: peer.map_or(0, |peer| peer.connection),
             origin: peer.map(|peer| peer.origin.to_string()).unwrap_or_default(),
             traceparent: traceparent.map(str::to_owned),
+            broken: peer.map(|peer| peer.broken.clone()).unwrap_or_default(),
         }
     }
 }
@@ -53,12 +59,12 @@ impl Beside {
 /// Reads a call. `credit` says how many items its reader takes at first; none asks for one answer.
 pub(super) fn call(
     pools: &Pools,
-    call: Option<v1::Call>,
+    call: v1::Call,
     arguments: Option<v1::Payload>,
     beside: &Beside,
     credit: u32,
+    usual: OnAbandon,
 ) -> Result<Parsed, Outcome> {
-    let call = call.ok_or_else(|| bad("call", "be there"))?;
     if call.tool.is_empty() {
         return Err(bad("call.tool", "name a tool: Pools.ListTools lists them"));
     }
@@ -71,9 +77,8 @@ pub(super) fn call(
     let mut request = Request::new(pool.next_call(), ClientId(beside.client));
     request.deadline = beside.deadline;
     request.priority = priority(call.priority)?;
-    request.on_abandon = on_abandon(call.on_abandon)?;
+    request.on_abandon = on_abandon(call.on_abandon, usual)?;
     request.affinity = call.affinity.as_ref().map(affinity).transpose()?;
-    request.key = Some(call.idempotency_key).filter(|key| !key.is_empty()).map(|key| CallKey(hash(&key)));
     let arguments = arguments.unwrap_or_default();
     if arguments.content_type.len() > NAME_MAX {
         return Err(bad("arguments.content_type", "be at most 1,024 bytes"));
@@ -114,10 +119,11 @@ fn priority(number: i32) -> Result<Priority, Outcome> {
     }
 }
 
-fn on_abandon(number: i32) -> Result<OnAbandon, Outcome> {
+fn on_abandon(number: i32, usual: OnAbandon) -> Result<OnAbandon, Outcome> {
     use v1::OnAbandon as Said;
     match Said::try_from(number) {
-        Ok(Said::Unspecified | Said::Cancel) => Ok(OnAbandon::Cancel),
+        Ok(Said::Unspecified) => Ok(usual),
+        Ok(Said::Cancel) => Ok(OnAbandon::Cancel),
         Ok(Said::Finish) => Ok(OnAbandon::Finish),
         Err(_) => Err(bad("call.on_abandon", "be cancel or finish")),
     }
@@ -135,6 +141,13 @@ fn affinity(affinity: &v1::Affinity) -> Result<Affinity, Outcome> {
         Err(_) => return Err(bad("call.affinity.mode", "be one of the modes")),
     };
     Ok(Affinity { key: AffinityKey(hash(&affinity.key)), mode })
+}
+
+/// The key of a call, as pools know it.
+pub(super) fn call_key(key: &Key) -> CallKey {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    CallKey(hasher.finish())
 }
 
 /// Keys are told apart by 64 bits. The hash is the same for the whole life of the daemon.

@@ -3,7 +3,9 @@
 use super::logs::{self, Lines};
 use super::watch::{self, Watching};
 use super::{find, said};
+use crate::lifecycle::Decided;
 use crate::pool::{self, Handle, Look, Pools};
+use crate::presence::Register;
 use crate::telemetry::{Events, Log};
 use serde::Deserialize;
 use sidewinder_core::{Phase, Size, State};
@@ -18,6 +20,8 @@ pub(crate) struct Daemon {
     pub(crate) run: String,
     pub(crate) tier: String,
     pub(crate) started: SystemTime,
+    pub(crate) decided: Decided,
+    pub(crate) register: Register,
 }
 
 /// Answers questions about pools.
@@ -96,7 +100,9 @@ impl PoolsService for PoolsDoor {
             pid: std::process::id(),
             started: Some(self.daemon.started.into()),
             tier: self.daemon.tier.clone(),
-            mode: "independent".to_owned(),
+            mode: self.daemon.decided.mode.to_string(),
+            mode_reason: self.daemon.decided.why.clone(),
+            clients: u32::try_from(self.daemon.register.look().1.len()).unwrap_or(u32::MAX),
         }))
     }
 
@@ -145,16 +151,10 @@ impl PoolsService for PoolsDoor {
 
 fn show(name: &str, look: &Look, tier: &str) -> v1::Pool {
     let snapshot = &look.snapshot;
-    let phase = match snapshot.phase {
-        Phase::Serving => v1::Phase::Serving,
-        Phase::Fatal => v1::Phase::Fatal,
-        Phase::Draining => v1::Phase::Draining,
-        Phase::Drained => v1::Phase::Drained,
-    };
     let ready = snapshot.slots.iter().filter(|slot| slot.state == State::Running).count();
     v1::Pool {
         name: name.to_owned(),
-        phase: phase.into(),
+        phase: phase(snapshot.phase).into(),
         generation: snapshot.generation.0,
         size: Some(size(look.size)),
         seats: look.seats.into(),
@@ -237,4 +237,13 @@ fn rest(until: Instant) -> std::time::Duration {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+pub(super) fn phase(phase: Phase) -> v1::Phase {
+    match phase {
+        Phase::Serving => v1::Phase::Serving,
+        Phase::Fatal => v1::Phase::Fatal,
+        Phase::Draining => v1::Phase::Draining,
+        Phase::Drained => v1::Phase::Drained,
+    }
 }

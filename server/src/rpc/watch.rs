@@ -40,7 +40,7 @@ fn is_wanted(told: &Told, pools: &BTreeSet<String>) -> bool {
     told.event.pool.as_deref().is_none_or(|pool| pools.is_empty() || pools.contains(pool))
 }
 
-fn show(told: &Told, lost: u64) -> v1::Event {
+pub(super) fn show(told: &Told, lost: u64) -> v1::Event {
     let event = &told.event;
     v1::Event {
         sequence: told.sequence,
@@ -74,5 +74,15 @@ fn happening(what: What) -> v1::Happening {
         What::KeyQuarantined => v1::Happening::KeyQuarantined,
         What::Reloaded => v1::Happening::Reloaded,
         What::Stopping => v1::Happening::Stopping,
+        What::ClientAttached => v1::Happening::ClientAttached,
+        What::ClientResumed => v1::Happening::ClientResumed,
+        What::ClientDetached => v1::Happening::ClientDetached,
+        What::ClientDied => v1::Happening::ClientDied,
+        What::ClientExpired => v1::Happening::ClientExpired,
+        What::Nobody => v1::Happening::Nobody,
+        What::Somebody => v1::Happening::Somebody,
+        What::Released => v1::Happening::Released,
+        What::Stalled => v1::Happening::Stalled,
+        What::Stray => v1::Happening::Stray,
     }
 }

@@ -65,6 +65,16 @@ fn when(what: What) -> &'static str {
         What::KeyQuarantined => "calls of one idempotency key have killed too many workers; `key`",
         What::Reloaded => "the settings were read again; `problems` when they have flaws",
         What::Stopping => "the daemon is stopping; `within_ms`",
+        What::ClientAttached => "a client has attached; `client`, `lease`, `node`, `run`",
+        What::ClientResumed => "a client has come back to its lease, under a new epoch; the same",
+        What::ClientDetached => "a client has left, and meant it; the same",
+        What::ClientDied => "the process of a client is dead; the same",
+        What::ClientExpired => "a client was not heard for as long as its lease holds; the same",
+        What::Nobody => "the last client has gone: the time until workers leave is counted",
+        What::Somebody => "a client is there again",
+        What::Released => "nobody came: workers leave",
+        What::Stalled => "the daemon itself stood still, and put everything off by that; `stood_ms`",
+        What::Stray => "what an earlier run of this instance left behind, and what was done about it",
     }
 }
 

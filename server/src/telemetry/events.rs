@@ -36,11 +36,21 @@ pub(crate) enum What {
     KeyQuarantined,
     Reloaded,
     Stopping,
+    ClientAttached,
+    ClientResumed,
+    ClientDetached,
+    ClientDied,
+    ClientExpired,
+    Nobody,
+    Somebody,
+    Released,
+    Stalled,
+    Stray,
 }
 
 impl What {
     /// Everything that can happen, in the order of the names.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::WorkerStarted,
         Self::WorkerReady,
         Self::WorkerLeaving,
@@ -59,6 +69,16 @@ impl What {
         Self::KeyQuarantined,
         Self::Reloaded,
         Self::Stopping,
+        Self::ClientAttached,
+        Self::ClientResumed,
+        Self::ClientDetached,
+        Self::ClientDied,
+        Self::ClientExpired,
+        Self::Nobody,
+        Self::Somebody,
+        Self::Released,
+        Self::Stalled,
+        Self::Stray,
     ];
 
     /// The word that operators read.
@@ -82,6 +102,16 @@ impl What {
             Self::KeyQuarantined => "KEY_QUARANTINED",
             Self::Reloaded => "RELOADED",
             Self::Stopping => "STOPPING",
+            Self::ClientAttached => "CLIENT_ATTACHED",
+            Self::ClientResumed => "CLIENT_RESUMED",
+            Self::ClientDetached => "CLIENT_DETACHED",
+            Self::ClientDied => "CLIENT_DIED",
+            Self::ClientExpired => "CLIENT_EXPIRED",
+            Self::Nobody => "NOBODY",
+            Self::Somebody => "SOMEBODY",
+            Self::Released => "RELEASED",
+            Self::Stalled => "STALLED",
+            Self::Stray => "STRAY",
         }
     }
 
@@ -94,7 +124,11 @@ impl What {
             | Self::WorkerUnkillable
             | Self::SlotFatal
             | Self::PoolSaturated
-            | Self::KeyQuarantined => true,
+            | Self::KeyQuarantined
+            | Self::ClientDied
+            | Self::ClientExpired
+            | Self::Stalled
+            | Self::Stray => true,
             Self::WorkerStarted
             | Self::WorkerReady
             | Self::WorkerLeaving
@@ -105,7 +139,13 @@ impl What {
             | Self::PoolRenewed
             | Self::PoolResized
             | Self::Reloaded
-            | Self::Stopping => false,
+            | Self::Stopping
+            | Self::ClientAttached
+            | Self::ClientResumed
+            | Self::ClientDetached
+            | Self::Nobody
+            | Self::Somebody
+            | Self::Released => false,
         }
     }
 }

@@ -93,4 +93,8 @@ impl Calls for Bare {
     ) -> Result<Response<Items<v1::StructItem>>, Status> {
         Err(Status::unimplemented("not measured"))
     }
+
+    async fn result(&self, _: Request<v1::ResultRequest>) -> Result<Response<v1::CallResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
 }

@@ -9,6 +9,7 @@ mod hostile;
 mod logs;
 mod metrics;
 mod orders;
+mod presence;
 mod reloads;
 mod rules;
 mod stops;

@@ -4,8 +4,21 @@ use crate::Finding;
 use crate::tree::Tree;
 
 /// Each room may name those after it, and none before it.
-const DOWNWARDS: &[&str] =
-    &["cli", "app", "rpc", "operate", "config", "keep", "pool", "worker", "own", "telemetry"];
+const DOWNWARDS: &[&str] = &[
+    "cli",
+    "app",
+    "rpc",
+    "operate",
+    "config",
+    "keep",
+    "lifecycle",
+    "presence",
+    "endings",
+    "pool",
+    "worker",
+    "own",
+    "telemetry",
+];
 
 pub(crate) fn upward(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -54,16 +54,17 @@ impl Pool {
         request.key.is_some_and(|key| self.strikes.is_quarantined(self.now, key, &self.policy.poison))
     }
 
-    pub(super) fn on_abandoned(&mut self, id: CallId, effects: &mut Vec<Effect>) {
+    pub(super) fn on_abandoned(&mut self, id: CallId, lost: bool, effects: &mut Vec<Effect>) {
         let Some(call) = self.calls.get(id) else { return };
-        match (call.request.on_abandon, call.stage) {
-            (OnAbandon::Finish, _) | (OnAbandon::Cancel, CallStage::Ghost { .. }) => {}
-            (OnAbandon::Cancel, CallStage::Waiting(_)) => {
-                self.withdraw(id, Effect::Forget { call: id }, effects);
-            }
-            (OnAbandon::Cancel, CallStage::Running { life, interrupted }) => {
-                self.end_running(id, life, interrupted, Effect::Forget { call: id }, effects);
-            }
+        let finishes = match call.request.on_abandon {
+            OnAbandon::Cancel => false,
+            OnAbandon::Finish => true,
+            OnAbandon::FinishIfLost => lost,
+        };
+        if finishes {
+            self.on_left_to_finish(id, effects);
+        } else {
+            self.call_off(id, effects);
         }
     }
 
@@ -91,7 +92,7 @@ impl Pool {
     }
 
     /// Ends a call that runs. Its seat is free only when the tool has given up, or the life is dead.
-    fn end_running(
+    pub(super) fn end_running(
         &mut self,
         id: CallId,
         life: Life,

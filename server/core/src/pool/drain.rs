@@ -50,6 +50,7 @@ impl Pool {
     pub(super) fn on_resume_requested(&mut self) {
         if let Some(mut drain) = self.drain.take() {
             self.timers.set(Alarm::Drain, &mut drain.armed, None);
+            self.arm_desert(true);
             if !self.proof.proved {
                 // The drain has pardoned the slots; the generation gets its new chance with them.
                 self.proof = Proof::default();
@@ -78,6 +79,7 @@ impl Pool {
         if let Some(drain) = self.drain.as_mut().filter(|drain| gone && !drain.halted) {
             drain.halted = true;
             effects.push(Effect::Halt);
+            self.arm_desert(false);
         }
     }
 

@@ -20,6 +20,7 @@ impl Pool {
         if self.drain.is_some() {
             return;
         }
+        self.empty_out(effects);
         self.spawn_missing(effects);
         while !self.proof.fatal
             && let Some(slot) = self.places.next_due()
@@ -50,8 +51,10 @@ impl Pool {
         let census = self.places.census();
         let size = self.policy.size;
         let pressed = self.line.eligible().div_ceil(self.policy.seats.into());
-        let wanted = census.fatal + census.occupied + pressed + usize::from(size.spare());
-        wanted.clamp(size.min().into(), size.max().into())
+        let (least, spare) =
+            if self.desert.is_some() { (self.policy.warm, 0) } else { (size.min(), size.spare()) };
+        let wanted = census.fatal + census.occupied + pressed + usize::from(spare);
+        wanted.clamp(least.min(size.max()).into(), size.max().into())
     }
 
     /// There are more lives than needed.

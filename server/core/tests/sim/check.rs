@@ -2,10 +2,9 @@
 //! a snapshot shows what the simulation knows.
 
 use crate::ensure;
+use crate::fact::finishes;
 use crate::model::{Model, Phase, Proc, State, least, open};
-use sidewinder_core::{
-    AffinityMode, CallId, Event, Leave, OnAbandon, Phase as Shows, SlotId, Snapshot, State as Shown,
-};
+use sidewinder_core::{AffinityMode, CallId, Event, Leave, Phase as Shows, SlotId, Snapshot, State as Shown};
 use std::time::Instant;
 
 impl Model {
@@ -39,8 +38,8 @@ impl Model {
     }
 
     fn check_endings(&self) {
-        if let Some(Event::Abandoned { call }) = self.event {
-            let kept = self.calls.get(&call).filter(|held| held.request.on_abandon == OnAbandon::Cancel);
+        if let Some(Event::Abandoned { call, lost }) = self.event {
+            let kept = self.calls.get(&call).filter(|held| !finishes(held.request.on_abandon, lost));
             let ended = kept.is_none_or(|held| matches!(held.state, State::Ghost(..)));
             ensure!(self, ended, "{call:?} is abandoned and goes on: {kept:?}");
         }
@@ -163,6 +162,12 @@ impl Model {
                 soonest = Some((at, what));
             }
         };
+        let over = self.forsaken_at;
+        let left =
+            |call: &CallId| self.calls.get(call).is_some_and(|held| !matches!(held.state, State::Ghost(..)));
+        if let Some(by) = over.filter(|_| self.left.iter().any(left)) {
+            owe(by, "the end of those that nobody waits for".to_owned());
+        }
         for (life, proc) in &self.procs {
             let (first_ghost, all_ghosts) = self.ghosts(proc);
             if let Some(by) = self.drain.filter(|_| !matches!(proc.phase, Phase::Killed { .. })) {
@@ -242,6 +247,7 @@ impl Model {
                 Leave::Resize => self.resized,
                 Leave::Overdue => proc.policy.seats > 1,
                 Leave::Drain => self.drain.is_some(),
+                Leave::Deserted => self.deserted,
                 Leave::ScaleDown => false,
             };
             ensure!(self, fits, "{view:?} leaves for no reason");
@@ -300,13 +306,26 @@ impl Model {
         let coming = count(Shown::Starting) + count(Shown::Backoff) + count(Shown::Fatal) + self.failing();
         let open = snapshot.slots.iter().filter(|view| view.open).count();
         let size = self.policy.size;
+        let least = if self.deserted { self.policy.warm.min(size.max()) } else { size.min() };
         let room = self.procs.len() < usize::from(size.ceiling()) && !self.pool_fatal;
         let hopeless = self.pool_fatal && self.procs.is_empty();
         ensure!(self, !hopeless || snapshot.phase == Shows::Fatal, "all is lost and not said: {snapshot:?}");
-        let short = open + coming < usize::from(size.min());
-        ensure!(self, !(room && short), "there are fewer lives than {}: {snapshot:?}", size.min());
+        let short = open + coming < usize::from(least);
+        ensure!(self, !(room && short), "there are fewer lives than {least}: {snapshot:?}");
+        self.check_desert(snapshot, coming);
         let unhelped = helpless > 0 && coming == 0 && open < usize::from(size.max());
         ensure!(self, !(room && unhelped), "{helpless} calls wait, there is room, and nobody is sent for");
+    }
+
+    /// Where nobody is, nobody idles.
+    fn check_desert(&self, snapshot: &Snapshot, coming: usize) {
+        if !self.deserted || !self.waiting.is_empty() {
+            return;
+        }
+        let staying = || snapshot.slots.iter().filter(|view| view.open && !view.replacing);
+        let idle = staying().filter(|view| view.busy == 0 && view.suspect_since.is_none()).count();
+        let many = staying().count() + coming > usize::from(self.policy.warm.min(self.policy.size.max()));
+        ensure!(self, idle == 0 || !many, "nobody is there, and {idle} idle: {snapshot:?}");
     }
 
     fn failing(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Is this decision allowed, now? And what it changes.
 
 use crate::ensure;
+use crate::fact::finishes;
 use crate::model::{Model, Phase, Proc, State, least};
 use sidewinder_core::{
     AffinityMode, CallId, Effect, Event, Failure, KillCause, Leave, Life, Notice, OnAbandon, Priority,
@@ -211,10 +212,13 @@ impl Model {
     }
 
     fn forget(&mut self, call: CallId) {
-        let told = matches!(self.event, Some(Event::Abandoned { call: abandoned }) if abandoned == call);
-        ensure!(self, told && self.calls.contains_key(&call), "{call:?} is forgotten, and was not abandoned");
+        let wish = self.calls.get(&call).map_or(OnAbandon::Cancel, |held| held.request.on_abandon);
+        let told = matches!(self.event, Some(Event::Abandoned { call: abandoned, lost })
+            if abandoned == call && !finishes(wish, lost));
+        let forsaken = self.forsaken() && self.left.contains(&call);
+        ensure!(self, self.calls.contains_key(&call), "{call:?} is forgotten, and not known");
+        ensure!(self, told || forsaken, "{call:?} is forgotten, and was not abandoned");
         let held = self.calls[&call].clone();
-        ensure!(self, held.request.on_abandon == OnAbandon::Cancel, "{call:?} was to finish");
         match held.state {
             State::Waiting => self.conclude(call, None),
             State::Running(life) => {
@@ -234,10 +238,12 @@ impl Model {
             held.is_some_and(|held| held.state == State::Running(life) && !held.interrupted),
             "{held:?}"
         );
-        let abandoned = matches!(self.event, Some(Event::Abandoned { call: abandoned }) if abandoned == call);
+        let abandoned =
+            matches!(self.event, Some(Event::Abandoned { call: abandoned, .. }) if abandoned == call);
         let late = self.calls[&call].request.deadline.is_some_and(|at| at <= self.now);
         let drained = self.drain.is_some_and(|by| by <= self.now + self.policy.grace.interrupt);
-        ensure!(self, abandoned || late || drained, "{call:?} is interrupted without a reason");
+        let forsaken = self.forsaken() && self.left.contains(&call);
+        ensure!(self, abandoned || late || drained || forsaken, "{call:?} is interrupted without a reason");
         self.calls.get_mut(&call).expect("it runs").interrupted = true;
     }
 

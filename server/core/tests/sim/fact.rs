@@ -1,7 +1,7 @@
 //! What an event means, in the simulation's own words.
 
 use crate::model::{Held, Model, Phase, Proc, Sheet, State, least};
-use sidewinder_core::{CallId, Event, Failure, Life, SlotId, State as Shown};
+use sidewinder_core::{CallId, Event, Failure, Life, OnAbandon, SlotId, State as Shown};
 
 impl Model {
     pub(crate) fn fact(&mut self, event: &Event) {
@@ -12,7 +12,16 @@ impl Model {
                 self.waiting.insert(request.call);
                 self.deadlines.extend(request.deadline.map(|at| (at, request.call)));
             }
-            Event::Abandoned { .. } => {}
+            Event::Abandoned { call, lost } => {
+                let finishes = |held: &&Held| finishes(held.request.on_abandon, *lost);
+                if self.calls.get(call).as_ref().is_some_and(finishes) {
+                    self.left.insert(*call);
+                }
+            }
+            Event::Deserted { within } => {
+                (self.deserted, self.forsaken_at) = (true, within.map(|within| self.now + within));
+            }
+            Event::Attended => (self.deserted, self.forsaken_at) = (false, None),
             Event::Ready { life, .. } => self.is_ready(*life),
             Event::Finished { life, call } => self.finished(*life, *call),
             Event::Exited { life, .. } | Event::SpawnFailed { life, .. } => self.exited(*life),
@@ -176,4 +185,9 @@ impl Model {
         self.rests.insert(slot, (now + least, now + whole));
         Shown::Backoff
     }
+}
+
+/// A call goes on without whoever asked for it.
+pub(crate) fn finishes(wish: OnAbandon, lost: bool) -> bool {
+    wish == OnAbandon::Finish || wish == OnAbandon::FinishIfLost && lost
 }

@@ -14,6 +14,7 @@ impl World {
             return;
         }
         self.time(self.model.now);
+        self.feed(Event::Attended);
         for life in self.model.procs.keys().copied().collect::<Vec<_>>() {
             if !matches!(self.model.procs[&life].phase, Phase::Ready | Phase::Starting { .. }) {
                 self.behave(life);

@@ -83,6 +83,12 @@ pub(crate) struct Model {
     pub(crate) fatal: BTreeSet<SlotId>,
     pub(crate) drain: Option<Instant>,
     pub(crate) halted: bool,
+    /// Nobody is there.
+    pub(crate) deserted: bool,
+    /// Until when abandoned calls may finish then.
+    pub(crate) forsaken_at: Option<Instant>,
+    /// Abandoned, and to finish all the same.
+    pub(crate) left: BTreeSet<CallId>,
     /// How often each other client was served since this one waits at the head of its lane.
     pub(crate) overtaken: BTreeMap<(ClientId, Priority), BTreeMap<ClientId, u32>>,
     pub(crate) passed: BTreeMap<Priority, u32>,
@@ -122,6 +128,11 @@ impl Model {
         })
     }
 
+    /// The time of those that nobody waits for is up.
+    pub(crate) fn forsaken(&self) -> bool {
+        self.forsaken_at.is_some_and(|by| by <= self.now)
+    }
+
     pub(crate) fn quarantined(&self, key: CallKey) -> bool {
         self.strikes.get(&key).is_some_and(|&(count, last)| {
             count >= self.policy.poison.strikes_max && self.now - last < self.policy.poison.quarantine
@@ -147,6 +158,7 @@ impl Model {
             Some((life, kill_at)) => held.state = State::Ghost(life, kill_at),
             None => _ = self.calls.remove(&call),
         }
+        self.left.remove(&call);
     }
 
     /// Everything on a life that ended: ghosts go, the others are owed an ending.

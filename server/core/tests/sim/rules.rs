@@ -21,6 +21,7 @@ pub(crate) fn policy(rng: &mut Rng) -> Policy {
     let some = |rng: &mut Rng, from: u64, to: u64| rng.percent(30).then(|| ms(from + rng.below(to)));
     Policy {
         size,
+        warm: rng.small(0, 2).min(size.max()),
         seats: if rng.percent(60) { 1 } else { rng.small(2, 3) },
         line: LineRules {
             waiting_max: usize::try_from(least_waiting + rng.below(12)).expect("small"),

@@ -57,6 +57,9 @@ impl World {
             fatal: BTreeSet::new(),
             drain: None,
             halted: false,
+            deserted: false,
+            forsaken_at: None,
+            left: BTreeSet::new(),
             overtaken: BTreeMap::new(),
             passed: BTreeMap::new(),
             plain: rng.percent(50),
@@ -155,7 +158,8 @@ impl World {
             request.priority = self.rng.pick(&[Priority::Low, Priority::High]).unwrap_or_default();
         }
         if self.rng.percent(15) {
-            request.on_abandon = OnAbandon::Finish;
+            let wishes = [OnAbandon::Finish, OnAbandon::FinishIfLost];
+            request.on_abandon = self.rng.pick(&wishes).unwrap_or(OnAbandon::Finish);
         }
         if self.rng.percent(40) {
             request.key = Some(CallKey(self.rng.below(6)));
@@ -171,7 +175,8 @@ impl World {
     fn abandon(&mut self) {
         let calls: Vec<CallId> = self.model.calls.keys().copied().collect();
         let known = self.rng.pick(&calls).unwrap_or(CallId(self.next_call + 7));
-        self.feed(Event::Abandoned { call: known });
+        let lost = self.rng.percent(50);
+        self.feed(Event::Abandoned { call: known, lost });
     }
 
     fn some_life(&mut self) -> Option<Life> {
@@ -269,7 +274,9 @@ impl World {
     }
 
     fn operator(&mut self) {
-        match self.rng.below(6) {
+        match self.rng.below(8) {
+            6 => self.desert(),
+            7 => self.feed(Event::Attended),
             0 | 1 => {
                 let one = self.rng.percent(50).then(|| SlotId(self.rng.small(0, 6)));
                 self.feed(Event::RestartRequested { slot: one });
@@ -288,6 +295,7 @@ impl World {
                 policy.line.affinity_keys_max = self.model.policy.line.affinity_keys_max;
                 if self.rng.percent(70) {
                     policy.size = self.model.policy.size;
+                    policy.warm = self.model.policy.warm.min(policy.size.max());
                     policy.line.waiting_max = policy.line.waiting_max.max(1);
                 }
                 if self.rng.percent(30) {
@@ -310,6 +318,11 @@ impl World {
                 self.feed(Event::ResumeRequested);
             }
         }
+    }
+
+    fn desert(&mut self) {
+        let within = self.rng.percent(80).then(|| ms(self.rng.below(2_000)));
+        self.feed(Event::Deserted { within });
     }
 
     pub(crate) fn step_without_operator(&mut self) {

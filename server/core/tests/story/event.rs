@@ -15,7 +15,7 @@ pub(crate) fn parse(words: &[&str], now: Instant, policy: &mut Policy) -> Result
     };
     Ok(match verb {
         "submit" => Event::Submitted(request(rest, now)?),
-        "abandon" => Event::Abandoned { call: call(0)? },
+        "abandon" => Event::Abandoned { call: call(0)?, lost: rest.contains(&"lost") },
         "ready" => Event::Ready { life: life()?, jitter: jitter(rest)? },
         "finish" => Event::Finished { life: life()?, call: call(1)? },
         "exit" => Event::Exited { life: life()?, jitter: jitter(rest)? },
@@ -45,6 +45,12 @@ pub(crate) fn parse(words: &[&str], now: Instant, policy: &mut Policy) -> Result
         }
         "drain" => Event::DrainRequested { within: span(rest.first().ok_or("a span is missing")?)? },
         "resume" => Event::ResumeRequested,
+        "desert" => {
+            let within = rest.first().ok_or("a span is missing")?;
+            let within = if *within == "never" { None } else { Some(span(within)?) };
+            Event::Deserted { within }
+        }
+        "attend" => Event::Attended,
         _ => return Err(format!("`{verb}` is no event")),
     })
 }
@@ -77,6 +83,7 @@ fn request(words: &[&str], now: Instant) -> Result<Request, String> {
             None if *word == "high" => request.priority = Priority::High,
             None if *word == "low" => request.priority = Priority::Low,
             None if *word == "on-abandon-finish" => request.on_abandon = OnAbandon::Finish,
+            None if *word == "on-loss-finish" => request.on_abandon = OnAbandon::FinishIfLost,
             Some(_) | None => return Err(format!("`{word}` is no wish of a call")),
         }
     }

@@ -54,6 +54,7 @@ pub(crate) fn size(old: Size, name: &str, value: &str) -> Result<Size, String> {
 fn set(policy: &mut Policy, name: &str, value: &str) -> Result<(), String> {
     match name {
         "workers" | "spare" | "headroom" => policy.size = size(policy.size, name, value)?,
+        "warm" => policy.warm = number(value)?,
         "seats" => policy.seats = number(value)?,
         "waiting" => policy.line.waiting_max = number(value)?,
         "client-waiting" => policy.line.client_waiting_max = Some(number(value)?),

@@ -17,7 +17,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -41,7 +41,7 @@ pub(super) async fn begin(
     let by = Instant::now() + shared.limits.handshake;
     let stream = match tls {
         None => Some(stream),
-        Some(tls) => shaken(stream, &tls, peer, &shared, by).await,
+        Some(tls) => shaken(stream, &tls, &peer, &shared, by).await,
     };
     let tally = Arc::clone(&shared.tally);
     if let Some(stream) = stream {
@@ -50,7 +50,7 @@ pub(super) async fn begin(
     tally.closed.one_more();
 }
 
-async fn shaken(stream: Stream, tls: &Tls, peer: Peer, shared: &Shared, by: Instant) -> Option<Stream> {
+async fn shaken(stream: Stream, tls: &Tls, peer: &Peer, shared: &Shared, by: Instant) -> Option<Stream> {
     let mut phase = shared.phase.clone();
     let handshake = tokio::select! {
         handshake = timeout_at(by, tls.accept(stream)) => handshake,
@@ -75,8 +75,12 @@ async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant) {
     let heard = Arc::new(AtomicUsize::new(0));
     let greeted = || heard.load(Ordering::Relaxed) >= GREETING;
     let (streams, running) = watch::channel(0);
-    let answers = Answers { routes: Arc::clone(&shared.routes), limits: Arc::clone(&shared.limits), peer };
-    let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard) });
+    let answers = Answers {
+        routes: Arc::clone(&shared.routes),
+        limits: Arc::clone(&shared.limits),
+        peer: peer.clone(),
+    };
+    let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard), broken: Arc::clone(&peer.broken) });
     let executor = Streams { shared: shared.clone(), running: Arc::new(streams) };
     let mut connection = pin!(configured(executor, &shared.limits).serve_connection(io, answers));
 
@@ -185,10 +189,11 @@ impl Drop for Running {
     }
 }
 
-/// A stream that counts what comes in.
+/// A stream that counts what comes in, and says when nothing more can.
 struct Heard {
     stream: Stream,
     bytes: Arc<AtomicUsize>,
+    broken: Arc<AtomicBool>,
 }
 
 impl AsyncRead for Heard {
@@ -199,7 +204,16 @@ impl AsyncRead for Heard {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, into);
-        self.bytes.fetch_add(into.filled().len() - before, Ordering::Relaxed);
+        let read = into.filled().len() - before;
+        self.bytes.fetch_add(read, Ordering::Relaxed);
+        let ended = match &polled {
+            Poll::Ready(Ok(())) => read == 0 && into.remaining() > 0,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        if ended {
+            self.broken.store(true, Ordering::Relaxed);
+        }
         polled
     }
 }

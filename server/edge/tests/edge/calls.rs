@@ -25,7 +25,7 @@ async fn a_call_is_answered_and_knows_who_asks() {
     let world = World::new(Limits::default());
     let mut client = world.client().await;
     assert_eq!(client.call("echo", b"hello").await.unwrap(), "hello");
-    let peer = world.facts.0.peer.lock().unwrap().unwrap();
+    let peer = world.facts.0.peer.lock().unwrap().clone().unwrap();
     let uid = rustix::process::geteuid().as_raw();
     let pid = i32::try_from(std::process::id()).ok();
     assert_eq!((peer.connection, peer.origin), (0, Origin::Unix { uid, pid }));

@@ -62,7 +62,7 @@ impl Calls for Echo {
     /// `wait` waits to be released, everything else echoes.
     async fn call(&self, request: Request<CallRequest>) -> Result<Response<CallResponse>, Status> {
         let _inside = self.0.enter();
-        *self.0.0.peer.lock().unwrap() = request.extensions().get::<Peer>().copied();
+        *self.0.0.peer.lock().unwrap() = request.extensions().get::<Peer>().cloned();
         *self.0.0.deadline.lock().unwrap() =
             request.extensions().get::<Deadline>().map(|deadline| deadline.0);
         let CallRequest { call, arguments } = request.into_inner();
@@ -126,6 +126,13 @@ impl Calls for Echo {
         &self,
         _: Request<CallStructRequest>,
     ) -> Result<Response<Self::StreamStructStream>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
+    async fn result(
+        &self,
+        _: Request<sidewinder_proto::v1::ResultRequest>,
+    ) -> Result<Response<CallResponse>, Status> {
         Err(Status::unimplemented("not needed"))
     }
 }

@@ -1,5 +1,6 @@
 //! The verbs that show what comes, until the daemon stops or nobody looks any more.
 
+pub(super) mod attach;
 pub(super) mod events;
 pub(super) mod logs;
 

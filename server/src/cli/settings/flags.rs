@@ -30,6 +30,9 @@ pub(in crate::cli) struct Flags {
     /// Idle workers wanted beyond the busy ones
     #[arg(long, value_name = "N")]
     spare: Option<String>,
+    /// Workers that stay when nobody is there
+    #[arg(long, value_name = "N")]
+    warm: Option<String>,
     /// Calls that one worker runs at a time
     #[arg(long, value_name = "N")]
     seats: Option<String>,
@@ -48,6 +51,24 @@ pub(in crate::cli) struct Flags {
     /// Memory of each worker with all its processes, such as 2G
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
+    /// How tightly workers are bound to clients; `auto` looks at who started the daemon
+    #[arg(long, value_name = "auto|coupled|supervised|independent|distributed")]
+    mode: Option<String>,
+    /// Workers leave when nobody was there for so long; a minute by default
+    #[arg(long, value_name = "DURATION|never")]
+    no_client_timeout: Option<String>,
+    /// The same before the first client
+    #[arg(long, value_name = "DURATION|never")]
+    startup_client_timeout: Option<String>,
+    /// What calls have that go on without their client, once workers leave
+    #[arg(long, value_name = "DURATION|never")]
+    finish_grace: Option<String>,
+    /// End once the workers have left; takes sockets of a service manager
+    #[arg(long)]
+    exit_when_idle: bool,
+    /// Take only calls of attached clients
+    #[arg(long)]
+    require_lease: bool,
     /// The unix socket to listen on; a private one of this user by default
     #[arg(long, value_name = "PATH")]
     socket: Option<String>,
@@ -101,12 +122,19 @@ impl Flags {
             ("--min", self.min),
             ("--max", self.max),
             ("--spare", self.spare),
+            ("--warm", self.warm),
             ("--seats", self.seats),
             ("--python", self.python),
             ("--directory", self.directory),
             ("--waiting-max", self.waiting_max),
             ("--recycle-calls", self.recycle_calls),
             ("--memory", self.memory),
+            ("--mode", self.mode),
+            ("--no-client-timeout", self.no_client_timeout),
+            ("--startup-client-timeout", self.startup_client_timeout),
+            ("--finish-grace", self.finish_grace),
+            ("--exit-when-idle", self.exit_when_idle.then(|| "true".to_owned())),
+            ("--require-lease", self.require_lease.then(|| "true".to_owned())),
             ("--socket", self.socket),
             ("--tcp", self.tcp),
             ("--insecure", self.insecure.then(|| "true".to_owned())),
@@ -133,7 +161,11 @@ mod tests {
     #[test]
     fn every_flag_of_the_table_is_taken() {
         for (flag, _, _) in FLAGS {
-            let words = if flag == "--insecure" { vec!["run", flag] } else { vec!["run", flag, "x"] };
+            let words = if ["--insecure", "--exit-when-idle", "--require-lease"].contains(&flag) {
+                vec!["run", flag]
+            } else {
+                vec!["run", flag, "x"]
+            };
             let command = Flags::augment_args(clap::Command::new("run"));
             let matches = command.try_get_matches_from(words).expect(flag);
             let flags = Flags::from_arg_matches(&matches).expect(flag);

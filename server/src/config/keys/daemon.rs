@@ -1,6 +1,8 @@
 //! The keys of the daemon itself.
 
 use super::{Key, form, key};
+use crate::endings::Rules;
+use crate::lifecycle::Wishes;
 use crate::own::subtree::Wish;
 use crate::telemetry::Telemetry;
 use sidewinder_edge::limits::Limits;
@@ -23,6 +25,8 @@ pub(crate) struct DaemonDraft {
     pub(crate) tls_client_ca: Option<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) telemetry: Telemetry,
+    pub(crate) lifecycle: Wishes,
+    pub(crate) endings: Rules,
 }
 
 impl Default for DaemonDraft {
@@ -40,6 +44,8 @@ impl Default for DaemonDraft {
             tls_client_ca: None,
             limits: Limits::default(),
             telemetry: Telemetry::default(),
+            lifecycle: Wishes::default(),
+            endings: Rules { keep: Duration::from_mins(10), bytes: 64 << 20 },
         }
     }
 }
@@ -51,6 +57,29 @@ pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
         "Whether to hold workers in a PID namespace where the machine allows one."),
     key!(Group "daemon.cgroup" cgroup, "\"off\"",
         "Where to build cgroups: where one is delegated (`auto`), nowhere, or below this one."),
+    key!(Tightness "lifecycle.mode" lifecycle.mode, "\"supervised\"",
+        "How tightly workers are bound to clients; `auto` looks at who started the daemon."),
+    key!(Wait "lifecycle.no_client_timeout" lifecycle.no_client, "\"5m\"",
+        "Workers leave when nobody was there for so long.", absent "1m, and `never` in mode `coupled`"),
+    key!(Wait "lifecycle.startup_client_timeout" lifecycle.startup, "\"10m\"",
+        "The same before the first client, from readiness on.", absent "as `no_client_timeout`"),
+    key!(Wait "lifecycle.finish_grace" lifecycle.finish_grace, "\"1h\"",
+        "What calls have that go on without their client, once workers leave."),
+    key!(Truth "lifecycle.exit_when_idle" lifecycle.exit_when_idle, "true",
+        "Whether the daemon ends once its workers have left. Takes sockets of a service manager, which starts it again."),
+    key!(Truth "clients.require_lease" lifecycle.lease_required, "true",
+        "Whether only calls of attached clients are taken."),
+    key!(Count "clients.max" lifecycle.clients_max, "100", "Clients attached at a time."),
+    key!(Span "clients.interval" lifecycle.interval, "\"1s\"",
+        "How often each side sends a beat.", absent "2s"),
+    key!(Span "clients.interval_min" lifecycle.interval_min, "\"500ms\"", "A client may wish for no less."),
+    key!(Span "clients.interval_max" lifecycle.interval_max, "\"1m\"", "A client may wish for no more."),
+    key!(Span "clients.ttl" lifecycle.ttl, "\"20s\"", "How long a lease holds after its client was heard.",
+        absent "10s, 15s by TCP, and 30s in mode `distributed`"),
+    key!(Span "clients.ttl_min" lifecycle.ttl_min, "\"1s\"", "A client may wish for no less."),
+    key!(Span "clients.ttl_max" lifecycle.ttl_max, "\"1h\"", "A client may wish for no more."),
+    key!(Span "endings.keep" endings.keep, "\"1h\"", "How long the ending of a call with an idempotency key is kept."),
+    key!(Bytes "endings.bytes" endings.bytes, "\"16MiB\"", "What all of them may take in memory; the oldest go first."),
     key!(File "listen.socket" socket, "\"/run/sidewinder/sidewinder.sock\"",
         "The unix socket.", absent "a private one of this user"),
     key!(Users "listen.users" users, "[0, 1000]",

@@ -6,6 +6,7 @@
 use crate::config::problem::{Place, Wrong};
 use crate::config::reading::document::{Node, Value};
 use crate::config::time;
+use crate::lifecycle::{self, Mode, Patience};
 use crate::own::limit;
 use crate::own::subtree::Wish;
 use crate::telemetry::log::filter;
@@ -55,6 +56,8 @@ forms! {
     Filter: "`off`, `error`, `warn`, `info`, `debug`, `trace`, or target=level with commas between";
     Look: "`auto`, `human` or `json`";
     Variables: "a table of texts";
+    Tightness: "`auto`, `coupled`, `supervised`, `independent` or `distributed`";
+    Wait: "a duration, or `never`";
 }
 
 impl<T, F: Form<T>> Form<Option<T>> for F {
@@ -151,6 +154,11 @@ texts! {
     Url: String, node url(node), url Some(quoted(&masked::url(url)));
     Filter: String, node log_filter(node), filter Some(quoted(filter));
     Look: LogFormat, node one_of::<Self, _>(node, &LOOKS), look shown_of(&LOOKS, look);
+    Tightness: lifecycle::Wish, node one_of::<Self, _>(node, &MODES), wish shown_of(&MODES, wish);
+    Wait: Patience, node wait(node), patience Some(match patience {
+            Patience::Never => quoted("never"),
+            Patience::For(span) => quoted(&time::shown(*span)),
+        });
     List: Vec<String>,
         node all(items(node, wrong::<Self>)?.iter().map(words::<Text>)),
         items shown_list(items.iter().map(|item| quoted(item)));
@@ -165,6 +173,22 @@ texts! {
 
 const LOOKS: [(&str, LogFormat); 3] =
     [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+
+const MODES: [(&str, lifecycle::Wish); 5] = [
+    ("auto", lifecycle::Wish::Auto),
+    ("coupled", lifecycle::Wish::Is(Mode::Coupled)),
+    ("supervised", lifecycle::Wish::Is(Mode::Supervised)),
+    ("independent", lifecycle::Wish::Is(Mode::Independent)),
+    ("distributed", lifecycle::Wish::Is(Mode::Distributed)),
+];
+
+fn wait(node: &Node) -> Result<Patience, Wrong> {
+    let written = words::<Wait>(node)?;
+    if written == "never" {
+        return Ok(Patience::Never);
+    }
+    time::duration(&written).map(Patience::For).map_err(|what| told(node, format!("{what}, or `never`")))
+}
 
 /// This text as TOML writes it.
 pub(crate) fn quoted(text: &str) -> String {

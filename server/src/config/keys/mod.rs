@@ -27,8 +27,11 @@ pub(crate) struct Key<T: 'static> {
 }
 
 /// The tables of the file that hold keys of the daemon itself, and what each is about.
-pub(crate) const SECTIONS: [(&str, &str); 4] = [
+pub(crate) const SECTIONS: [(&str, &str); 7] = [
     ("daemon", "The daemon itself."),
+    ("lifecycle", "How tightly Python's life is bound to that of its clients, and when workers leave."),
+    ("clients", "Clients that attach: leases and heartbeats."),
+    ("endings", "Endings of calls with an idempotency key, for clients that come back."),
     ("listen", "Where clients find it, and who may connect."),
     ("limits", "What a client may make the daemon hold, and for how long."),
     ("telemetry", "What is told to the outside."),
@@ -46,19 +49,26 @@ pub(crate) const POOL_TABLES: [(&str, &str); 7] = [
 ];
 
 /// The flags of `sidewinder run` and their keys. A key without a dot and those after them are of the pool.
-pub(crate) const FLAGS: [(&str, Of, &str); 23] = [
+pub(crate) const FLAGS: [(&str, Of, &str); 30] = [
     ("--tools", Of::Pool, "tools"),
     ("--expose", Of::Pool, "expose"),
     ("--workers", Of::Pool, "workers"),
     ("--min", Of::Pool, "min"),
     ("--max", Of::Pool, "max"),
     ("--spare", Of::Pool, "spare"),
+    ("--warm", Of::Pool, "warm"),
     ("--seats", Of::Pool, "seats"),
     ("--python", Of::Pool, "python"),
     ("--directory", Of::Pool, "directory"),
     ("--waiting-max", Of::Pool, "line.waiting_max"),
     ("--recycle-calls", Of::Pool, "recycle.calls"),
     ("--memory", Of::Pool, "limits.memory"),
+    ("--mode", Of::Daemon, "lifecycle.mode"),
+    ("--no-client-timeout", Of::Daemon, "lifecycle.no_client_timeout"),
+    ("--startup-client-timeout", Of::Daemon, "lifecycle.startup_client_timeout"),
+    ("--finish-grace", Of::Daemon, "lifecycle.finish_grace"),
+    ("--exit-when-idle", Of::Daemon, "lifecycle.exit_when_idle"),
+    ("--require-lease", Of::Daemon, "clients.require_lease"),
     ("--socket", Of::Daemon, "listen.socket"),
     ("--tcp", Of::Daemon, "listen.tcp"),
     ("--insecure", Of::Daemon, "listen.insecure"),

@@ -22,6 +22,7 @@ pub(crate) struct PoolDraft {
     pub(crate) max: Option<u16>,
     pub(crate) spare: u16,
     pub(crate) headroom: u16,
+    pub(crate) warm: u16,
     pub(crate) seats: u16,
     pub(crate) line: LineRules,
     pub(crate) restart: RestartRules,
@@ -33,7 +34,7 @@ pub(crate) struct PoolDraft {
 
 impl Default for PoolDraft {
     fn default() -> Self {
-        let Policy { size, seats, line, restart, recycle, grace, poison } = Policy::default();
+        let Policy { size, warm, seats, line, restart, recycle, grace, poison } = Policy::default();
         Self {
             tools: Vec::new(),
             expose: Vec::new(),
@@ -46,6 +47,7 @@ impl Default for PoolDraft {
             max: None,
             spare: size.spare(),
             headroom: size.headroom(),
+            warm,
             seats,
             line,
             restart,
@@ -93,6 +95,7 @@ pub(crate) const POOL: &[Key<PoolDraft>] = &[
         absent "one for each processor, and no fewer than `min` and `spare`"),
     key!(Count "spare" spare, "2", "Idle workers wanted beyond the busy ones."),
     key!(Count "headroom" headroom, "2", "Processes above `max` while a worker is replaced."),
+    key!(Count "warm" warm, "1", "Workers that stay when nobody is there."),
     key!(Count "seats" seats, "8", "Calls that one worker runs at a time."),
     key!(Count "line.waiting_max" line.waiting_max, "50", "Calls waiting at a time. Further ones are refused."),
     key!(Count "line.client_waiting_max" line.client_waiting_max, "10",

@@ -32,7 +32,7 @@ fn why<T>(answer: Result<T, Status>) -> Why {
 }
 
 /// Waits until something holds.
-pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < patience, "in vain: {what}");

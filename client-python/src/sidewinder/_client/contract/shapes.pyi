@@ -37,6 +37,8 @@ class DescribeResponse(Message):
         started: Timestamp | None = ...,
         tier: str | None = ...,
         mode: str | None = ...,
+        mode_reason: str | None = ...,
+        clients: int | None = ...,
     ) -> None: ...
     version: str
     run: str
@@ -45,6 +47,8 @@ class DescribeResponse(Message):
     def started(self) -> Timestamp: ...
     tier: str
     mode: str
+    mode_reason: str
+    clients: int
 
 class ListPoolsRequest(Message):
     def __init__(
@@ -373,6 +377,7 @@ class ReloadResponse(Message):
         added: Iterable[str] | None = ...,
         removed: Iterable[str] | None = ...,
         needs_restart: Iterable[str] | None = ...,
+        daemon: Iterable[str] | None = ...,
     ) -> None: ...
     @property
     def changed(self) -> MutableSequence[str]: ...
@@ -384,6 +389,8 @@ class ReloadResponse(Message):
     def removed(self) -> MutableSequence[str]: ...
     @property
     def needs_restart(self) -> MutableSequence[str]: ...
+    @property
+    def daemon(self) -> MutableSequence[str]: ...
 
 class DumpStacksRequest(Message):
     def __init__(
@@ -475,6 +482,8 @@ class Call(Message):
         priority: int | None = ...,
         on_abandon: int | None = ...,
         metadata: Mapping[str, str] | None = ...,
+        lease: str | None = ...,
+        epoch: int | None = ...,
     ) -> None: ...
     pool: str
     tool: str
@@ -485,6 +494,8 @@ class Call(Message):
     on_abandon: int
     @property
     def metadata(self) -> MutableMapping[str, str]: ...
+    lease: str
+    epoch: int
 
 class Affinity(Message):
     def __init__(
@@ -597,6 +608,234 @@ class StructItem(Message):
     ) -> None: ...
     @property
     def value(self) -> Value: ...
+
+class ResultRequest(Message):
+    def __init__(
+        self,
+        *,
+        idempotency_key: str | None = ...,
+        name: str | None = ...,
+        lease: str | None = ...,
+        epoch: int | None = ...,
+    ) -> None: ...
+    idempotency_key: str
+    name: str
+    lease: str
+    epoch: int
+
+class FromClient(Message):
+    def __init__(
+        self,
+        *,
+        hello: Hello | None = ...,
+        beat: Beat | None = ...,
+        detach: Detach | None = ...,
+        question: Question | None = ...,
+    ) -> None: ...
+    @property
+    def hello(self) -> Hello: ...
+    @property
+    def beat(self) -> Beat: ...
+    @property
+    def detach(self) -> Detach: ...
+    @property
+    def question(self) -> Question: ...
+
+class Hello(Message):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        node: str | None = ...,
+        run: str | None = ...,
+        pid: int | None = ...,
+        mode: str | None = ...,
+        labels: Mapping[str, str] | None = ...,
+        interval: Duration | None = ...,
+        ttl: Duration | None = ...,
+        events: bool | None = ...,
+    ) -> None: ...
+    name: str
+    node: str
+    run: str
+    pid: int
+    mode: str
+    @property
+    def labels(self) -> MutableMapping[str, str]: ...
+    @property
+    def interval(self) -> Duration: ...
+    @property
+    def ttl(self) -> Duration: ...
+    events: bool
+
+class Beat(Message):
+    def __init__(
+        self,
+        *,
+        sequence: int | None = ...,
+        answers: int | None = ...,
+        held: Duration | None = ...,
+        load: int | None = ...,
+    ) -> None: ...
+    sequence: int
+    answers: int
+    @property
+    def held(self) -> Duration: ...
+    load: int
+
+class Detach(Message):
+    def __init__(
+        self,
+        *,
+        why: str | None = ...,
+    ) -> None: ...
+    why: str
+
+class Question(Message):
+    def __init__(self) -> None: ...
+
+class ToClient(Message):
+    def __init__(
+        self,
+        *,
+        granted: Granted | None = ...,
+        beat: Beat | None = ...,
+        state: Standing | None = ...,
+        event: Event | None = ...,
+    ) -> None: ...
+    @property
+    def granted(self) -> Granted: ...
+    @property
+    def beat(self) -> Beat: ...
+    @property
+    def state(self) -> Standing: ...
+    @property
+    def event(self) -> Event: ...
+
+class Granted(Message):
+    def __init__(
+        self,
+        *,
+        lease: str | None = ...,
+        epoch: int | None = ...,
+        interval: Duration | None = ...,
+        ttl: Duration | None = ...,
+        mode: str | None = ...,
+        run: str | None = ...,
+        resumed: bool | None = ...,
+    ) -> None: ...
+    lease: str
+    epoch: int
+    @property
+    def interval(self) -> Duration: ...
+    @property
+    def ttl(self) -> Duration: ...
+    mode: str
+    run: str
+    resumed: bool
+
+class Standing(Message):
+    def __init__(
+        self,
+        *,
+        mode: str | None = ...,
+        stopping: bool | None = ...,
+        pools: Iterable[PoolStanding] | None = ...,
+    ) -> None: ...
+    mode: str
+    stopping: bool
+    @property
+    def pools(self) -> MutableSequence[PoolStanding]: ...
+
+class PoolStanding(Message):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        phase: int | None = ...,
+        ready: int | None = ...,
+        waiting: int | None = ...,
+        running: int | None = ...,
+        saturated: bool | None = ...,
+        generation: int | None = ...,
+    ) -> None: ...
+    name: str
+    phase: int
+    ready: int
+    waiting: int
+    running: int
+    saturated: bool
+    generation: int
+
+class ListClientsRequest(Message):
+    def __init__(self) -> None: ...
+
+class ListClientsResponse(Message):
+    def __init__(
+        self,
+        *,
+        clients: Iterable[Client] | None = ...,
+        passing: int | None = ...,
+        presence: str | None = ...,
+        leaves_in: Duration | None = ...,
+    ) -> None: ...
+    @property
+    def clients(self) -> MutableSequence[Client]: ...
+    passing: int
+    presence: str
+    @property
+    def leaves_in(self) -> Duration: ...
+
+class Client(Message):
+    def __init__(
+        self,
+        *,
+        lease: str | None = ...,
+        epoch: int | None = ...,
+        name: str | None = ...,
+        node: str | None = ...,
+        run: str | None = ...,
+        pid: int | None = ...,
+        origin: str | None = ...,
+        labels: Mapping[str, str] | None = ...,
+        attached: Timestamp | None = ...,
+        heard_ago: Duration | None = ...,
+        connected: bool | None = ...,
+        interval: Duration | None = ...,
+        ttl: Duration | None = ...,
+        round_trip_p50: Duration | None = ...,
+        round_trip_p99: Duration | None = ...,
+        missed: int | None = ...,
+        beats: int | None = ...,
+        load: int | None = ...,
+        calls: int | None = ...,
+    ) -> None: ...
+    lease: str
+    epoch: int
+    name: str
+    node: str
+    run: str
+    pid: int
+    origin: str
+    @property
+    def labels(self) -> MutableMapping[str, str]: ...
+    @property
+    def attached(self) -> Timestamp: ...
+    @property
+    def heard_ago(self) -> Duration: ...
+    connected: bool
+    @property
+    def interval(self) -> Duration: ...
+    @property
+    def ttl(self) -> Duration: ...
+    @property
+    def round_trip_p50(self) -> Duration: ...
+    @property
+    def round_trip_p99(self) -> Duration: ...
+    missed: int
+    beats: int
+    load: int
+    calls: int
 
 class Error(Message):
     def __init__(self) -> None: ...

@@ -127,6 +127,7 @@ class Reloaded:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     needs_restart: tuple[str, ...]
+    daemon: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 //! `sidewinder status` and `sidewinder tools`: what a daemon does and offers.
 
-use super::client::{Failed, Where, ask};
-use super::style::{Style, show};
+use crate::cli::client::{Failed, Where, ask};
+use crate::cli::style::{Style, show};
 use serde_json::json;
 use sidewinder_proto::v1::{
     DescribeRequest, ListPoolsRequest, ListToolsRequest, ListWorkersRequest, Phase, Pool, State, Tool, Worker,
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 /// What both verbs take
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -19,7 +19,7 @@ pub(super) struct Arguments {
 }
 
 /// Shows the pools and their workers.
-pub(super) fn status(arguments: &Arguments) -> ExitCode {
+pub(in crate::cli) fn status(arguments: &Arguments) -> ExitCode {
     ask(async {
         let mut client = arguments.place.pools().await?;
         let daemon = client.describe(DescribeRequest {}).await?.into_inner();
@@ -28,16 +28,18 @@ pub(super) fn status(arguments: &Arguments) -> ExitCode {
         let text = if arguments.json {
             let pools: Vec<_> = pools.iter().map(pool_json).collect();
             let workers: Vec<_> = workers.iter().map(worker_json).collect();
-            let daemon =
-                json!({"version": daemon.version, "pid": daemon.pid, "run": daemon.run, "tier": daemon.tier});
+            let daemon = json!({
+                "version": daemon.version, "pid": daemon.pid, "run": daemon.run, "tier": daemon.tier,
+                "mode": daemon.mode, "mode_reason": daemon.mode_reason, "clients": daemon.clients,
+            });
             format!("{}\n", json!({"daemon": daemon, "pools": pools, "workers": workers}))
         } else {
             let style = Style::of_stdout();
             let pools: String = pools.iter().map(|pool| pool_line(pool, style)).collect();
             let workers: String = workers.iter().map(|worker| worker_line(worker, style)).collect();
             format!(
-                "sidewinder {}, process {}, tier {}\n\n{pools}\n{workers}",
-                daemon.version, daemon.pid, daemon.tier
+                "sidewinder {}, process {}, tier {}, mode {}, {} attached\n\n{pools}\n{workers}",
+                daemon.version, daemon.pid, daemon.tier, daemon.mode, daemon.clients
             )
         };
         show(&text).map_err(|error| Failed::Here(error.to_string()))
@@ -45,7 +47,7 @@ pub(super) fn status(arguments: &Arguments) -> ExitCode {
 }
 
 /// Shows the tools.
-pub(super) fn tools(arguments: &Arguments) -> ExitCode {
+pub(in crate::cli) fn tools(arguments: &Arguments) -> ExitCode {
     ask(async {
         let mut client = arguments.place.pools().await?;
         let tools = client.list_tools(ListToolsRequest::default()).await?.into_inner().tools;

@@ -1,0 +1,141 @@
+//! Single decisions, told one at a time. What must always hold is the business of the simulation.
+
+use super::*;
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+struct Stage {
+    begin: Instant,
+    presence: Presence,
+}
+
+impl Stage {
+    #[expect(clippy::disallowed_methods, reason = "a story starts at a real instant, and only there")]
+    fn new(rules: PresenceRules) -> Self {
+        let begin = Instant::now();
+        let rules = rules.check().expect("rules without flaws");
+        Self { begin, presence: Presence::new(begin, rules, 100) }
+    }
+
+    fn told(&mut self, at: u64, fact: Fact) -> Vec<Deed> {
+        let mut deeds = self.wait(at);
+        self.presence.handle(self.begin + ms(at), fact, &mut deeds);
+        deeds
+    }
+
+    /// Comes by whenever that is wished for, so that no pause is our own.
+    fn wait(&mut self, at: u64) -> Vec<Deed> {
+        let (mut deeds, until) = (Vec::new(), self.begin + ms(at));
+        while let Some(next) = self.presence.next_deadline().filter(|next| *next <= until) {
+            self.presence.handle_timeout(next, &mut deeds);
+        }
+        deeds
+    }
+
+    fn attach(&mut self, at: u64, run: &str) -> (Granted, Vec<Deed>) {
+        let mut deeds = self.wait(at);
+        let asked = Asked { run: run.into(), interval: None, ttl: None, remote: false };
+        let granted = self.presence.attach(self.begin + ms(at), asked, &mut deeds).expect("there is room");
+        (granted, deeds)
+    }
+}
+
+#[test]
+fn a_lease_ends_its_time_after_the_last_word() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let (granted, _) = stage.attach(0, "a");
+    assert_eq!((granted.interval, granted.ttl), (ms(2_000), ms(10_000)));
+    assert!(stage.told(4_000, Fact::Heard(granted.lease, granted.epoch)).is_empty());
+    assert!(stage.wait(13_999).is_empty());
+    let end = Deed::End { lease: granted.lease, why: Parting::Expired };
+    let nobody = Deed::TellNobody { leaves_in: Some(ms(60_000)) };
+    assert_eq!(stage.wait(14_000), [end, nobody]);
+    assert!(stage.told(14_001, Fact::Heard(granted.lease, granted.epoch)).is_empty(), "it comes too late");
+    assert_eq!(stage.wait(74_000), [Deed::Release { within: Some(ms(24 * 3_600_000)) }]);
+}
+
+#[test]
+fn coming_back_cancels_the_count_and_recalls_workers() {
+    let mut stage = Stage::new(PresenceRules::default());
+    assert!(stage.wait(100_000).is_empty(), "nothing is counted before the pools are ready");
+    assert!(stage.told(100_000, Fact::Ready).is_empty());
+    assert!(stage.told(130_000, Fact::Came).is_empty(), "a call of a passer-by is somebody");
+    assert!(stage.wait(500_000).is_empty());
+    assert!(stage.told(500_000, Fact::Went).is_empty());
+    assert!(stage.wait(559_999).is_empty());
+    assert_eq!(stage.wait(560_000).len(), 1);
+    let (_, deeds) = stage.attach(560_001, "a");
+    assert_eq!(deeds, [Deed::TellSomebody, Deed::Recall]);
+}
+
+#[test]
+fn a_pause_of_our_own_puts_everything_off() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let (granted, _) = stage.attach(0, "a");
+    stage.wait(1_000);
+    let mut deeds = Vec::new();
+    stage.presence.handle_timeout(stage.begin + ms(61_000), &mut deeds);
+    assert!(matches!(deeds[..], [Deed::TellStalled(_)]), "{deeds:?}");
+    assert!(stage.wait(69_800).is_empty());
+    let end = Deed::End { lease: granted.lease, why: Parting::Expired };
+    assert_eq!(stage.wait(70_250).first(), Some(&end));
+}
+
+#[test]
+fn the_same_run_goes_on_and_another_run_is_somebody_else() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let (first, _) = stage.attach(0, "app run-1");
+    let (second, deeds) = stage.attach(100, "app run-1");
+    assert_eq!((second.lease, second.resumed), (first.lease, true));
+    assert!(second.epoch > first.epoch && first.epoch > Epoch(100));
+    assert_eq!(deeds, [Deed::Overtake { lease: first.lease, epoch: second.epoch }]);
+    let now = stage.begin + ms(200);
+    let mut admit = |lease, epoch| stage.presence.admit(now, lease, epoch, &mut Vec::new());
+    assert_eq!(admit(first.lease, first.epoch), Err(Fenced::Stale));
+    assert_eq!(admit(first.lease, second.epoch), Ok(()));
+    assert_eq!(admit(first.lease, Epoch(second.epoch.0 + 1)), Err(Fenced::Expired), "never granted");
+    assert!(stage.told(300, Fact::Died(first.lease, first.epoch)).is_empty(), "an old stream is no news");
+    let (other, _) = stage.attach(400, "app run-2");
+    assert_ne!(other.lease, first.lease);
+}
+
+#[test]
+fn at_once_means_at_once_and_idle_ends_the_daemon() {
+    let rules = PresenceRules { no_client: Some(ms(0)), exit_when_idle: true, ..PresenceRules::default() };
+    let mut stage = Stage::new(rules);
+    let (granted, _) = stage.attach(0, "a");
+    let deeds = stage.told(10, Fact::Left(granted.lease, granted.epoch));
+    let release = Deed::Release { within: Some(ms(24 * 3_600_000)) };
+    assert_eq!(deeds.last(), Some(&release));
+    assert_eq!(stage.told(20, Fact::Emptied), [Deed::Exit]);
+    stage.told(30, Fact::Came);
+    assert!(stage.told(40, Fact::Emptied).is_empty(), "somebody is there");
+}
+
+#[test]
+fn wishes_are_brought_within_bounds() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let now = stage.begin;
+    let mut ask = |run: &str, interval, ttl, remote| {
+        let asked = Asked { run: run.into(), interval, ttl, remote };
+        let granted = stage.presence.attach(now, asked, &mut Vec::new()).expect("there is room");
+        (granted.interval, granted.ttl)
+    };
+    assert_eq!(ask("a", None, None, true), (ms(2_000), ms(15_000)));
+    assert_eq!(ask("b", Some(ms(0)), Some(ms(0)), false), (ms(100), ms(500)));
+    assert_eq!(ask("c", None, Some(ms(1_000)), false), (ms(500), ms(1_000)), "two beats fit into a lease");
+    let year = Some(ms(31_536_000_000));
+    assert_eq!(ask("d", year, year, false), (ms(3_600_000), ms(86_400_000)));
+}
+
+#[test]
+fn more_clients_than_may_be_are_denied() {
+    let mut stage = Stage::new(PresenceRules { clients_max: 1, ..PresenceRules::default() });
+    stage.attach(0, "a");
+    let asked = Asked { run: "b".into(), interval: None, ttl: None, remote: false };
+    let denied = stage.presence.attach(stage.begin, asked, &mut Vec::new());
+    assert_eq!(denied, Err(Denied::Full));
+    stage.attach(1, "a");
+}

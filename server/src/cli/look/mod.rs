@@ -1,0 +1,4 @@
+//! The verbs that look once.
+
+pub(super) mod clients;
+pub(super) mod status;

@@ -1,0 +1,179 @@
+//! What is known of each key. Pure: it is told the time.
+
+use super::Left;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// What an ending costs beside its bytes.
+const OVERHEAD: usize = 512;
+
+/// Whose call, and what it calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// The name of the client.
+    pub(crate) client: String,
+    pub(crate) key: String,
+}
+
+/// How much is kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) keep: Duration,
+    pub(crate) bytes: usize,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(crate) struct Ending<T> {
+    pub(crate) value: T,
+    pub(crate) bytes: usize,
+    pub(crate) kept: Kept,
+}
+
+/// What an ending is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The same call again has this answer.
+    Answer,
+    /// The same call again runs again; whoever asks what became of it hears this.
+    Failure,
+    /// Nothing has happened that anybody would ask for.
+    No,
+}
+
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    rules: Rules,
+    entries: HashMap<Key, Entry<T>>,
+    /// Endings by age. One that was replaced is known by its number.
+    kept: VecDeque<(Instant, Key, u64)>,
+    bytes: usize,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    number: u64,
+    of: String,
+    state: State<T>,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    Running { joinable: bool, ended: watch::Sender<Option<T>>, left: watch::Sender<Left> },
+    Ended { value: T, bytes: usize, is_answer: bool },
+}
+
+/// What is there under a key.
+pub(super) enum Found<T> {
+    Running { number: u64, of: String, joinable: bool, ended: watch::Receiver<Option<T>> },
+    Answer { of: String, value: T },
+    Failure { value: T },
+}
+
+type Begun<T> = (u64, watch::Receiver<Option<T>>, watch::Receiver<Left>);
+
+impl<T> Table<T> {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, entries: HashMap::new(), kept: VecDeque::new(), bytes: 0, next: 1 }
+    }
+
+    /// One that waits goes.
+    pub(super) fn leave(&mut self, key: &Key, number: u64, goes_on: bool) {
+        if let Some(Entry { number: here, state: State::Running { left, .. }, .. }) = self.entries.get(key)
+            && *here == number
+        {
+            left.send_modify(|left| *left = Left { waiting: left.waiting.saturating_sub(1), goes_on });
+        }
+    }
+
+    pub(super) fn join(&mut self, key: &Key) {
+        if let Some(Entry { state: State::Running { left, .. }, .. }) = self.entries.get(key) {
+            left.send_modify(|left| left.waiting += 1);
+        }
+    }
+
+    /// A call begins; one waits for it.
+    pub(super) fn begin(&mut self, key: Key, of: &str, joinable: bool) -> Begun<T> {
+        let number = self.next;
+        self.next += 1;
+        let (ended, hears) = watch::channel(None);
+        let (left, sees) = watch::channel(Left { waiting: 1, goes_on: true });
+        let entry = Entry { number, of: of.to_owned(), state: State::Running { joinable, ended, left } };
+        self.replace(key, entry);
+        (number, hears, sees)
+    }
+
+    fn replace(&mut self, key: Key, entry: Entry<T>) {
+        if let Some(Entry { state: State::Ended { bytes, .. }, .. }) = self.entries.insert(key, entry) {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(Entry { state: State::Ended { bytes, .. }, .. }) = self.entries.remove(key) {
+            self.bytes -= bytes;
+        }
+    }
+}
+
+impl<T: Clone> Table<T> {
+    pub(super) fn find(&mut self, key: &Key, now: Instant) -> Option<Found<T>> {
+        self.expire(now);
+        let Entry { number, of, state } = self.entries.get(key)?;
+        let of = of.clone();
+        Some(match state {
+            State::Running { joinable, ended, .. } => {
+                Found::Running { number: *number, of, joinable: *joinable, ended: ended.subscribe() }
+            }
+            State::Ended { value, is_answer: true, .. } => Found::Answer { of, value: value.clone() },
+            State::Ended { value, is_answer: false, .. } => Found::Failure { value: value.clone() },
+        })
+    }
+}
+
+impl<T> Table<T> {
+    fn expire(&mut self, now: Instant) {
+        while let Some((at, _, _)) = self.kept.front() {
+            let old = now.saturating_duration_since(*at) >= self.rules.keep;
+            if !old && self.bytes <= self.rules.bytes {
+                break;
+            }
+            let Some((_, key, number)) = self.kept.pop_front() else { break };
+            if self.entries.get(&key).is_some_and(|entry| entry.number == number) {
+                self.forget(&key);
+            }
+        }
+    }
+
+    /// A call was given up, and whoever waits hears that nothing comes.
+    pub(super) fn give_up(&mut self, key: &Key, number: u64) {
+        if self.entries.get(key).is_some_and(|entry| entry.number == number) {
+            self.forget(key);
+        }
+    }
+
+    /// A call has ended. Whoever waits hears of it.
+    pub(super) fn end(&mut self, key: &Key, number: u64, ending: Ending<T>, now: Instant)
+    where
+        T: Clone,
+    {
+        if self.entries.get(key).is_none_or(|entry| entry.number != number) {
+            return;
+        }
+        let Some(Entry { of, state: State::Running { ended, .. }, .. }) = self.entries.remove(key) else {
+            return;
+        };
+        ended.send_replace(Some(ending.value.clone()));
+        let bytes = ending.bytes + OVERHEAD + key.key.len() + key.client.len();
+        if ending.kept == Kept::No || bytes > self.rules.bytes {
+            return;
+        }
+        let state = State::Ended { value: ending.value, bytes, is_answer: ending.kept == Kept::Answer };
+        self.entries.insert(key.clone(), Entry { number, of, state });
+        self.kept.push_back((now, key.clone(), number));
+        self.bytes += bytes;
+        self.expire(now);
+    }
+}

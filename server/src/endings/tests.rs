@@ -1,0 +1,112 @@
+//! Joining, keeping and forgetting.
+
+use super::*;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+fn rules(bytes: usize) -> Rules {
+    Rules { keep: Duration::from_mins(10), bytes }
+}
+
+fn key(key: &str) -> Key {
+    Key { client: "app".to_owned(), key: key.to_owned() }
+}
+
+fn answer(value: &'static str) -> Ending<&'static str> {
+    Ending { value, bytes: value.len(), kept: Kept::Answer }
+}
+
+/// Starts a call that ends when it is told to.
+fn start(endings: &Endings<&'static str>, name: &str) -> (Joined<&'static str>, oneshot::Sender<()>) {
+    let (tell, told) = oneshot::channel();
+    let run = |_| async move { told.await.ok().map(|()| answer("done")) };
+    (endings.join_or_start(key(name), "tool", || true, run).expect("a free key"), tell)
+}
+
+async fn never(_: Waiters) -> Option<Ending<&'static str>> {
+    panic!("it runs twice")
+}
+
+#[tokio::test]
+async fn a_key_that_runs_is_joined_and_one_that_has_run_is_answered() {
+    let endings = Endings::new(rules(10_000));
+    let (first, tell) = start(&endings, "k");
+    let second = endings.join_or_start(key("k"), "tool", || true, never).expect("it is joined");
+    let asked = endings.find(key("k"), || true).expect("it runs");
+    tell.send(()).expect("it runs");
+    assert_eq!(first.ending().await, Some("done"));
+    assert_eq!(second.ending().await, Some("done"));
+    assert_eq!(asked.ending().await, Some("done"));
+    let third = endings.join_or_start(key("k"), "tool", || true, never).expect("it is kept");
+    assert_eq!(third.ending().await, Some("done"));
+    let other = endings.join_or_start(key("k"), "another tool", || true, never);
+    assert_eq!(other.err(), Some(Taken::Other("tool".to_owned())));
+    let stranger = Key { client: "another app".to_owned(), ..key("k") };
+    assert!(endings.find(stranger, || true).is_none());
+}
+
+#[tokio::test]
+async fn the_call_hears_when_nobody_waits_and_how_the_last_one_left() {
+    for goes_on in [true, false] {
+        let endings: Endings<&'static str> = Endings::new(rules(10_000));
+        let (tell, told) = oneshot::channel();
+        let run = |mut waiters: Waiters| async move {
+            let _ = tell.send(waiters.gone().await);
+            Some(answer("alone"))
+        };
+        let first = endings.join_or_start(key("k"), "tool", || true, run).expect("a free key");
+        let last = endings.join_or_start(key("k"), "tool", move || goes_on, never).expect("joined");
+        drop(first);
+        drop(last);
+        assert_eq!(told.await, Ok(goes_on));
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_is_forgotten_and_a_failure_is_run_again() {
+    let endings = Endings::new(rules(10_000));
+    let given_up = endings.join_or_start(key("k"), "tool", || true, |_| async { None }).expect("free");
+    assert_eq!(given_up.ending().await, None);
+    assert!(endings.find(key("k"), || true).is_none());
+    let failure = Ending { value: "died", bytes: 4, kept: Kept::Failure };
+    let failed = endings.join_or_start(key("k"), "tool", || true, |_| async { Some(failure) }).expect("free");
+    assert_eq!(failed.ending().await, Some("died"));
+    assert_eq!(endings.find(key("k"), || true).expect("told on request").ending().await, Some("died"));
+    let again =
+        endings.join_or_start(key("k"), "tool", || true, |_| async { Some(answer("done")) }).expect("free");
+    assert_eq!(again.ending().await, Some("done"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_held_is_nobody_elses() {
+    let endings: Endings<&'static str> = Endings::new(rules(10_000));
+    let held = endings.hold(key("k"), "tool").expect("free");
+    assert_eq!(endings.hold(key("k"), "tool").err(), Some(Taken::Running));
+    assert_eq!(endings.join_or_start(key("k"), "tool", || true, never).err(), Some(Taken::Running));
+    assert!(endings.find(key("k"), || true).is_none());
+    drop(held);
+    assert!(endings.hold(key("k"), "tool").is_ok());
+}
+
+#[test]
+fn what_is_kept_is_bounded_in_bytes_and_in_time() {
+    let begin = Instant::now();
+    let mut table: Table<u32> = Table::new(Rules { keep: Duration::from_mins(1), bytes: 10 * 2_000 });
+    let end = |table: &mut Table<u32>, name: &str, value, bytes, at| {
+        let (number, _, _) = table.begin(key(name), "tool", true);
+        table.end(&key(name), number, Ending { value, bytes, kept: Kept::Answer }, at);
+    };
+    for value in 0..1_000 {
+        end(&mut table, &format!("k{value}"), value, 1_000, begin);
+    }
+    let kept = |table: &mut Table<u32>, at| {
+        (0..1_000).filter(|value| table.find(&key(&format!("k{value}")), at).is_some()).count()
+    };
+    assert_eq!(kept(&mut table, begin), 13, "each costs 1,000 bytes, and what the rest of it costs");
+    end(&mut table, "huge", 0, 30_000, begin);
+    assert!(table.find(&key("huge"), begin).is_none());
+    // One that is replaced is not counted twice, and does not go with its elder.
+    end(&mut table, "k999", 7, 10, begin + Duration::from_secs(59));
+    assert_eq!(kept(&mut table, begin + Duration::from_mins(1)), 1);
+    assert_eq!(kept(&mut table, begin + Duration::from_secs(119)), 0);
+}

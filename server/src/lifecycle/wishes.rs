@@ -1,0 +1,113 @@
+//! What somebody wished for of modes, leases and leaving, before it is known in which mode it is to hold.
+
+use super::Mode;
+use sidewinder_core::Flaw;
+use sidewinder_core::presence::{Bounds, CheckedPresence, PresenceRules};
+use std::time::Duration;
+
+/// How long to wait, or for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Never,
+    For(Duration),
+}
+
+impl Patience {
+    fn span(self) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::For(span) => Some(span),
+        }
+    }
+}
+
+/// A mode, or whichever the evidence speaks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wish {
+    #[default]
+    Auto,
+    Is(Mode),
+}
+
+/// Everything that can be wished for. What is absent is as the mode has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    pub(crate) mode: Wish,
+    pub(crate) no_client: Option<Patience>,
+    pub(crate) startup: Option<Patience>,
+    pub(crate) finish_grace: Patience,
+    pub(crate) exit_when_idle: bool,
+    pub(crate) lease_required: bool,
+    pub(crate) clients_max: usize,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) interval_min: Duration,
+    pub(crate) interval_max: Duration,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) ttl_min: Duration,
+    pub(crate) ttl_max: Duration,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        let rules = PresenceRules::default();
+        Self {
+            mode: Wish::Auto,
+            no_client: None,
+            startup: None,
+            finish_grace: rules.finish_grace.map_or(Patience::Never, Patience::For),
+            exit_when_idle: rules.exit_when_idle,
+            lease_required: false,
+            clients_max: rules.clients_max,
+            interval: None,
+            interval_min: rules.interval.least,
+            interval_max: rules.interval.most,
+            ttl: None,
+            ttl_min: rules.ttl.least,
+            ttl_max: rules.ttl.most,
+        }
+    }
+}
+
+impl Wishes {
+    /// Whether the other's rules are the same, whatever its mode.
+    pub(crate) fn rules_as(&self, other: &Self) -> bool {
+        *self == Self { mode: self.mode, ..other.clone() }
+    }
+
+    /// The rules in this mode, or everything that is wrong with them, by the names of the wishes.
+    pub(crate) fn rules(&self, mode: Mode) -> Result<CheckedPresence, Vec<Flaw>> {
+        let usual = mode.rules();
+        let no_client = self.no_client.map_or(usual.no_client, Patience::span);
+        let startup = self.startup.or(self.no_client).map_or(usual.startup, Patience::span);
+        let bounds = |wish: Option<Duration>, usual: Bounds, least, most| Bounds {
+            least,
+            local: wish.unwrap_or(usual.local),
+            remote: wish.unwrap_or(usual.remote),
+            most,
+        };
+        let rules = PresenceRules {
+            interval: bounds(self.interval, usual.interval, self.interval_min, self.interval_max),
+            ttl: bounds(self.ttl, usual.ttl, self.ttl_min, self.ttl_max),
+            clients_max: self.clients_max,
+            no_client,
+            startup,
+            finish_grace: self.finish_grace.span(),
+            exit_when_idle: self.exit_when_idle,
+        };
+        rules.check().map_err(|flaws| flaws.into_iter().map(by_wish).collect())
+    }
+}
+
+/// The name that somebody wrote.
+fn by_wish(flaw: Flaw) -> Flaw {
+    let name = match flaw.name {
+        "interval" => "clients.interval",
+        "interval.least" => "clients.interval_min",
+        "ttl" => "clients.ttl",
+        "clients_max" => "clients.max",
+        "no_client" => "lifecycle.no_client_timeout",
+        "startup" => "lifecycle.startup_client_timeout",
+        other => other,
+    };
+    Flaw { name, ..flaw }
+}

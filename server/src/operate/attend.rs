@@ -1,0 +1,90 @@
+//! What the presence of clients means for the pools: workers are wanted, or nobody is.
+
+use super::Operator;
+use crate::pool::{Handle, Look, Seen};
+use crate::presence::{Register, Wanted};
+use crate::telemetry::What;
+use crate::telemetry::events::Told;
+use sidewinder_core::Event;
+use sidewinder_core::presence::Fact;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Follows what is wanted for as long as the daemon runs.
+pub(crate) async fn follow(operator: Operator, register: Register) {
+    let mut wanted = register.wanted();
+    let mut events = operator.events.watch();
+    let mut ready = false;
+    loop {
+        let now = *wanted.borrow_and_update();
+        let looks = look(&operator).await;
+        if !ready && looks.iter().all(|(_, look)| is_settled(look)) {
+            ready = true;
+            register.tell(Fact::Ready);
+        }
+        apply(now, &looks).await;
+        if matches!(now, Wanted::Nobody { .. }) && looks.iter().all(|(_, look)| look.snapshot.processes == 0)
+        {
+            register.tell(Fact::Emptied);
+        }
+        if now == Wanted::Nothing {
+            operator.quit(Some(Duration::ZERO)).await;
+            return;
+        }
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = something(&mut events) => {}
+        }
+    }
+}
+
+async fn look(operator: &Operator) -> Vec<(Handle, Look)> {
+    let pools = operator.pools.all();
+    let seen = operator.pools.look().await.into_iter().filter_map(|(name, seen)| match seen {
+        Seen::Look(look) => Some((pools.get(&name)?.clone(), *look)),
+        // It is looked at again with the next event.
+        Seen::Ended | Seen::Nothing => None,
+    });
+    seen.collect()
+}
+
+/// Tells each pool that does not know it yet. A pool that came with a reload is one of them.
+async fn apply(wanted: Wanted, looks: &[(Handle, Look)]) {
+    for (pool, look) in looks {
+        match wanted {
+            Wanted::Workers if look.snapshot.deserted => pool.operate(Event::Attended).await,
+            Wanted::Nobody { within } if !look.snapshot.deserted => {
+                pool.operate(Event::Deserted { within }).await;
+            }
+            Wanted::Workers | Wanted::Nobody { .. } | Wanted::Nothing => {}
+        }
+    }
+}
+
+/// It takes calls, or never will without somebody's help.
+fn is_settled(look: &Look) -> bool {
+    use sidewinder_core::Phase::{Drained, Draining, Fatal, Serving};
+    let on_demand = look.size.min() == 0 && look.size.spare() == 0;
+    match look.snapshot.phase {
+        Serving => on_demand || look.snapshot.slots.iter().any(|slot| slot.open),
+        Fatal | Draining | Drained => true,
+    }
+}
+
+/// Waits until workers have come or gone, or there are other pools.
+async fn something(events: &mut broadcast::Receiver<Arc<Told>>) {
+    loop {
+        match events.recv().await {
+            Ok(told) => {
+                let matters = [What::WorkerReady, What::WorkerGone, What::PoolPhase, What::Reloaded];
+                if matters.contains(&told.event.what) {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! The register of those who are there.
+
+use super::beats::Beat;
+use super::held::{Client, Held, Lease, Seen};
+use crate::own::watched::death_of;
+use crate::pool::Lost;
+use crate::telemetry::{Event, Events, What};
+use sidewinder_core::ClientId;
+use sidewinder_core::presence::{
+    Asked, Attendance, CheckedPresence, Deed, Epoch, Fact, Fenced, Granted, LeaseId, Parting, Presence,
+};
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{Notify, watch};
+
+/// Digits of the daemon's run that the name of a lease begins with: one of an earlier run is not mistaken.
+const RUN_DIGITS: usize = 12;
+
+/// Tells clients with a lease from connections, which are clients too.
+const LEASED: u64 = 1 << 63;
+
+/// What is wanted of the pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Workers.
+    Workers,
+    /// Nobody. Calls that were told to finish have so long.
+    Nobody { within: Option<Duration> },
+    /// Nobody, and no daemon either.
+    Nothing,
+}
+
+/// Why a client gets no lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// As many are attached as may be.
+    Full,
+}
+
+/// Why a call does not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    Expired,
+    Stale,
+    /// Only calls of attached clients are taken.
+    LeaseRequired,
+}
+
+/// Knows who is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Register {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// The next deadline has come nearer.
+    nearer: Notify,
+    wanted: watch::Sender<Wanted>,
+    events: Events,
+    run: String,
+    lease_required: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    core: Presence,
+    held: HashMap<LeaseId, Arc<Held>>,
+    /// What the task sleeps for.
+    armed: Option<Instant>,
+}
+
+impl Register {
+    /// Nobody is there. Called within a runtime, which keeps its time from now on.
+    pub(crate) fn begin(rules: CheckedPresence, lease_required: bool, run: &str, events: Events) -> Self {
+        // Microseconds of the calendar: a daemon that is started again goes on above every epoch of the one before.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = u64::try_from(since.as_micros()).unwrap_or(0);
+        let core = Presence::new(Instant::now(), rules, epoch);
+        let state = State { core, held: HashMap::new(), armed: None };
+        let inner = Inner {
+            state: Mutex::new(state),
+            nearer: Notify::new(),
+            wanted: watch::Sender::new(Wanted::Workers),
+            events,
+            run: run.chars().take(RUN_DIGITS).collect(),
+            lease_required: AtomicBool::new(lease_required),
+        };
+        let register = Self { inner: Arc::new(inner) };
+        tokio::spawn(register.clone().keep_time());
+        register
+    }
+
+    /// A client wants a lease.
+    pub(crate) fn attach(&self, client: Client) -> Result<Attached, Denied> {
+        let asked = Asked {
+            run: format!("{}\0{}\0{}", client.name, client.node, client.run).into(),
+            interval: client.interval,
+            ttl: client.ttl,
+            remote: client.remote,
+        };
+        let (granted, held) = self.enter(|now, state, deeds| {
+            let granted = state.core.attach(now, asked, deeds).map_err(|_| Denied::Full)?;
+            let held = state.held.entry(granted.lease);
+            let held = held.or_insert_with(|| Arc::new(Held::new(granted.lease, client, granted.epoch)));
+            held.connect(true);
+            Ok((granted, held.clone()))
+        })?;
+        let (what, word) = if granted.resumed {
+            (What::ClientResumed, "is back")
+        } else {
+            (What::ClientAttached, "has attached")
+        };
+        self.tell_client(what, &held.client, granted.lease, word);
+        let lease = held.lease.subscribe();
+        Ok(Attached { register: self.clone(), held, granted, lease })
+    }
+
+    /// Whether a call may come in, by its lease and epoch or without one.
+    pub(crate) fn admit(&self, lease: &str, epoch: u64) -> Result<Caller, NotAdmitted> {
+        if lease.is_empty() {
+            if self.inner.lease_required.load(Ordering::Relaxed) {
+                return Err(NotAdmitted::LeaseRequired);
+            }
+            self.tell(Fact::Came);
+            return Ok(Caller { register: self.clone(), held: None });
+        }
+        let id = self.parse(lease).ok_or(NotAdmitted::Expired)?;
+        self.enter(|now, state, deeds| match state.core.admit(now, id, Epoch(epoch), deeds) {
+            Err(Fenced::Expired) => Err(NotAdmitted::Expired),
+            Err(Fenced::Stale) => Err(NotAdmitted::Stale),
+            Ok(()) => {
+                let held = state.held.get(&id).cloned().ok_or(NotAdmitted::Expired)?;
+                held.call_begins();
+                let lease = held.lease.subscribe();
+                Ok(Caller { register: self.clone(), held: Some((held, lease)) })
+            }
+        })
+    }
+
+    /// A fact that the pools know.
+    pub(crate) fn tell(&self, fact: Fact) {
+        self.enter(|now, state, deeds| state.core.handle(now, fact, deeds));
+    }
+
+    /// Other rules from now on.
+    pub(crate) fn amend(&self, rules: CheckedPresence, lease_required: bool) {
+        self.inner.lease_required.store(lease_required, Ordering::Relaxed);
+        self.enter(|now, state, deeds| state.core.amend(now, rules, deeds));
+    }
+
+    /// What is wanted of the pools, now and from now on.
+    pub(crate) fn wanted(&self) -> watch::Receiver<Wanted> {
+        self.inner.wanted.subscribe()
+    }
+
+    /// Who is there.
+    pub(crate) fn look(&self) -> (Attendance, Vec<Seen>) {
+        let state = self.lock();
+        let attendance = state.core.snapshot(Instant::now());
+        let seen = attendance.leases.iter().filter_map(|(id, view)| {
+            let held = state.held.get(id)?;
+            Some(held.seen(self.name_of(*id), *view))
+        });
+        let seen = seen.collect();
+        (attendance, seen)
+    }
+
+    fn name_of(&self, lease: LeaseId) -> String {
+        format!("{}-{}", self.inner.run, lease.0)
+    }
+
+    fn parse(&self, lease: &str) -> Option<LeaseId> {
+        let number = lease.strip_prefix(&self.inner.run)?.strip_prefix('-')?;
+        number.parse().ok().map(LeaseId)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one door to the core: what it decides is carried out before the lock is given back, in its order.
+    fn enter<R>(&self, act: impl FnOnce(Instant, &mut State, &mut Vec<Deed>) -> R) -> R {
+        let mut deeds = Vec::new();
+        let mut state = self.lock();
+        let result = act(Instant::now(), &mut state, &mut deeds);
+        for deed in deeds {
+            self.perform(&mut state, deed);
+        }
+        let next = state.core.next_deadline();
+        if next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed)) {
+            state.armed = next;
+            self.inner.nearer.notify_one();
+        }
+        result
+    }
+
+    fn perform(&self, state: &mut State, deed: Deed) {
+        match deed {
+            Deed::End { lease, why } => {
+                let Some(held) = state.held.remove(&lease) else { return };
+                held.lease.send_modify(|standing| standing.ended = Some(why));
+                let (what, word) = match why {
+                    Parting::Expired => (What::ClientExpired, "was not heard for as long as its lease holds"),
+                    Parting::Died => (What::ClientDied, "is dead"),
+                    Parting::Left => (What::ClientDetached, "has left"),
+                };
+                self.tell_client(what, &held.client, lease, word);
+            }
+            Deed::Overtake { lease, epoch } => {
+                if let Some(held) = state.held.get(&lease) {
+                    held.lease.send_modify(|standing| standing.epoch = epoch);
+                }
+            }
+            Deed::Release { within } => {
+                self.inner.events.tell(Event::new(What::Released, "nobody is there: workers leave"));
+                self.inner.wanted.send_replace(Wanted::Nobody { within });
+            }
+            Deed::Recall => {
+                self.inner.wanted.send_replace(Wanted::Workers);
+            }
+            Deed::Exit => {
+                self.inner.wanted.send_replace(Wanted::Nothing);
+            }
+            Deed::TellNobody { leaves_in } => {
+                let text = match leaves_in {
+                    Some(span) => format!("the last client has gone: workers leave in {span:?}"),
+                    None => "the last client has gone: workers stay".to_owned(),
+                };
+                self.inner.events.tell(Event::new(What::Nobody, text));
+            }
+            Deed::TellSomebody => {
+                self.inner.events.tell(Event::new(What::Somebody, "somebody is there"));
+            }
+            Deed::TellStalled(span) => {
+                let text = format!("the daemon stood still for {span:?}: leases were extended by that");
+                let event = Event::new(What::Stalled, text).with("stood_ms", span.as_millis());
+                self.inner.events.tell(event);
+            }
+        }
+    }
+
+    fn tell_client(&self, what: What, client: &Client, lease: LeaseId, word: &str) {
+        let text = format!("client {} ({}) {word}", client.name, client.origin);
+        let event = Event::new(what, text)
+            .with("client", &client.name)
+            .with("lease", self.name_of(lease))
+            .with("node", &client.node)
+            .with("run", &client.run);
+        self.inner.events.tell(event);
+    }
+
+    async fn keep_time(self) {
+        loop {
+            let due = self.lock().armed;
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {
+                    self.lock().armed = None;
+                    self.enter(|now, state, deeds| state.core.handle_timeout(now, deeds));
+                }
+                () = self.inner.nearer.notified() => {}
+            }
+        }
+    }
+}
+
+/// A client that holds a lease, and its stream.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    register: Register,
+    held: Arc<Held>,
+    granted: Granted,
+    lease: watch::Receiver<Lease>,
+}
+
+impl Attached {
+    pub(crate) fn granted(&self) -> Granted {
+        self.granted
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.register.name_of(self.granted.lease)
+    }
+
+    pub(crate) fn held(&self) -> Arc<Held> {
+        self.held.clone()
+    }
+
+    /// How the lease stands, now and from now on.
+    pub(crate) fn lease(&self) -> watch::Receiver<Lease> {
+        self.lease.clone()
+    }
+
+    /// Ends the lease with this process, whether or not its stream is open then: what a dying process had open is closed
+    /// before it is dead.
+    pub(crate) fn watch_over(&self, process: Option<Arc<OwnedFd>>) {
+        let Some(process) = process else { return };
+        let (register, granted, mut lease) = (self.register.clone(), self.granted, self.lease.clone());
+        tokio::spawn(async move {
+            let over = lease.wait_for(|lease| lease.ended.is_some() || lease.epoch != granted.epoch);
+            tokio::select! {
+                () = death_of(Some(process)) => register.tell(Fact::Died(granted.lease, granted.epoch)),
+                _ = over => {}
+            }
+        });
+    }
+
+    /// A beat has come.
+    pub(crate) fn hear(&self, beat: Beat, load: Option<u32>) {
+        self.held.hear(beat, load);
+        self.heard();
+    }
+
+    /// Something has come.
+    pub(crate) fn heard(&self) {
+        self.register.tell(Fact::Heard(self.granted.lease, self.granted.epoch));
+    }
+
+    /// It has said goodbye.
+    pub(crate) fn leaves(&self) {
+        self.register.tell(Fact::Left(self.granted.lease, self.granted.epoch));
+    }
+
+    /// Its process is dead, or all that can be known of it says so.
+    pub(crate) fn has_died(&self) {
+        self.register.tell(Fact::Died(self.granted.lease, self.granted.epoch));
+    }
+}
+
+impl Drop for Attached {
+    /// Its stream is over. Its lease is not, unless it has ended otherwise.
+    fn drop(&mut self) {
+        if self.lease.borrow().epoch == self.granted.epoch {
+            self.held.connect(false);
+        }
+    }
+}
+
+/// Somebody who calls.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    register: Register,
+    held: Option<(Arc<Held>, watch::Receiver<Lease>)>,
+}
+
+impl Caller {
+    /// The name of the client. Those without a lease have none.
+    pub(crate) fn name(&self) -> &str {
+        self.held.as_ref().map_or("", |(held, _)| &held.client.name)
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Whom its calls are fair to: those of a lease are of one client, whichever connection they come by.
+    pub(crate) fn fairness(&self) -> Option<ClientId> {
+        self.held.as_ref().map(|(held, _)| ClientId(held.id.0 | LEASED))
+    }
+
+    /// Whether it is gone, when it has let go of a call: its lease is over, or the connection of the call is.
+    pub(crate) fn lost(&self, broken: Arc<AtomicBool>) -> Lost {
+        let lease = self.held.as_ref().map(|(held, _)| held.lease.subscribe());
+        Lost::when(move || {
+            let over = lease.as_ref().is_some_and(|lease| lease.borrow().ended.is_some());
+            over || broken.load(Ordering::Relaxed)
+        })
+    }
+
+    /// When its lease is over, however it ended. Never, without a lease.
+    pub(crate) async fn ended(&mut self) {
+        if let Some((_, lease)) = &mut self.held
+            && lease.wait_for(|lease| lease.ended.is_some()).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        match &self.held {
+            Some((held, _)) => held.call_ends(),
+            None => self.register.tell(Fact::Went),
+        }
+    }
+}

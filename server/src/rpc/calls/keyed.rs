@@ -1,0 +1,158 @@
+//! Calls with a key and one answer: run once, joined, and kept for whoever comes back.
+//!
+//! The call is run by nobody's own task, so that it can outlive the one who asked first. Its ticket hears of an
+//! abandonment when the last one who waited is gone.
+
+use super::CallsDoor;
+use super::running::Running;
+use crate::endings::{Ending, Joined, Kept, Key, Taken, Waiters};
+use crate::pool::{Conversation, Lost};
+use crate::presence::Caller;
+use crate::rpc::outcome;
+use crate::rpc::parse::{Beside, Parsed, bad};
+use crate::worker::words::Value;
+use sidewinder_core::OnAbandon;
+use sidewinder_edge::outcome::{Failure, Outcome, Refusal};
+use sidewinder_edge::status::{self, Whose};
+use sidewinder_proto::v1;
+use std::pin::pin;
+use std::sync::Arc;
+use tonic::Status;
+
+/// How a call with a key ended: as all who joined it hear.
+pub(crate) type Told = Arc<Result<(Value, v1::Ran), (Outcome, Whose)>>;
+
+/// Bytes of a key.
+pub(super) const KEY_MAX: usize = 256;
+
+impl CallsDoor {
+    /// Joins the call of this key, or starts it, and waits for its ending.
+    pub(super) async fn keyed(
+        &self,
+        key: Key,
+        parsed: Parsed,
+        beside: &Beside,
+        mut caller: Caller,
+    ) -> Result<(Value, v1::Ran), Status> {
+        let of = format!("{} {}", parsed.whose.pool, parsed.whose.tool);
+        let lost = caller.lost(beside.broken.clone());
+        let goes_on = goes_on(parsed.request.on_abandon, lost);
+        let start = |waiters| drive(parsed, waiters);
+        let joined = self.endings.join_or_start(key, &of, goes_on, start).map_err(|taken| refuse(&taken))?;
+        told(joined, &mut caller).await
+    }
+
+    /// What became of the call of this key.
+    pub(super) async fn result_of(&self, key: Key, mut caller: Caller) -> Result<(Value, v1::Ran), Status> {
+        // Asking is no reason for a call to go on, or to end.
+        let joined = self
+            .endings
+            .find(key, || true)
+            .ok_or_else(|| status::of(&Outcome::Invalid(sidewinder_edge::outcome::Invalid::UnknownKey)))?;
+        told(joined, &mut caller).await
+    }
+}
+
+/// Whether a call goes on when this caller lets go of it as the last.
+fn goes_on(on_abandon: OnAbandon, lost: Lost) -> impl Fn() -> bool + Send + Sync + 'static {
+    move || match on_abandon {
+        OnAbandon::Cancel => false,
+        OnAbandon::Finish => true,
+        OnAbandon::FinishIfLost => lost.is_so(),
+    }
+}
+
+pub(super) fn refuse(taken: &Taken) -> Status {
+    match taken {
+        Taken::Running => status::of(&Outcome::Refused(Refusal::KeyRunning)),
+        Taken::Other(of) => {
+            let problem = format!("be of one call only: this one is of {of}");
+            crate::rpc::said(bad("call.idempotency_key", &problem))
+        }
+    }
+}
+
+async fn told(joined: Joined<Told>, caller: &mut Caller) -> Result<(Value, v1::Ran), Status> {
+    let ending = tokio::select! {
+        biased;
+        ending = joined.ending() => ending,
+        () = caller.ended() => return Err(status::of(&Outcome::Failed(Failure::LeaseEnded))),
+    };
+    match ending.as_deref() {
+        Some(Ok(answer)) => Ok(answer.clone()),
+        Some(Err((outcome, whose))) => Err(status::status(outcome, whose)),
+        // Everybody else had let go, and the call was given up before this one came.
+        None => Err(status::of(&Outcome::Refused(Refusal::KeyRunning))),
+    }
+}
+
+/// Runs the call to its ending, or until nobody wants it.
+async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
+    let Parsed { pool, mut whose, mut request, ask } = parsed;
+    let deadline = request.deadline;
+    // Dropping it here means that nobody wants it; that somebody may come back for it is said by `leave`.
+    request.on_abandon = OnAbandon::FinishIfLost;
+    let mut meter = pool.meter().call(&ask.tool, deadline);
+    let mut left = false;
+    let conversation = {
+        let mut begun = pin!(Conversation::begin(&pool, request, ask, Lost::never()));
+        loop {
+            tokio::select! {
+                biased;
+                begun = &mut begun => break begun,
+                goes_on = waiters.gone(), if !left => {
+                    if !goes_on {
+                        return None;
+                    }
+                    left = true;
+                }
+            }
+        }
+    };
+    let conversation = match conversation {
+        Ok(conversation) => conversation,
+        Err(refused) => {
+            let outcome = outcome::refused(&refused);
+            meter.end(status::reason(&outcome));
+            return Some(ending(Err((outcome, whose))));
+        }
+    };
+    meter.began();
+    whose.worker = conversation.life().to_string();
+    if left {
+        conversation.leave();
+    }
+    let mut running =
+        Running { conversation, meter, whose, deadline, feeding: None, caller: None, unpaid: 0 };
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = running.ending() => break ended,
+            goes_on = waiters.gone(), if !left => {
+                if !goes_on {
+                    return None;
+                }
+                left = true;
+            }
+        }
+        running.conversation.leave();
+    };
+    Some(ending(match ended {
+        Ok(value) => Ok((value, running.ran())),
+        Err(outcome) => Err((outcome, running.whose.clone())),
+    }))
+}
+
+/// What the tool gave or raised is an answer. What may have had effects is told on request. The rest never was.
+fn ending(ended: Result<(Value, v1::Ran), (Outcome, Whose)>) -> Ending<Told> {
+    let (bytes, kept) = match &ended {
+        Ok((value, _)) => (value.body.len(), Kept::Answer),
+        Err((Outcome::Raised(raised), _)) => (raised.traceback.len() + raised.message.len(), Kept::Answer),
+        Err((Outcome::Failed(_), _)) => (0, Kept::Failure),
+        Err((
+            Outcome::Refused(_) | Outcome::Unfit(_) | Outcome::Rejected { .. } | Outcome::Invalid(_),
+            _,
+        )) => (0, Kept::No),
+    };
+    Ending { value: Arc::new(ended), bytes, kept }
+}

@@ -1,0 +1,175 @@
+//! Calls with a key: run once, joined, and found again by a client that comes back.
+
+use super::{Attached, Events, Process, hello, list, soon};
+use sidewinder_proto::v1::{Call, CallRequest, Happening, OnAbandon, ResultRequest};
+use sidewinder_tests::arena::Arena;
+use sidewinder_tests::client::{Why, call, connect, connect_to_hang_up, text, with};
+use sidewinder_tests::daemon::Daemon;
+use std::net::Shutdown;
+use std::path::Path;
+
+fn keyed(call: Call, key: &str) -> Call {
+    Call { idempotency_key: key.to_owned(), ..call }
+}
+
+/// A call that waits for the gate, signs, and tells how often somebody has signed.
+fn signing(call: Call, arena: &Arena) -> CallRequest {
+    let (gate, file) = (arena.file("gate"), arena.file("signed"));
+    with(call, &format!(r#"{{"gate": "{}", "file": "{}"}}"#, gate.display(), file.display()))
+}
+
+fn open(gate: &Path) {
+    std::fs::write(gate, "").expect("a gate");
+}
+
+fn signatures(arena: &Arena) -> usize {
+    std::fs::read_to_string(arena.file("signed")).unwrap_or_default().lines().count()
+}
+
+fn ask(name: &str, key: &str) -> ResultRequest {
+    ResultRequest { idempotency_key: key.to_owned(), name: name.to_owned(), ..ResultRequest::default() }
+}
+
+async fn runs(daemon: &Daemon<'_>) {
+    soon("the call runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+}
+
+#[tokio::test]
+async fn a_key_that_runs_is_joined_and_its_answer_is_given_again() {
+    let arena = Arena::prepare("joined").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "2"]).unwrap();
+    let request = || signing(keyed(call("once"), "k"), &arena);
+    let mut calls = connect(&daemon).await.unwrap();
+    let mut other = connect(&daemon).await.unwrap();
+    let first = tokio::spawn({
+        let request = request();
+        async move { calls.call(request).await }
+    });
+    runs(&daemon).await;
+    let second = tokio::spawn({
+        let request = request();
+        async move { other.call(request).await }
+    });
+    let mut third = connect(&daemon).await.unwrap();
+    // A stream cannot join, and while the call runs it does not run beside it.
+    let why = Why::of(third.stream(request()).await.expect_err("it is refused"));
+    assert_eq!((why.reason(), why.fact("ran")), ("KEY_RUNNING", "no"));
+    let why = Why::of(third.call(with(keyed(call("who"), "k"), "{}")).await.unwrap_err());
+    assert_eq!((why.reason(), why.fact("field")), ("BAD_REQUEST", "call.idempotency_key"));
+    open(&arena.file("gate"));
+    for answer in [first.await.unwrap(), second.await.unwrap(), third.call(request()).await] {
+        assert_eq!(text(answer.unwrap().into_inner().value), "1");
+    }
+    let kept = third.result(ask("", "k")).await.unwrap().into_inner();
+    assert_eq!(text(kept.value), "1");
+    assert_eq!(signatures(&arena), 1, "it ran once");
+    assert_eq!(Why::of(third.result(ask("", "other")).await.unwrap_err()).reason(), "UNKNOWN_KEY");
+    assert_eq!(Why::of(third.result(ask("somebody", "k")).await.unwrap_err()).reason(), "UNKNOWN_KEY");
+}
+
+/// The client is killed in mid-call. The call was told to finish, does, and the next run of the client finds it.
+#[tokio::test]
+async fn a_client_that_was_killed_finds_the_ending_when_it_comes_back() {
+    let arena = Arena::prepare("found").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    let mut events = Events::of(&daemon).await;
+    let client = Attached::to(&daemon, hello("app", "run-1")).await.unwrap();
+    let (mut calls, connection) = connect_to_hang_up(&daemon).await.unwrap();
+    // Nothing is said of abandonment: in this mode the calls of a client that is lost go on.
+    let request = signing(keyed(client.call("once"), "train"), &arena);
+    let run = tokio::spawn(async move { calls.call(request).await });
+    runs(&daemon).await;
+    connection.shutdown(Shutdown::Both).unwrap();
+    run.await.unwrap().unwrap_err();
+    client.detach().await;
+    events.next(&[Happening::ClientDetached]).await;
+
+    let again = Attached::to(&daemon, hello("app", "run-2")).await.unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    let (lease, epoch) = (again.granted.lease.clone(), again.granted.epoch);
+    let asked = ResultRequest { lease, epoch, ..ask("", "train") };
+    let asking = tokio::spawn(async move { calls.result(asked).await });
+    open(&arena.file("gate"));
+    assert_eq!(text(asking.await.unwrap().unwrap().into_inner().value), "1");
+    let mut calls = connect(&daemon).await.unwrap();
+    let answer = calls.call(signing(keyed(again.call("once"), "train"), &arena)).await.unwrap();
+    assert_eq!(text(answer.into_inner().value), "1");
+    assert_eq!(signatures(&arena), 1, "it ran once");
+}
+
+/// A client hangs up on one call, and lives: it does not want that any more, whatever the mode says of lost clients.
+#[tokio::test]
+async fn a_call_that_its_living_client_hangs_up_on_is_given_up() {
+    let arena = Arena::prepare("hung-up").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    let client = Attached::to(&daemon, hello("app", "1")).await.unwrap();
+    for call in [client.call("once"), keyed(client.call("once"), "k")] {
+        let calls = connect(&daemon).await.unwrap();
+        let request = signing(call, &arena);
+        // Its connection lives on.
+        let mut same = calls.clone();
+        let run = tokio::spawn(async move { same.call(request).await });
+        runs(&daemon).await;
+        run.abort();
+        soon("the worker is free", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
+        drop(calls);
+    }
+    let mut calls = connect(&daemon).await.unwrap();
+    assert_eq!(Why::of(calls.result(ask("app", "k")).await.unwrap_err()).reason(), "UNKNOWN_KEY");
+    assert_eq!(signatures(&arena), 0);
+}
+
+#[tokio::test]
+async fn what_a_tool_raised_is_its_answer_and_a_death_is_told_and_run_again() {
+    let arena = Arena::prepare("raised").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    let missing = || with(keyed(call("sign"), "raised"), r#"{"name": "x", "file": "/no/such/place"}"#);
+    for _ in 0..2 {
+        assert_eq!(Why::of(calls.call(missing()).await.unwrap_err()).reason(), "RAISED");
+    }
+    assert_eq!(Why::of(calls.result(ask("", "raised")).await.unwrap_err()).reason(), "RAISED");
+    open(&arena.file("gate"));
+    let deadly = || {
+        let gate = arena.file("gate");
+        with(keyed(call("die"), "deadly"), &format!(r#"{{"gate": "{}"}}"#, gate.display()))
+    };
+    assert_eq!(Why::of(calls.call(deadly()).await.unwrap_err()).reason(), "WORKER_DIED");
+    assert_eq!(Why::of(calls.result(ask("", "deadly")).await.unwrap_err()).reason(), "WORKER_DIED");
+    assert_eq!(Why::of(calls.call(deadly()).await.unwrap_err()).reason(), "WORKER_DIED");
+    assert_eq!(
+        Why::of(calls.call(deadly()).await.unwrap_err()).reason(),
+        "QUARANTINED",
+        "it ran twice, and no more"
+    );
+}
+
+/// The lease of a killed client ends, and with it its calls: by default they go on here, and not where that was said.
+#[tokio::test]
+async fn the_end_of_a_lease_is_the_end_of_calls_that_were_to_be_cancelled() {
+    let arena = Arena::prepare("lease-calls").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "2"]).unwrap();
+    super::super::orders::are_ready(&daemon, 2);
+    let mut process = Process::attach(&daemon, &["--name", "app", "--ttl", "5m"]);
+    let lease = list(&daemon)["clients"][0]["lease"].as_str().unwrap().to_owned();
+    let epoch = list(&daemon)["clients"][0]["epoch"].as_u64().unwrap();
+    let mut runs = Vec::new();
+    for on_abandon in [OnAbandon::Unspecified, OnAbandon::Cancel] {
+        let call = Call { lease: lease.clone(), epoch, on_abandon: on_abandon.into(), ..call("once") };
+        let request = signing(call, &arena);
+        let mut calls = connect(&daemon).await.unwrap();
+        runs.push(tokio::spawn(async move { calls.call(request).await }));
+    }
+    soon("both run", || daemon.status().unwrap()["pools"][0]["running"] == 2).await;
+    assert_eq!(list(&daemon)["clients"][0]["calls"], 2);
+    process.kill();
+    for run in runs {
+        let why = Why::of(run.await.unwrap().unwrap_err());
+        assert_eq!((why.reason(), why.fact("ran")), ("LEASE_EXPIRED", "maybe"));
+    }
+    soon("one was given up", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+    open(&arena.file("gate"));
+    soon("the other one has signed", || signatures(&arena) == 1).await;
+    soon("and ended", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
+    assert_eq!(signatures(&arena), 1);
+}
