@@ -10,11 +10,12 @@ use crate::config::{Listen, Settings, Source};
 use crate::endings::Endings;
 use crate::lifecycle::{self, Decided, Evidence, Lifeline, Mode};
 use crate::operate::{Founder, Operator, Whole, attend, sight};
-use crate::own::{record, sweep};
+use crate::own::record;
+use crate::own::sweep::{self, Scope, Swept, Verdict};
 use crate::presence::Register;
 use crate::rpc::{self, AdminDoor, CallsDoor, ClientsDoor, Daemon, PoolsDoor, Standings, Told};
 use crate::telemetry::metrics::Sights;
-use crate::telemetry::{Events, Log, Metrics};
+use crate::telemetry::{Event, Events, Log, Metrics, What};
 use crate::worker::placed;
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
@@ -69,7 +70,8 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     let whole = Whole { register: register.clone(), mode: decided.mode, tls };
     let (operator, welcomes) =
         Operator::begin(source, settings, founder, events.clone(), wish, whole).await?;
-    let sweeping = tokio::task::spawn_blocking(sweep_quietly);
+    let (instance, told) = (listen.socket.to_string_lossy().into_owned(), events.clone());
+    let sweeping = tokio::task::spawn_blocking(move || sweep_and_tell(&instance, &told));
     let tally = Arc::new(Tally::default());
     metrics.look_at(Sights {
         pools: sight::of(operator.pools().clone()),
@@ -94,11 +96,33 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     Ok(())
 }
 
-/// What earlier runs left behind is ended beside the start, not before it.
-fn sweep_quietly() {
-    if let Err(error) = sweep::sweep(false, false) {
-        tracing::warn!("cannot look for what earlier runs left: {error}");
+/// What earlier runs of this daemon left behind is ended beside the start, not before it.
+fn sweep_and_tell(instance: &str, events: &Events) {
+    match sweep::sweep(&Scope::at_start(instance)) {
+        Ok(swept) => swept.iter().for_each(|run| events.tell(strays(run))),
+        Err(error) => tracing::warn!("cannot look for what earlier runs left: {error}"),
     }
+}
+
+fn strays(run: &Swept) -> Event {
+    let found = run.processes.len();
+    let (decision, text) = match run.verdict {
+        Verdict::Living => ("watch", "its owner or its keeper is there: left to them".to_owned()),
+        Verdict::Elsewhere => ("leave", "it belongs to another PID namespace: left alone".to_owned()),
+        Verdict::EarlierBoot => ("forget", "it is of an earlier boot: nothing of it can be left".to_owned()),
+        Verdict::Abandoned => {
+            let what = "nobody is left who could end it";
+            ("end", format!("{what}: {found} processes were ended, {} of them by force", run.forced.len()))
+        }
+        Verdict::Stuck => ("end", format!("its keeper did not act: {found} processes were ended")),
+    };
+    let event = Event::new(What::Stray, format!("an earlier run of this daemon: {text}"));
+    event
+        .with("earlier", &run.run)
+        .with("decision", decision)
+        .with("processes", found)
+        .with("killed", run.forced.len())
+        .with("left", run.left.len())
 }
 
 async fn routes(

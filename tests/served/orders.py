@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,3 +81,15 @@ def once(gate: str, file: str) -> int:
     with Path(file).open("a") as signed:
         signed.write("signed\n")
     return len(Path(file).read_text().splitlines())
+
+
+@sidewinder.tool
+def leave_behind() -> list[int]:
+    """Starts a process that goes when it is asked to, and one that does not."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    commands = [["sleep", "600"], [sys.executable, "-c", deaf]]
+    polite, stubborn = (
+        subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) for command in commands
+    )
+    stubborn.stdout.readline()
+    return [polite.pid, stubborn.pid]

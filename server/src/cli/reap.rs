@@ -1,7 +1,7 @@
 //! `sidewinder reap`: ends what earlier runs left behind, and says what it did.
 
 use super::style::{Style, show};
-use crate::own::sweep::{self, Swept, Verdict};
+use crate::own::sweep::{self, Scope, Swept, Verdict};
 use std::process::ExitCode;
 
 /// Find and end what earlier runs left behind
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let swept = match sweep::sweep(arguments.dry_run, true) {
+    let swept = match sweep::sweep(&Scope::everybody(arguments.dry_run)) {
         Ok(swept) => swept,
         Err(error) => return super::fail(&format!("cannot look for earlier runs: {error}")),
     };

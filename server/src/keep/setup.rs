@@ -22,7 +22,7 @@ pub(super) fn set_up(order: Order, caller: Option<OwnedFd>) -> Result<Watch, Err
     let ignored = stops.into_iter().filter(|signal| is_ignored(*signal)).collect();
     let signals = (Signals::take_all()?, ignored);
     let root = order.uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()) == 0;
-    let mut ground = Ground::prepare(&order.cgroup, &order.limits, root).map_err(Error::Other)?;
+    let mut ground = Ground::prepare(&order.cgroup, &order.limits, root, "").map_err(Error::Other)?;
     ground.held.notes.iter().for_each(|note| complain!("{note}"));
     match start(&order, &mut ground) {
         Ok(standing) => Ok(Watch::new(order, signals, caller, standing, journal, ground)?),

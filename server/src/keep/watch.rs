@@ -6,7 +6,7 @@ use super::{Error, Order};
 use crate::own::ground::{Ground, Standing};
 use crate::own::identity;
 use crate::own::lifeline::{Heard, Lifeline};
-use crate::own::sweep;
+use crate::own::sweep::{self, Scope};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use rustix::process::{Signal, pidfd_send_signal};
@@ -324,7 +324,7 @@ impl Watch {
 }
 
 fn sweep_quietly() {
-    if let Err(error) = sweep::sweep(false, false) {
+    if let Err(error) = sweep::sweep(&Scope::of("")) {
         complain!("cannot look for what earlier runs left: {error}");
     }
 }

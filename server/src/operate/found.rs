@@ -62,6 +62,7 @@ impl Founder {
             cgroup: settings.cgroup.clone(),
             limits: pool.limits.clone(),
             graces: Graces { stop: settings.drain, ..Graces::default() },
+            instance: settings.listen.socket.to_string_lossy().into_owned(),
         };
         let (hold, welcome) = Hold::start(wishes).await?;
         let ended = hold.ended();

@@ -30,8 +30,8 @@ pub(crate) struct Standing {
 
 impl Ground {
     /// Prepares everything that has to be there before the keeper. `root` says whether its workers are root's.
-    pub(crate) fn prepare(wish: &Wish, limits: &[Limit], root: bool) -> Result<Self, String> {
-        let begin = || Record::begin(facts::boot_id()?, identity::own().ok());
+    pub(crate) fn prepare(wish: &Wish, limits: &[Limit], root: bool, instance: &str) -> Result<Self, String> {
+        let begin = || Record::begin(facts::boot_id()?, identity::own().ok(), instance);
         let record = begin().map_err(|error| {
             format!("cannot record the run, so nothing would find what is left of it: {error}")
         })?;

@@ -67,7 +67,12 @@ pub(crate) fn pid_of(pidfd: &OwnedFd) -> io::Result<i32> {
 
 /// Kills the process behind a pidfd: nobody else can be hit.
 pub(crate) fn kill(pidfd: &OwnedFd) -> io::Result<()> {
-    Ok(pidfd_send_signal(pidfd, Signal::KILL)?)
+    send(pidfd, Signal::KILL)
+}
+
+/// The same with any signal.
+pub(crate) fn send(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
+    Ok(pidfd_send_signal(pidfd, signal)?)
 }
 
 /// Whether it is dead, perhaps not reaped yet.

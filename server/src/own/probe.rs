@@ -244,7 +244,7 @@ fn limits(base: Option<&Base>, usable: bool) -> Vec<(&'static str, Holder)> {
 }
 
 fn try_keeper(namespace: bool, cgroup: Option<&Path>) -> io::Result<Welcome> {
-    let record = Record::begin(facts::boot_id()?, None)?;
+    let record = Record::begin(facts::boot_id()?, None, "")?;
     let mut lifeline = Lifeline::start(namespace, &record)?;
     let result = lifeline.hello(Graces::default(), cgroup).and_then(|(welcome, keeper)| {
         if cgroup.is_some() {
@@ -266,7 +266,7 @@ fn try_keeper(namespace: bool, cgroup: Option<&Path>) -> io::Result<Welcome> {
 /// Puts a worker into a cgroup of its own, and kills it there.
 fn try_cgroup(base: &Base) -> Result<(), String> {
     let attempt = || -> io::Result<()> {
-        let record = Record::begin(facts::boot_id()?, None)?;
+        let record = Record::begin(facts::boot_id()?, None, "")?;
         let pool = subtree::pool_path(base, &record.facts.run);
         subtree::build(base, &pool, &[])?;
         record.end();

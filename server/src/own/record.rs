@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     pub(crate) owner: Option<Identity>,
     pub(crate) keeper: Option<Identity>,
     pub(crate) cgroup: Option<String>,
+    /// Which daemon it belongs to, by where that listens. Empty: to none.
+    pub(crate) instance: String,
 }
 
 /// The record of a run of ours.
@@ -38,11 +40,12 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins a run: a new identity, a locked record.
-    pub(crate) fn begin(boot: String, owner: Option<Identity>) -> io::Result<Self> {
+    pub(crate) fn begin(boot: String, owner: Option<Identity>, instance: &str) -> io::Result<Self> {
         let runs = directory()?;
         let run = new_run()?;
         let namespace = sidewinder_keeper::linux::facts::pid_namespace()?;
-        let facts = Facts { run, boot, namespace, owner, keeper: None, cgroup: None };
+        let instance = instance.to_owned();
+        let facts = Facts { run, boot, namespace, owner, keeper: None, cgroup: None, instance };
         // Under its name only once it is locked: a sweep must not take it for one that nobody holds.
         let (path, draft) = (runs.join(&facts.run), runs.join(format!(".{}", facts.run)));
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -87,6 +90,7 @@ impl Facts {
             ("owner", self.owner.map(|owner| owner.to_string())),
             ("keeper", self.keeper.map(|keeper| keeper.to_string())),
             ("cgroup", self.cgroup.clone()),
+            ("instance", Some(self.instance.clone()).filter(|name| !name.is_empty())),
         ];
         for (name, value) in fields {
             if let Some(value) = value {
@@ -108,6 +112,7 @@ impl Facts {
             owner: value("owner").and_then(|owner| owner.parse().ok()),
             keeper: value("keeper").and_then(|keeper| keeper.parse().ok()),
             cgroup: value("cgroup"),
+            instance: value("instance").unwrap_or_default(),
         }
     }
 }
@@ -231,6 +236,7 @@ mod tests {
             owner,
             keeper: None,
             cgroup,
+            instance: "/run/a b.sock".to_owned(),
         };
         assert_eq!(Facts::from_text(&facts.to_text()), facts);
         assert!(is_run(&facts.run));

@@ -7,7 +7,7 @@
 
 use super::identity::{self, Identity};
 use super::record::{self, Facts, Found};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde::Serialize;
 use sidewinder_keeper::linux::{cgroup, facts};
 use sidewinder_keeper::{KEEPER_ARGUMENT, RUN_VARIABLE};
@@ -20,11 +20,47 @@ use std::time::{Duration, Instant};
 
 /// A process killed by us is gone this soon, unless it sleeps uninterruptibly: then it is reported.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Strays of an earlier run of a daemon have this long to go by themselves.
+const STRAY_GRACE: Duration = Duration::from_secs(1);
 /// Between two looks at `/proc`.
 const ROUND: Duration = Duration::from_millis(5);
 /// A keeper whose owner is dead gets this long to end its pool by itself, and so do wardens whose keeper is dead.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
 const WARDEN_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Whose leftovers, and how they are ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    /// Runs of this daemon only; of everybody, if it is nothing.
+    pub(crate) instance: Option<String>,
+    /// Ends nothing.
+    pub(crate) look_only: bool,
+    /// Waits for keepers that should have ended, and then ends them.
+    pub(crate) patient: bool,
+    /// Strays are asked to go and have so long, before they are killed.
+    pub(crate) grace: Duration,
+}
+
+impl Scope {
+    /// What this daemon, or no daemon at all, left behind.
+    pub(crate) fn of(instance: &str) -> Self {
+        Self { instance: Some(instance.to_owned()), look_only: false, patient: false, grace: Duration::ZERO }
+    }
+
+    /// The same at the start of that daemon: gradually, and with whoever should have ended by itself.
+    pub(crate) fn at_start(instance: &str) -> Self {
+        Self { patient: true, grace: STRAY_GRACE, ..Self::of(instance) }
+    }
+
+    /// What anybody left behind.
+    pub(crate) fn everybody(look_only: bool) -> Self {
+        Self { instance: None, look_only, patient: true, grace: Duration::ZERO }
+    }
+
+    fn covers(&self, facts: &Facts) -> bool {
+        self.instance.as_ref().is_none_or(|instance| *instance == facts.instance)
+    }
+}
 
 /// What became of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +69,9 @@ pub(crate) struct Swept {
     pub(crate) verdict: Verdict,
     /// The processes that were killed, or would have been.
     pub(crate) processes: BTreeSet<i32>,
+    /// Those of them that did not go when they were asked.
+    #[serde(skip)]
+    pub(crate) forced: BTreeSet<i32>,
     /// The processes that are still there.
     pub(crate) left: BTreeSet<i32>,
     /// Somebody still holds the record, and cannot be found.
@@ -57,19 +96,29 @@ pub(crate) enum Verdict {
     Stuck,
 }
 
-/// Looks at every record of this user. `look_only` ends nothing; `patient` waits for keepers that should have ended.
-pub(crate) fn sweep(look_only: bool, patient: bool) -> io::Result<Vec<Swept>> {
+/// Looks at the records of this user that are within the scope.
+pub(crate) fn sweep(scope: &Scope) -> io::Result<Vec<Swept>> {
     let here = Here { boot: facts::boot_id()?, namespace: facts::pid_namespace()? };
     let mut swept = Vec::new();
     for (path, found) in record::find_all()? {
+        let (Found::Abandoned(facts, _) | Found::Held(facts)) = &found;
+        if !scope.covers(facts) || is_ours(facts, &here) {
+            continue;
+        }
         swept.push(match found {
             // Nobody else takes the record while its lock is held.
-            Found::Abandoned(facts, lock) => end_abandoned(&path, &facts, &lock, &here, look_only),
-            Found::Held(facts) if patient => end_stuck(&path, &facts, &here, look_only),
+            Found::Abandoned(facts, lock) => end_abandoned(&path, &facts, &lock, &here, scope),
+            Found::Held(facts) if scope.patient => end_stuck(&path, &facts, &here, scope),
             Found::Held(facts) => Swept::new(&facts, Verdict::Living),
         });
     }
     Ok(swept)
+}
+
+/// A run that this very process has begun is none that was left behind.
+fn is_ours(facts: &Facts, here: &Here) -> bool {
+    let own = identity::own().ok();
+    facts.boot == here.boot && here.sees(facts) && own.is_some() && facts.owner == own
 }
 
 /// Where this process looks from.
@@ -90,10 +139,10 @@ impl Here {
     }
 }
 
-fn end_abandoned(path: &Path, facts: &Facts, _lock: &fs::File, here: &Here, look_only: bool) -> Swept {
+fn end_abandoned(path: &Path, facts: &Facts, _lock: &fs::File, here: &Here, scope: &Scope) -> Swept {
     if facts.boot != here.boot {
         let swept = Swept::new(facts, Verdict::EarlierBoot);
-        if !look_only {
+        if !scope.look_only {
             let _ = fs::remove_file(path);
         }
         return swept;
@@ -102,8 +151,8 @@ fn end_abandoned(path: &Path, facts: &Facts, _lock: &fs::File, here: &Here, look
         return Swept::new(facts, Verdict::Elsewhere);
     }
     let mut swept = Swept::new(facts, Verdict::Abandoned);
-    end_processes(facts, look_only, &mut swept);
-    if !look_only && swept.left.is_empty() {
+    end_processes(facts, scope, &mut swept);
+    if !scope.look_only && swept.left.is_empty() {
         let _ = fs::remove_file(path);
     }
     swept
@@ -111,7 +160,7 @@ fn end_abandoned(path: &Path, facts: &Facts, _lock: &fs::File, here: &Here, look
 
 /// A record that is held although its owner is dead: the keeper is given a moment, then it is killed, and the
 /// wardens or the kernel do the rest.
-fn end_stuck(path: &Path, facts: &Facts, here: &Here, look_only: bool) -> Swept {
+fn end_stuck(path: &Path, facts: &Facts, here: &Here, scope: &Scope) -> Swept {
     let ours = facts.boot == here.boot && here.sees(facts);
     let orphaned = ours && facts.owner.is_some_and(|owner| owner.open().is_none());
     let keeper = facts.keeper.filter(|_| orphaned).and_then(Identity::open);
@@ -121,22 +170,22 @@ fn end_stuck(path: &Path, facts: &Facts, here: &Here, look_only: bool) -> Swept 
     }
     match let_go(path, patience) {
         LetGo::Gone => return Swept::new(facts, Verdict::Living),
-        LetGo::Abandoned(lock) => return end_abandoned(path, facts, &lock, here, look_only),
+        LetGo::Abandoned(lock) => return end_abandoned(path, facts, &lock, here, scope),
         LetGo::Held => {}
     }
     let mut swept = Swept::new(facts, Verdict::Stuck);
     if let Some(keeper) = keeper {
         swept.processes.extend(facts.keeper.map(|keeper| keeper.pid));
-        if !look_only {
+        if !scope.look_only {
             let _ = identity::kill(&keeper);
         }
     }
-    end_processes(facts, look_only, &mut swept);
+    end_processes(facts, scope, &mut swept);
     // Only a free lock says that nobody is left who needs the record.
-    if !look_only {
+    if !scope.look_only {
         match let_go(path, WARDEN_PATIENCE) {
             LetGo::Abandoned(lock) => {
-                let rest = end_abandoned(path, facts, &lock, here, look_only);
+                let rest = end_abandoned(path, facts, &lock, here, scope);
                 swept.processes.extend(rest.processes);
                 swept.left = rest.left;
             }
@@ -169,36 +218,40 @@ fn let_go(path: &Path, patience: Duration) -> LetGo {
     }
 }
 
-/// Kills by cgroup and by mark, in rounds, until a look finds nobody.
-fn end_processes(facts: &Facts, look_only: bool, swept: &mut Swept) {
+/// Ends by cgroup and by mark, in rounds, until a look finds nobody: first with a word, then by force.
+fn end_processes(facts: &Facts, scope: &Scope, swept: &mut Swept) {
     let cgroup = facts.cgroup.as_ref().map(PathBuf::from).filter(|path| is_cgroup_of(path, &facts.run));
-    let until = Instant::now() + PATIENCE;
+    let begin = Instant::now();
+    let mut asked = BTreeSet::new();
     loop {
-        swept.left =
-            marked(&facts.run).into_iter().map(|(pid, pidfd)| strike(pid, &pidfd, look_only)).collect();
+        let force = begin.elapsed() >= scope.grace;
+        swept.left = BTreeSet::new();
+        for (pid, pidfd) in marked(&facts.run) {
+            swept.left.insert(pid);
+            if !scope.look_only && (force || asked.insert(pid)) {
+                let _ = identity::send(&pidfd, if force { Signal::KILL } else { Signal::TERM });
+            }
+        }
         if let Some(path) = &cgroup {
             swept.left.extend(members(path));
-            if !look_only && !swept.left.is_empty() {
+            if force && !scope.look_only && !swept.left.is_empty() {
                 let _ = fs::write(path.join("cgroup.kill"), "1");
             }
         }
         swept.processes.extend(&swept.left);
-        if swept.left.is_empty() || look_only || Instant::now() >= until {
+        if force {
+            swept.forced.extend(&swept.left);
+        }
+        let over = begin.elapsed() >= scope.grace + PATIENCE;
+        if swept.left.is_empty() || scope.look_only || over {
             break;
         }
         std::thread::sleep(ROUND);
     }
     if let Some(path) = cgroup {
-        let removed = look_only || cgroup::remove_tree(&path).is_ok();
+        let removed = scope.look_only || cgroup::remove_tree(&path).is_ok();
         swept.cgroup = removed.then(|| path.display().to_string());
     }
-}
-
-fn strike(pid: i32, pidfd: &OwnedFd, look_only: bool) -> i32 {
-    if !look_only {
-        let _ = identity::kill(pidfd);
-    }
-    pid
 }
 
 /// The processes that carry the mark of this run. Each was opened before its mark was read, so it is the one meant.
@@ -253,7 +306,8 @@ fn is_cgroup_of(path: &Path, run: &str) -> bool {
 
 impl Swept {
     fn new(facts: &Facts, verdict: Verdict) -> Self {
-        let (processes, left) = (BTreeSet::new(), BTreeSet::new());
-        Self { run: facts.run.clone(), verdict, processes, left, held: false, cgroup: None }
+        let nobody = BTreeSet::new;
+        let (processes, forced, left) = (nobody(), nobody(), nobody());
+        Self { run: facts.run.clone(), verdict, processes, forced, left, held: false, cgroup: None }
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Wishes {
     /// What each worker may use.
     pub(crate) limits: Vec<Limit>,
     pub(crate) graces: Graces,
+    /// Which daemon it is, by where that listens.
+    pub(crate) instance: String,
 }
 
 impl Hold {

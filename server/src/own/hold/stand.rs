@@ -34,7 +34,8 @@ pub(super) async fn apart(wishes: Wishes) -> io::Result<(Ground, Standing)> {
 }
 
 fn stand(wishes: &Wishes) -> io::Result<(Ground, Standing)> {
-    let mut ground = Ground::prepare(&wishes.cgroup, &wishes.limits, is_root()).map_err(io::Error::other)?;
+    let ground = Ground::prepare(&wishes.cgroup, &wishes.limits, is_root(), &wishes.instance);
+    let mut ground = ground.map_err(io::Error::other)?;
     match ground.start(wishes.namespace, wishes.graces) {
         Ok(standing) => Ok((ground, standing)),
         Err(error) => {

@@ -4,6 +4,7 @@ use super::stand::{self, is_root};
 use super::{Ground, Limit, News, Order, Wishes};
 use crate::own::ground::Standing;
 use crate::own::lifeline::{Heard, Lifeline};
+use crate::own::sweep::Scope;
 use crate::own::watched::watched;
 use crate::own::{identity, record, sweep};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -112,10 +113,11 @@ impl Post {
 /// The wardens of a keeper that was killed end what is below them; then somebody has to clean up.
 fn clean_up_after(ground: Ground) -> JoinHandle<()> {
     let path = ground.record.path.clone();
+    let scope = Scope::of(&ground.record.facts.instance);
     drop(ground);
     tokio::task::spawn_blocking(move || {
         record::wait_until_free(&path);
-        if let Err(error) = sweep::sweep(false, false) {
+        if let Err(error) = sweep::sweep(&scope) {
             complain!("cannot look for what the lost keeper left: {error}");
         }
     })

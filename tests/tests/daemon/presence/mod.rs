@@ -4,6 +4,7 @@ mod keyed;
 mod leases;
 mod leaving;
 mod modes;
+mod strays;
 
 use super::grpc::until as soon;
 use super::orders::until;
