@@ -1,0 +1,162 @@
+defmodule Sidewinder.Channel do
+  @moduledoc """
+  A way to a server that outlives connections: it keeps some to each address, replaces those that die, and lends them to
+  callers. gRPC as bytes; what the bytes mean is for others.
+
+      {:ok, _} = Sidewinder.Channel.start_link(name: MyApp.Sidewinder, endpoints: [{:unix, "/run/sidewinder.sock"}])
+      Sidewinder.Channel.unary(MyApp.Sidewinder, "/package.Service/Method", request, deadline: deadline)
+
+  A caller never talks to a dead process: it is told of the end of its connection, and a call that was surely not sent is
+  sent again elsewhere. One that may have been sent is not; its status says `sent: :maybe`.
+
+  ## Options
+
+  - `name`: an atom. Required.
+  - `endpoints`: `{:unix, path}`, `{:tcp, host, port}`, `{:tls, host, port, ssl_opts}`. Required.
+  - `size`: connections to each address. 1.
+  - `backoff`: `[min: 100, max: 5_000]`, the pause in milliseconds before a connection that failed is tried again.
+  - `connect_timeout`: milliseconds until a connection must be ready. 5_000.
+  - `send_timeout`: milliseconds that writing may block. 10_000.
+  - `keepalive`: `[every: 10_000, patience: 5_000]`: a silent server is asked, and given up without an answer.
+  - `max_waiting`: calls that may wait for a stream on a connection, and for a connection. 10_000.
+  - `window`: bytes of a stream that may be unread. 262_144.
+  - `connection_window`: bytes in flight on a connection. 4_194_304.
+  - `fields_max`: bytes of fields in one answer. 131_072.
+  - `max_message`: bytes of one message of an answer. 67_108_864.
+  """
+
+  alias Sidewinder.Channel.{Attempt, Roster, Stream}
+  alias Sidewinder.Wire.{Grpc, Status}
+
+  @defaults %{
+    size: 1,
+    backoff: [min: 100, max: 5_000],
+    connect_timeout: 5_000,
+    send_timeout: 10_000,
+    keepalive: [every: 10_000, patience: 5_000],
+    max_waiting: 10_000,
+    window: 262_144,
+    connection_window: 4_194_304,
+    fields_max: 131_072,
+    max_message: 67_108_864
+  }
+  @connection [
+    :connect_timeout,
+    :send_timeout,
+    :keepalive,
+    :max_waiting,
+    :window,
+    :connection_window,
+    :fields_max
+  ]
+
+  @type channel :: atom
+  @type stream :: Stream.t()
+  @type call_option ::
+          {:deadline, integer | :infinity}
+          | {:metadata, Grpc.metadata()}
+          | {:wait, boolean}
+          | {:max_message, pos_integer}
+
+  @doc "Starts a channel. It connects by itself; nothing waits for that."
+  @spec start_link(keyword) :: GenServer.on_start()
+  def start_link(opts) do
+    opts = Map.merge(@defaults, Map.new(opts))
+    Roster.start_link(Map.put(opts, :connection, Map.take(opts, @connection)))
+  end
+
+  @doc "For a supervisor."
+  @spec child_spec(keyword) :: Supervisor.child_spec()
+  def child_spec(opts),
+    do: %{id: Keyword.get(opts, :name, __MODULE__), start: {__MODULE__, :start_link, [opts]}}
+
+  @doc """
+  One message there, one message back, and the metadata that came with it.
+
+  - `deadline`: by `System.monotonic_time(:millisecond)`. `:infinity`.
+  - `metadata`: pairs; the values of names that end in `-bin` are bytes. `[]`.
+  - `wait`: whether to wait for a server that is not there until the deadline, instead of being told at once. `false`.
+  - `max_message`: bytes of the answer. 67_108_864.
+  """
+  @spec unary(channel, binary, iodata, [call_option]) ::
+          {:ok, binary, Grpc.metadata()} | {:error, Status.t()}
+  def unary(channel, path, request, opts \\ []) do
+    {pieces, size} = Grpc.frame(request)
+
+    with {:ok, call} <- call(path, pieces, size, true, opts),
+         {:ok, {fields, chunks, trailers}} <- Attempt.run(channel, call, &Attempt.unary(&1, call, &2)) do
+      answer(fields, chunks, trailers, call)
+    end
+  end
+
+  defp answer(fields, chunks, trailers, call) do
+    with nil <- Grpc.refusal(fields),
+         {:ok, metadata} <- Grpc.ending(trailers),
+         {:ok, messages, rest} <- Grpc.messages(IO.iodata_to_binary(chunks), call.max) do
+      case {messages, rest} do
+        {[message], <<>>} ->
+          {:ok, message, metadata}
+
+        {_, <<>>} ->
+          {:error, Status.lost(:internal, "#{length(messages)} messages were answered instead of one")}
+
+        _ ->
+          {:error, Status.lost(:internal, "the answer ended in the middle of a message")}
+      end
+    else
+      {:error, status} -> {:error, Stream.overdue(status, call.deadline)}
+      status -> {:error, status}
+    end
+  end
+
+  @doc """
+  Opens a call with messages one by one. Options as for `unary/4`, and:
+
+  - `request`: the only message that is to be sent; the stream is then finished from the beginning.
+  """
+  @spec open(channel, binary, [call_option | {:request, iodata}]) :: {:ok, stream} | {:error, Status.t()}
+  def open(channel, path, opts \\ []) do
+    {request, opts} = Keyword.pop(opts, :request)
+    {pieces, size} = if request == nil, do: {[], 0}, else: Grpc.frame(request)
+
+    with {:ok, call} <- call(path, pieces, size, request != nil, opts),
+         do: Attempt.run(channel, call, &Stream.open(&1, call, &2))
+  end
+
+  @doc "Sends a message. Waits while the server does not take more."
+  @spec send(stream, iodata) :: :ok | {:error, Status.t()}
+  def send(stream, message), do: Stream.send(stream, message, false)
+
+  @doc "There are no more messages to send."
+  @spec finish(stream) :: :ok | {:error, Status.t()}
+  def finish(stream), do: Stream.finish(stream)
+
+  @doc "The next message, or the end. `deadline` bounds this wait only; that of the call holds anyway."
+  @spec recv(stream, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
+  def recv(stream, deadline \\ :infinity), do: Stream.recv(stream, deadline)
+
+  @doc "Gives a call up."
+  @spec cancel(stream) :: :ok
+  def cancel(stream), do: Stream.cancel(stream)
+
+  defp call(path, pieces, size, fin, opts) do
+    case Grpc.metadata(Keyword.get(opts, :metadata, [])) do
+      {:ok, metadata} ->
+        {:ok,
+         %{
+           path: path,
+           pieces: pieces,
+           size: size,
+           fin: fin,
+           metadata: metadata,
+           deadline: Keyword.get(opts, :deadline, :infinity),
+           wait: Keyword.get(opts, :wait, false),
+           max: Keyword.get(opts, :max_message, @defaults.max_message),
+           window: @defaults.window
+         }}
+
+      {:error, why} ->
+        {:error, Status.unsent(:invalid_argument, why)}
+    end
+  end
+end

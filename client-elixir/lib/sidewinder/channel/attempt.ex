@@ -1,0 +1,128 @@
+defmodule Sidewinder.Channel.Attempt do
+  @moduledoc """
+  One call and its tries. A try that was surely not sent is followed by another, on another connection, while the deadline
+  allows and a few times at most; anything else is an ending.
+
+  The caller waits by its own clock, so that no connection, however stuck, can hold it longer than its deadline.
+  """
+
+  alias Sidewinder.Channel.{Choice, Roster}
+  alias Sidewinder.Connection
+  alias Sidewinder.Wire.Status
+
+  # How often a call that was not sent is tried again.
+  @retries 5
+  # What a refusal by a server that is there costs before the next try, in milliseconds.
+  @pause 10
+
+  @type outcome(value) :: {:ok, value} | {:error, Status.t()}
+
+  @doc "Runs `try` with a connection until it was sent, or ends otherwise."
+  @spec run(atom, map, (pid, timeout -> outcome(value) | {:unsent, Status.t()})) :: outcome(value)
+        when value: var
+  def run(channel, call, try), do: run(channel, call, try, [], @retries)
+
+  defp run(channel, call, try, tried, retries) do
+    case connection(channel, call, tried) do
+      {:ok, connection} ->
+        case try.(connection, left(call.deadline)) do
+          {:unsent, status} -> again(channel, call, try, tried, retries, connection, status)
+          outcome -> outcome
+        end
+
+      {:error, status} ->
+        {:error, status}
+    end
+  end
+
+  defp again(_, _, _, _, 0, _, status), do: {:error, status}
+
+  defp again(channel, call, try, tried, retries, connection, status) do
+    if Process.alive?(connection) and refused?(status) do
+      rest(min(:rand.uniform(@pause), left(call.deadline)))
+      run(channel, call, try, tried, retries - 1)
+    else
+      run(channel, call, try, [connection | tried], retries - 1)
+    end
+  end
+
+  # A single stream was refused; the connection goes on.
+  defp refused?(status), do: status.message == "the server refused the stream"
+
+  defp rest(time) do
+    receive do
+    after
+      time -> :ok
+    end
+  end
+
+  @doc "Milliseconds until a deadline."
+  @spec left(integer | :infinity) :: timeout
+  def left(:infinity), do: :infinity
+  def left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
+
+  defp connection(channel, call, tried) do
+    case Choice.take(channel, tried) do
+      {:ok, {pid, _, _}} -> {:ok, pid}
+      :none -> wait(channel, call, tried)
+      :no_channel -> {:error, Status.unsent(:unavailable, "there is no channel #{inspect(channel)}")}
+    end
+  end
+
+  defp wait(channel, call, tried) do
+    ref = monitor(channel)
+    Roster.await(channel, ref, tried, call.wait)
+
+    receive do
+      {^ref, :ready} -> connection(channel, call, tried)
+      {^ref, {:error, status}} -> {:error, status}
+      {:DOWN, ^ref, _, _, _} -> {:error, Status.unsent(:unavailable, "the channel was stopped")}
+    after
+      left(call.deadline) ->
+        Roster.forget(channel, ref)
+        hush(ref)
+        {:error, Status.unsent(:deadline_exceeded, "no connection became ready before the deadline")}
+    end
+  end
+
+  @doc "Asks a connection for an answer as a whole."
+  @spec unary(pid, map, timeout) :: outcome({list, iodata, list}) | {:unsent, Status.t()}
+  def unary(connection, request, timeout) do
+    ref = monitor(connection)
+    Connection.call(connection, ref, :unary, request)
+
+    receive do
+      {^ref, {:answer, fields, chunks, trailers}} -> {:ok, {fields, chunks, trailers}}
+      {^ref, {:error, status}} -> ending(status)
+      {:DOWN, ^ref, _, _, why} -> ending(Connection.ended(why))
+    after
+      timeout ->
+        Connection.cancel(connection, ref)
+        hush(ref)
+        {:error, late()}
+    end
+  end
+
+  @doc "Not sent is for another try, all else for the caller."
+  @spec ending(Status.t()) :: {:unsent | :error, Status.t()}
+  def ending(%{sent: :no, origin: :transport} = status), do: {:unsent, status}
+  def ending(status), do: {:error, status}
+
+  @doc "The status of a call that came to its deadline."
+  @spec late() :: Status.t()
+  def late, do: Status.lost(:deadline_exceeded, "the deadline passed", :client)
+
+  @doc "Watches a process by a reference that it can answer to once."
+  @spec monitor(pid | atom) :: reference
+  def monitor(process), do: :erlang.monitor(:process, process, alias: :reply_demonitor)
+
+  defp hush(ref) do
+    Process.demonitor(ref, [:flush])
+
+    receive do
+      {^ref, _} -> :ok
+    after
+      0 -> :ok
+    end
+  end
+end

@@ -1,0 +1,286 @@
+defmodule Sidewinder.Connection do
+  @moduledoc """
+  One process for the lifetime of one socket: it connects, lends streams to callers, and ends with the socket. It never
+  reconnects; whoever started it starts another one.
+
+      caller ──{:call, …}──▶ connection ──bytes──▶ socket
+             ◀──{ref, …}───             ◀──bytes──
+
+  A caller speaks by messages and is answered through an alias of its own, so that an answer that comes too late for it
+  falls to the ground. It watches the connection: an answer always arrives before the news of the end, so a connection
+  that ended on purpose without answering never began with the call. That is what makes trying again safe.
+
+  What is to be written is collected while messages wait, and written when there are none. Streams above what the peer
+  takes at once wait in a line, first come, first served; one that is about to expire there is not opened, because a
+  server takes streams that are opened to be reset for an attack.
+  """
+
+  use GenServer
+
+  alias Sidewinder.Connection.{Calls, Socket}
+  alias Sidewinder.Wire.{H2, Status}
+
+  # Collected bytes that are written without looking for more.
+  @batch 65_536
+
+  @type option ::
+          {:address, Socket.address()}
+          | {:owner, pid}
+          | {:load, :counters.counters_ref()}
+          | {:connect_timeout, pos_integer}
+          | {:send_timeout, pos_integer}
+          | {:keepalive, keyword}
+          | {:max_waiting, non_neg_integer}
+          | {:window, pos_integer}
+          | {:connection_window, pos_integer}
+          | {:fields_max, pos_integer}
+
+  defstruct [:opts, :owner, :address, :socket, :machine, :calls, :why, :ping, heard: true, closing: false]
+
+  @doc "Starts connecting. The owner hears `{:connection, pid, :ready | :draining}`, and of the end as of any process."
+  @spec start_link([option]) :: GenServer.on_start()
+  def start_link(opts), do: GenServer.start_link(__MODULE__, opts)
+
+  @doc """
+  Asks for a call, in the name of this process. `ref` is an alias of it; what comes is `{ref, …}`:
+
+  - to `:unary`: `{:answer, fields, chunks, trailers}` or `{:error, status}`, once
+  - to `:stream`: `:opened`, then any of `{:fields, fields}`, `{:data, bytes, flow}`, `{:sent, bytes}`, and at the end
+    `{:end, trailers}` or `{:error, status}`
+  """
+  @spec call(pid, reference, :unary | :stream, map) :: :ok
+  def call(connection, ref, kind, request) do
+    send(connection, {:call, ref, self(), kind, request})
+    :ok
+  end
+
+  @doc "Says more on a stream."
+  @spec say(pid, reference, [binary], non_neg_integer, boolean) :: :ok
+  def say(connection, ref, pieces, size, fin) do
+    send(connection, {:say, ref, pieces, size, fin})
+    :ok
+  end
+
+  @doc "So many bytes of a stream were consumed."
+  @spec credit(pid, reference, pos_integer) :: :ok
+  def credit(connection, ref, bytes) do
+    send(connection, {:credit, ref, bytes})
+    :ok
+  end
+
+  @doc "The call is given up. Nothing is answered any more."
+  @spec cancel(pid, reference) :: :ok
+  def cancel(connection, ref) do
+    send(connection, {:cancel, ref})
+    :ok
+  end
+
+  @impl true
+  def init(opts) do
+    Process.flag(:trap_exit, true)
+    opts = Map.new(opts)
+    {:ok, %__MODULE__{opts: opts, owner: opts.owner, address: opts.address}, {:continue, :connect}}
+  end
+
+  @impl true
+  def handle_continue(:connect, state) do
+    %{opts: opts, address: address} = state
+
+    with {:ok, socket} <- Socket.connect(address, opts.connect_timeout, opts.send_timeout),
+         :ok <- Socket.listen(socket) do
+      machine = H2.new(Map.to_list(Map.take(opts, [:window, :connection_window, :fields_max])))
+      Process.send_after(self(), :unsettled, opts.connect_timeout)
+      calls = Calls.new(Socket.place(address), opts.load, opts.max_waiting)
+      flush(%{state | socket: socket, machine: machine, calls: calls})
+    else
+      {:error, why} -> {:stop, {:shutdown, {:gone, Socket.reason(why)}}, state}
+    end
+  end
+
+  @impl true
+  def handle_info({kind, _, bytes}, state) when kind in [:tcp, :ssl] do
+    state = heard(state, bytes)
+    if kind == :ssl, do: Socket.listen(state.socket)
+    next(state)
+  end
+
+  def handle_info({:call, ref, pid, kind, request}, state) do
+    {calls, machine} = Calls.begin(state.calls, state.machine, ref, pid, kind, request)
+    next(%{state | calls: calls, machine: machine})
+  end
+
+  def handle_info({:say, ref, pieces, size, fin}, state) do
+    next(%{state | machine: Calls.say(state.calls, state.machine, ref, pieces, size, fin)})
+  end
+
+  def handle_info({:credit, ref, bytes}, state),
+    do: next(%{state | machine: Calls.credit(state.calls, state.machine, ref, bytes)})
+
+  def handle_info({:cancel, ref}, state), do: give_up(ref, state)
+
+  def handle_info({:DOWN, monitor, :process, _, _}, state) do
+    case Calls.of_monitor(state.calls, monitor) do
+      nil -> next(state)
+      ref -> give_up(ref, state)
+    end
+  end
+
+  def handle_info(:timeout, state), do: flush(state)
+
+  def handle_info({kind, _}, state) when kind in [:tcp_passive, :ssl_passive] do
+    case Socket.listen(state.socket) do
+      :ok -> next(state)
+      {:error, why} -> gone(Socket.reason(why), state)
+    end
+  end
+
+  def handle_info({kind, _}, state) when kind in [:tcp_closed, :ssl_closed],
+    do: gone(Socket.reason(:closed), state)
+
+  def handle_info({kind, _, why}, state) when kind in [:tcp_error, :ssl_error],
+    do: gone(Socket.reason(why), state)
+
+  def handle_info(:unsettled, %{machine: %{phase: :greeting}} = state),
+    do: gone("the server sent no SETTINGS", state)
+
+  def handle_info(:unsettled, state), do: next(state)
+  def handle_info(:keepalive, state), do: keepalive(state)
+  def handle_info({:silent, ping}, %{ping: ping} = state), do: gone("the server did not answer a PING", state)
+  def handle_info({:EXIT, _, reason}, state), do: {:stop, reason, state}
+  def handle_info(_, state), do: next(state)
+
+  @impl true
+  def terminate(_, %{socket: nil}), do: :ok
+
+  def terminate(_, state) do
+    _ = Calls.fail(state.calls, state.why || "the channel was stopped")
+    machine = if state.why, do: state.machine, else: H2.goaway(state.machine, :no_error, "")
+    {out, _} = H2.take_out(machine)
+    _ = if out != [], do: Socket.send(state.socket, out)
+    Socket.close(state.socket)
+  end
+
+  ## What was read
+
+  defp heard(state, bytes), do: events(%{state | machine: H2.receive(state.machine, bytes), heard: true})
+
+  defp events(%{machine: %{events: []}} = state), do: state
+
+  defp events(state) do
+    {events, machine} = H2.take_events(state.machine)
+    Enum.reduce(events, %{state | machine: machine}, &event/2)
+  end
+
+  defp event(:settled, state) do
+    send(state.owner, {:connection, self(), :ready})
+    arm(state)
+    state
+  end
+
+  defp event({:away, code, text}, state),
+    do: drain("the server is going away: #{code} #{inspect(text)}", state)
+
+  defp event({:broken, code, why}, state), do: %{state | why: "the server broke HTTP/2: #{code}, #{why}"}
+  defp event({:pong, opaque}, %{ping: opaque} = state), do: %{state | ping: nil}
+  defp event({:pong, _}, state), do: state
+
+  defp event(event, state) do
+    {calls, machine} = Calls.event(state.calls, state.machine, event)
+    %{state | calls: calls, machine: machine}
+  end
+
+  # New calls go elsewhere, those that are open come to their end here.
+  defp drain(_, %{closing: true} = state), do: state
+
+  defp drain(why, state) do
+    send(state.owner, {:connection, self(), :draining})
+    %{state | closing: true, calls: Calls.refuse(state.calls, why)}
+  end
+
+  defp give_up(ref, state) do
+    {calls, machine} = Calls.cancel(state.calls, state.machine, ref)
+    next(%{state | calls: calls, machine: machine})
+  end
+
+  ## What is to be written
+
+  defp next(state) do
+    state = state |> pump() |> events()
+
+    cond do
+      state.why != nil -> gone(state.why, state)
+      state.closing and Calls.none?(state.calls) -> stop("the server went away", state)
+      state.machine.out_size == 0 -> {:noreply, state}
+      state.machine.out_size > @batch -> flush(state)
+      true -> {:noreply, state, 0}
+    end
+  end
+
+  defp pump(state) do
+    {calls, machine} = Calls.pump(state.calls, state.machine)
+    %{state | calls: calls, machine: machine}
+  end
+
+  defp flush(%{machine: %{out_size: 0}} = state), do: {:noreply, state}
+
+  defp flush(state) do
+    {out, machine} = H2.take_out(state.machine)
+    state = %{state | machine: machine, calls: Calls.written(state.calls)}
+
+    case Socket.send(state.socket, out) do
+      :ok -> {:noreply, state}
+      {:error, why} -> gone("writing failed: #{Socket.reason(why)}", state)
+    end
+  end
+
+  ## Being there
+
+  defp arm(state), do: Process.send_after(self(), :keepalive, state.opts.keepalive[:every])
+
+  # Whoever was heard since the last look is there. A question that nobody answers ends the connection.
+  defp keepalive(%{heard: true} = state) do
+    arm(state)
+    Calls.settle(state.calls)
+    next(%{state | heard: false})
+  end
+
+  defp keepalive(state) do
+    arm(state)
+
+    if state.ping == nil do
+      opaque = :crypto.strong_rand_bytes(8)
+      Process.send_after(self(), {:silent, opaque}, state.opts.keepalive[:patience])
+      next(%{state | ping: opaque, machine: H2.ping(state.machine, opaque)})
+    else
+      next(state)
+    end
+  end
+
+  ## The end
+
+  # What the server said before it went is in the mailbox still, and may be a goodbye that tells which calls it never saw.
+  defp gone(why, state) do
+    state = read_ahead(state)
+    stop(state.why || why, state)
+  end
+
+  defp read_ahead(%{socket: %{socket: socket}} = state) do
+    receive do
+      {kind, ^socket, bytes} when kind in [:tcp, :ssl] and is_binary(bytes) -> read_ahead(heard(state, bytes))
+    after
+      0 -> state
+    end
+  end
+
+  defp stop(why, state) do
+    calls = Calls.fail(state.calls, why)
+    {:stop, {:shutdown, {:gone, why}}, %{state | calls: calls, why: why}}
+  end
+
+  @doc "What a caller makes of the end of its connection, when nothing was answered."
+  @spec ended(term) :: Status.t()
+  def ended({:shutdown, {:gone, why}}), do: Status.unsent(:unavailable, why, :transport)
+  def ended(:noproc), do: Status.unsent(:unavailable, "the connection is gone", :transport)
+  def ended(:shutdown), do: Status.unsent(:unavailable, "the channel was stopped", :transport)
+  def ended(why), do: Status.lost(:unavailable, "the connection crashed: #{inspect(why)}")
+end

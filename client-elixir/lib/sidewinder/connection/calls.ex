@@ -1,0 +1,287 @@
+defmodule Sidewinder.Connection.Calls do
+  @moduledoc """
+  The calls of one connection: which waits, which is open on which stream, and who is to be told what.
+
+  A call is known by the alias of its caller, from its arrival to its one ending. Its caller is watched, because the end
+  of a caller is a cancellation. `fresh` are the streams that were opened since the last write: when the connection ends
+  before that write, they were never sent.
+  """
+
+  alias Sidewinder.Wire.{Grpc, H2, Status}
+
+  # A call with less left than this is not opened, in milliseconds.
+  @too_late 2
+
+  defstruct [
+    :place,
+    :load,
+    :max_waiting,
+    :refused,
+    calls: %{},
+    ids: %{},
+    monitors: %{},
+    line: :queue.new(),
+    lined: 0,
+    waiting: 0,
+    fresh: []
+  ]
+
+  @type t :: %__MODULE__{}
+
+  @doc "No calls yet."
+  @spec new({binary, binary}, :counters.counters_ref(), non_neg_integer) :: t
+  def new(place, load, max_waiting), do: %__MODULE__{place: place, load: load, max_waiting: max_waiting}
+
+  @doc "Nobody is left."
+  @spec none?(t) :: boolean
+  def none?(calls), do: map_size(calls.calls) == 0
+
+  @doc "The call that a monitor belongs to."
+  @spec of_monitor(t, reference) :: reference | nil
+  def of_monitor(calls, monitor), do: Map.get(calls.monitors, monitor)
+
+  @doc "A caller asks: its call is opened, waits in the line, or is refused."
+  @spec begin(t, H2.t(), reference, pid, :unary | :stream, map) :: {t, H2.t()}
+  def begin(%{refused: why} = calls, machine, ref, _, _, _) when why != nil do
+    tell(ref, {:error, Status.unsent(:unavailable, why, :transport)})
+    released(calls)
+    {calls, machine}
+  end
+
+  def begin(calls, machine, ref, pid, kind, request) do
+    call = %{
+      kind: kind,
+      monitor: nil,
+      id: nil,
+      request: request,
+      fields: nil,
+      chunks: [],
+      size: 0,
+      trailers: nil
+    }
+
+    case if(calls.waiting > 0, do: :later, else: H2.room(machine)) do
+      :yes -> open(watch(calls, ref, pid, call), machine, ref)
+      :later when calls.waiting < calls.max_waiting -> {queue(watch(calls, ref, pid, call), ref), machine}
+      :later -> turn_away(calls, machine, ref, :resource_exhausted, full(calls))
+      :never -> turn_away(calls, machine, ref, :unavailable, "the connection takes no more calls")
+    end
+  end
+
+  defp full(calls), do: "#{calls.waiting} calls wait for a stream already (max_waiting)"
+
+  defp turn_away(calls, machine, ref, name, why) do
+    tell(ref, {:error, Status.unsent(name, why, if(name == :unavailable, do: :transport, else: :client))})
+    released(calls)
+    {calls, machine}
+  end
+
+  defp watch(calls, ref, pid, call) do
+    monitor = Process.monitor(pid)
+    monitors = Map.put(calls.monitors, monitor, ref)
+    %{calls | calls: Map.put(calls.calls, ref, %{call | monitor: monitor}), monitors: monitors}
+  end
+
+  # The cancelled leave their places behind; when those are the most, the line is made anew.
+  defp queue(calls, ref) do
+    calls = %{calls | line: :queue.in(ref, calls.line), lined: calls.lined + 1, waiting: calls.waiting + 1}
+
+    if calls.lined > 2 * calls.waiting + 64 do
+      line = :queue.filter(&match?(%{^&1 => %{id: nil}}, calls.calls), calls.line)
+      %{calls | line: line, lined: calls.waiting}
+    else
+      calls
+    end
+  end
+
+  @doc "Opens waiting calls while the peer has room."
+  @spec pump(t, H2.t()) :: {t, H2.t()}
+  def pump(%{waiting: 0} = calls, machine), do: {calls, machine}
+
+  def pump(calls, machine) do
+    case H2.room(machine) do
+      :yes -> pump_one(calls, machine)
+      :later -> {calls, machine}
+      :never -> {refuse(calls, "the connection takes no more calls"), machine}
+    end
+  end
+
+  defp pump_one(calls, machine) do
+    {{:value, ref}, line} = :queue.out(calls.line)
+    calls = %{calls | line: line, lined: calls.lined - 1}
+
+    case calls.calls do
+      %{^ref => %{id: nil}} ->
+        {calls, machine} = open(%{calls | waiting: calls.waiting - 1}, machine, ref)
+        pump(calls, machine)
+
+      _ ->
+        pump(calls, machine)
+    end
+  end
+
+  defp open(calls, machine, ref) do
+    %{request: request} = call = Map.fetch!(calls.calls, ref)
+    left = left(request.deadline)
+
+    if left < @too_late do
+      expired = Status.unsent(:deadline_exceeded, "the deadline passed before the call could be sent")
+      {finish(calls, ref, call, {:error, expired}), machine}
+    else
+      {scheme, authority} = calls.place
+      fields = Grpc.place(scheme, authority, request.path) ++ Grpc.timeout(left) ++ request.metadata
+      {id, machine} = H2.open(machine, fields, request.pieces, request.size, request.fin)
+      if call.kind == :stream, do: tell(ref, :opened)
+      call = %{call | id: id, request: %{max: request.max}}
+      ids = Map.put(calls.ids, id, ref)
+      {%{calls | calls: %{calls.calls | ref => call}, ids: ids, fresh: [ref | calls.fresh]}, machine}
+    end
+  end
+
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: deadline - System.monotonic_time(:millisecond)
+
+  @doc "Everything that was said so far was written."
+  @spec written(t) :: t
+  def written(%{fresh: []} = calls), do: calls
+  def written(calls), do: %{calls | fresh: []}
+
+  @spec say(t, H2.t(), reference, [binary], non_neg_integer, boolean) :: H2.t()
+  def say(calls, machine, ref, pieces, size, fin) do
+    case calls.calls do
+      %{^ref => %{id: id}} when id != nil -> H2.send_data(machine, id, pieces, size, fin)
+      _ -> machine
+    end
+  end
+
+  @spec credit(t, H2.t(), reference, non_neg_integer) :: H2.t()
+  def credit(calls, machine, ref, bytes) do
+    case calls.calls do
+      %{^ref => %{id: id}} when id != nil -> H2.credit(machine, id, bytes)
+      _ -> machine
+    end
+  end
+
+  @doc "The caller gave up, or is dead."
+  @spec cancel(t, H2.t(), reference) :: {t, H2.t()}
+  def cancel(calls, machine, ref) do
+    case calls.calls do
+      %{^ref => %{id: nil} = call} -> {drop(%{calls | waiting: calls.waiting - 1}, ref, call), machine}
+      %{^ref => %{id: id} = call} -> {drop(calls, ref, call), H2.reset(machine, id, :cancel)}
+      _ -> {calls, machine}
+    end
+  end
+
+  @doc "What the peer did."
+  @spec event(t, H2.t(), H2.event()) :: {t, H2.t()}
+  def event(calls, machine, :room), do: {calls, machine}
+
+  def event(calls, machine, event) do
+    id = elem(event, 1)
+
+    case calls.ids do
+      %{^id => ref} -> happened(event, Map.fetch!(calls.calls, ref), ref, calls, machine)
+      _ -> {calls, machine}
+    end
+  end
+
+  defp happened({:data, id, bytes, flow}, %{kind: :unary} = call, ref, calls, machine) do
+    size = call.size + byte_size(bytes)
+
+    if size > call.request.max + 5 do
+      why = "an answer of more than #{call.request.max} bytes (max_message)"
+      calls = finish(calls, ref, call, {:error, Status.lost(:resource_exhausted, why, :client)})
+      {calls, H2.reset(machine, id, :cancel)}
+    else
+      # An answer is wanted as a whole: what has come of it is consumed.
+      {keep(calls, ref, %{call | chunks: [call.chunks | bytes], size: size}), H2.credit(machine, id, flow)}
+    end
+  end
+
+  defp happened({:data, _, bytes, flow}, _, ref, calls, machine) do
+    tell(ref, {:data, bytes, flow})
+    {calls, machine}
+  end
+
+  defp happened({:fields, _, fields, fin}, %{fields: nil} = call, ref, calls, machine) do
+    if call.kind == :stream, do: tell(ref, {:fields, fields})
+    {keep(calls, ref, %{call | fields: fields, trailers: if(fin, do: fields)}), machine}
+  end
+
+  defp happened({:fields, _, fields, true}, call, ref, calls, machine),
+    do: {keep(calls, ref, %{call | trailers: fields}), machine}
+
+  defp happened({:end, _}, %{kind: :unary} = call, ref, calls, machine),
+    do: {finish(calls, ref, call, {:answer, call.fields, call.chunks, call.trailers || []}), machine}
+
+  defp happened({:end, _}, call, ref, calls, machine),
+    do: {finish(calls, ref, call, {:end, call.trailers || []}), machine}
+
+  defp happened({:sent, _, bytes}, call, ref, calls, machine) do
+    if call.kind == :stream, do: tell(ref, {:sent, bytes})
+    {calls, machine}
+  end
+
+  defp happened({:reset, _, code}, call, ref, calls, machine),
+    do: {finish(calls, ref, call, {:error, reset(code)}), machine}
+
+  defp happened({:unprocessed, _}, call, ref, calls, machine) do
+    status = Status.unsent(:unavailable, "the server went away before it looked at the call", :transport)
+    {finish(calls, ref, call, {:error, status}), machine}
+  end
+
+  defp reset(:refused_stream), do: Status.unsent(:unavailable, "the server refused the stream", :transport)
+  defp reset(:cancel), do: Status.lost(:cancelled, "the server cancelled the call")
+  defp reset(:enhance_your_calm), do: Status.lost(:resource_exhausted, "the server asks for calm")
+  defp reset(:inadequate_security), do: Status.lost(:permission_denied, "the server asks for better security")
+  defp reset(code), do: Status.lost(:internal, "the stream was reset: #{code}")
+
+  @doc "New calls are refused from now on, and those that wait at once."
+  @spec refuse(t, String.t()) :: t
+  def refuse(calls, why) do
+    status = Status.unsent(:unavailable, why, :transport)
+    waiting = for {ref, %{id: nil} = call} <- calls.calls, do: {ref, call}
+    calls = %{calls | refused: why, line: :queue.new(), lined: 0, waiting: 0}
+    Enum.reduce(waiting, calls, fn {ref, call}, calls -> finish(calls, ref, call, {:error, status}) end)
+  end
+
+  @doc "The connection is over: everybody is told, truthfully."
+  @spec fail(t, String.t()) :: t
+  def fail(calls, why) do
+    fresh = MapSet.new(calls.fresh)
+
+    Enum.reduce(calls.calls, %{calls | refused: why, waiting: 0}, fn {ref, call}, calls ->
+      unsent = call.id == nil or ref in fresh
+
+      status =
+        if unsent, do: Status.unsent(:unavailable, why, :transport), else: Status.lost(:unavailable, why)
+
+      finish(calls, ref, call, {:error, status})
+    end)
+  end
+
+  @doc "Callers count themselves in and may die before they have asked: with nobody here the count is nothing."
+  @spec settle(t) :: :ok
+  def settle(calls), do: if(none?(calls), do: :counters.put(calls.load, 1, 0), else: :ok)
+
+  defp finish(calls, ref, call, ending) do
+    tell(ref, ending)
+    drop(calls, ref, call)
+  end
+
+  defp drop(calls, ref, call) do
+    Process.demonitor(call.monitor, [:flush])
+    released(calls)
+
+    %{
+      calls
+      | calls: Map.delete(calls.calls, ref),
+        monitors: Map.delete(calls.monitors, call.monitor),
+        ids: if(call.id, do: Map.delete(calls.ids, call.id), else: calls.ids)
+    }
+  end
+
+  defp keep(calls, ref, call), do: %{calls | calls: %{calls.calls | ref => call}}
+  defp released(calls), do: :counters.sub(calls.load, 1, 1)
+  defp tell(ref, message), do: send(ref, {ref, message})
+end

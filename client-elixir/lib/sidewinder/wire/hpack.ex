@@ -1,0 +1,244 @@
+defmodule Sidewinder.Wire.Hpack do
+  @moduledoc """
+  Header compression (RFC 7541): lists of names and values to bytes and back.
+
+  Either direction of a connection has a table of its own that both ends keep alike, so every block of the connection
+  must be decoded, also one that nobody wants any more. A table is a map from the number of an insertion to its entry:
+  the newest has the highest number, and what is evicted has the lowest.
+
+  Everything is bounded: the table by what was agreed, integers by 28 bits, the decoded list by `limit`, because one byte
+  of a block can stand for a field of four kilobytes.
+
+  Who encodes says of each field what is to become of it: `:index` puts it into the table, so that it costs one byte the
+  next time, `:plain` does not, and `:never` asks everybody on the way to keep it out of tables, too.
+  """
+
+  import Bitwise
+  alias Sidewinder.Wire.{Huffman, StaticTable}
+
+  # What an entry costs beside its bytes, in bytes (section 4.1).
+  @overhead 32
+  @table_max 4096
+
+  defstruct entries: %{},
+            found: %{},
+            newest: 0,
+            count: 0,
+            size: 0,
+            max: @table_max,
+            bound: @table_max,
+            pending: nil
+
+  @type t :: %__MODULE__{}
+  @type field :: {binary, binary}
+  @type mode :: :index | :plain | :never
+
+  @doc "An empty table."
+  @spec new() :: t
+  def new, do: %__MODULE__{}
+
+  @doc "How often something was inserted: a block that inserts nothing means the same as long as this stays."
+  @spec generation(t) :: non_neg_integer
+  def generation(table), do: table.newest
+
+  @doc "What the peer allows for our table. It is said at the beginning of the next block."
+  @spec allow(t, non_neg_integer) :: t
+  def allow(table, bound) do
+    size = min(bound, @table_max)
+
+    case table do
+      %{max: ^size, pending: nil} -> table
+      %{pending: nil} -> evict(%{table | max: size, pending: {size, size}})
+      %{pending: {low, _}} -> evict(%{table | max: size, pending: {min(low, size), size}})
+    end
+  end
+
+  ## Encoding
+
+  @doc "A block of these fields, and the table after it."
+  @spec encode([{mode, binary, binary}], t) :: {iodata, t}
+  def encode(fields, table) do
+    {start, table} = announce(table)
+    {coded, table} = Enum.map_reduce(fields, table, &field/2)
+    {[start | coded], table}
+  end
+
+  defp announce(%{pending: nil} = table), do: {[], table}
+
+  defp announce(%{pending: {low, last}} = table) do
+    sizes = if low < last, do: [low, last], else: [last]
+    {Enum.map(sizes, &integer(1, 3, 5, &1)), %{table | pending: nil}}
+  end
+
+  defp field({mode, name, value}, table) do
+    case StaticTable.find(name, value) do
+      {:whole, index} -> {integer(1, 1, 7, index), table}
+      other -> dynamic(mode, name, value, other, table)
+    end
+  end
+
+  defp dynamic(:index, name, value, other, table) do
+    case table.found do
+      %{{^name, ^value} => number} -> {integer(1, 1, 7, 62 + table.newest - number), table}
+      _ -> {literal(1, 2, 6, other, name, value), insert(table, name, value)}
+    end
+  end
+
+  defp dynamic(:plain, name, value, other, table), do: {literal(0, 4, 4, other, name, value), table}
+  defp dynamic(:never, name, value, other, table), do: {literal(1, 4, 4, other, name, value), table}
+
+  defp literal(tag, tag_bits, bits, {:name, index}, _, value),
+    do: [integer(tag, tag_bits, bits, index) | string(value)]
+
+  defp literal(tag, tag_bits, bits, :none, name, value),
+    do: [integer(tag, tag_bits, bits, 0), string(name) | string(value)]
+
+  defp string(value) do
+    short = Huffman.size(value)
+
+    if short < byte_size(value),
+      do: [integer(1, 1, 7, short) | Huffman.encode(value)],
+      else: [integer(0, 1, 7, byte_size(value)) | value]
+  end
+
+  defp integer(tag, tag_bits, bits, value) when value < (1 <<< bits) - 1,
+    do: <<tag::size(tag_bits), value::size(bits)>>
+
+  defp integer(tag, tag_bits, bits, value) do
+    full = (1 <<< bits) - 1
+    [<<tag::size(tag_bits), full::size(bits)>> | more(value - full)]
+  end
+
+  defp more(value) when value < 128, do: <<value>>
+  defp more(value), do: [(value &&& 127) ||| 128 | more(value >>> 7)] |> IO.iodata_to_binary()
+
+  ## Decoding
+
+  @doc "The fields of a block, and the table after it. `limit` bounds their size, counted as RFC 9113 counts it."
+  @spec decode(binary, t, pos_integer) :: {:ok, [field], t} | {:error, String.t()}
+  def decode(block, table, limit) do
+    block |> resized(table) |> fields(limit, [])
+  catch
+    {:hpack, why} -> {:error, why}
+  end
+
+  # Changes of size stand at the beginning and nowhere else.
+  defp resized(<<1::3, rest::bitstring>>, table) do
+    {size, rest} = take_integer(rest, 5)
+    if size > table.bound, do: throw({:hpack, "a table of #{size} bytes, agreed were #{table.bound}"})
+    resized(rest, evict(%{table | max: size}))
+  end
+
+  defp resized(block, table), do: {block, table}
+
+  defp fields({<<>>, table}, _, fields), do: {:ok, Enum.reverse(fields), table}
+
+  defp fields({<<1::1, rest::bitstring>>, table}, left, fields) do
+    {index, rest} = take_integer(rest, 7)
+    field = look(table, index)
+    fields({rest, table}, spend(left, field), [field | fields])
+  end
+
+  defp fields({<<1::2, rest::bitstring>>, table}, left, fields) do
+    {{name, value} = field, rest} = take_literal(rest, 6, table)
+    fields({rest, insert(table, name, value)}, spend(left, field), [field | fields])
+  end
+
+  defp fields({<<0::3, _never::1, rest::bitstring>>, table}, left, fields) do
+    {field, rest} = take_literal(rest, 4, table)
+    fields({rest, table}, spend(left, field), [field | fields])
+  end
+
+  defp fields({<<1::3, _::bitstring>>, _}, _, _), do: throw({:hpack, "a change of size after a field"})
+
+  defp spend(left, {name, value}) do
+    case left - byte_size(name) - byte_size(value) - @overhead do
+      left when left >= 0 -> left
+      _ -> throw({:hpack, "the fields are larger than the limit"})
+    end
+  end
+
+  defp take_literal(rest, bits, table) do
+    {name, rest} =
+      case take_integer(rest, bits) do
+        {0, rest} -> take_string(rest)
+        {index, rest} -> {elem(look(table, index), 0), rest}
+      end
+
+    {value, rest} = take_string(rest)
+    {{name, value}, rest}
+  end
+
+  defp take_string(<<huffman::1, rest::bitstring>>) do
+    {length, rest} = take_integer(rest, 7)
+
+    case {huffman, rest} do
+      {0, <<string::binary-size(length), rest::binary>>} -> {:binary.copy(string), rest}
+      {1, <<coded::binary-size(length), rest::binary>>} -> {plain(coded), rest}
+      _ -> throw({:hpack, "a string is cut short"})
+    end
+  end
+
+  defp take_string(<<>>), do: throw({:hpack, "a string is missing"})
+
+  defp plain(coded) do
+    case Huffman.decode(coded) do
+      {:ok, string} -> string
+      :error -> throw({:hpack, "a string is coded wrongly"})
+    end
+  end
+
+  defp take_integer(block, bits) do
+    full = (1 <<< bits) - 1
+
+    case block do
+      <<^full::size(bits), rest::binary>> -> take_more(rest, full, 0)
+      <<value::size(bits), rest::binary>> -> {value, rest}
+    end
+  end
+
+  defp take_more(<<0::1, value::7, rest::binary>>, sum, shift), do: {sum + (value <<< shift), rest}
+
+  defp take_more(<<1::1, value::7, rest::binary>>, sum, shift) when shift < 21,
+    do: take_more(rest, sum + (value <<< shift), shift + 7)
+
+  defp take_more(_, _, _), do: throw({:hpack, "an integer is too large or cut short"})
+
+  ## The table
+
+  defp look(_, 0), do: throw({:hpack, "index 0"})
+  defp look(_, index) when index < 62, do: StaticTable.at(index)
+
+  defp look(table, index) do
+    number = table.newest - (index - 62)
+
+    case table.entries do
+      %{^number => field} -> field
+      _ -> throw({:hpack, "index #{index} is in no table"})
+    end
+  end
+
+  defp insert(table, name, value) do
+    number = table.newest + 1
+    entries = Map.put(table.entries, number, {name, value})
+    found = Map.put(table.found, {name, value}, number)
+    size = table.size + byte_size(name) + byte_size(value) + @overhead
+    evict(%{table | entries: entries, found: found, newest: number, count: table.count + 1, size: size})
+  end
+
+  defp evict(%{size: size, max: max} = table) when size <= max, do: table
+
+  defp evict(table) do
+    oldest = table.newest - table.count + 1
+    {{name, value} = field, entries} = Map.pop!(table.entries, oldest)
+
+    found =
+      case table.found do
+        %{^field => ^oldest} -> Map.delete(table.found, field)
+        found -> found
+      end
+
+    size = table.size - byte_size(name) - byte_size(value) - @overhead
+    evict(%{table | entries: entries, found: found, count: table.count - 1, size: size})
+  end
+end
