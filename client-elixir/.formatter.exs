@@ -1,4 +1,4 @@
 [
   inputs: ["{mix,.formatter}.exs", "{bench,lib,test}/**/*.{ex,exs}"],
-  line_length: 110
+  line_length: 120
 ]

@@ -55,7 +55,7 @@ defmodule Sidewinder.Channel do
   @type call_option ::
           {:deadline, integer | :infinity}
           | {:metadata, Grpc.metadata()}
-          | {:wait, boolean}
+          | {:wait, boolean | non_neg_integer}
           | {:max_message, pos_integer}
 
   @doc "Starts a channel. It connects by itself; nothing waits for that."
@@ -75,7 +75,8 @@ defmodule Sidewinder.Channel do
 
   - `deadline`: by `System.monotonic_time(:millisecond)`. `:infinity`.
   - `metadata`: pairs; the values of names that end in `-bin` are bytes. `[]`.
-  - `wait`: whether to wait for a server that is not there until the deadline, instead of being told at once. `false`.
+  - `wait`: whether to wait for a server that is not there, instead of being told at once: `true` until the deadline,
+    or for so many milliseconds. `false`.
   - `max_message`: bytes of the answer. 67_108_864.
   """
   @spec unary(channel, binary, iodata, [call_option]) ::
@@ -104,7 +105,7 @@ defmodule Sidewinder.Channel do
           {:error, Status.lost(:internal, "the answer ended in the middle of a message")}
       end
     else
-      {:error, status} -> {:error, Stream.overdue(status, call.deadline)}
+      {:error, status} -> {:error, Attempt.overdue(status, call.deadline)}
       status -> {:error, status}
     end
   end
@@ -125,11 +126,14 @@ defmodule Sidewinder.Channel do
 
   @doc "Sends a message. Waits while the server does not take more."
   @spec send(stream, iodata) :: :ok | {:error, Status.t()}
-  def send(stream, message), do: Stream.send(stream, message, false)
+  def send(stream, message) do
+    {pieces, size} = Grpc.frame(message)
+    Stream.say(stream, pieces, size, false)
+  end
 
   @doc "There are no more messages to send."
   @spec finish(stream) :: :ok | {:error, Status.t()}
-  def finish(stream), do: Stream.finish(stream)
+  def finish(stream), do: Stream.say(stream, [], 0, true)
 
   @doc "The next message, or the end. `deadline` bounds this wait only; that of the call holds anyway."
   @spec recv(stream, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
@@ -150,7 +154,7 @@ defmodule Sidewinder.Channel do
            fin: fin,
            metadata: metadata,
            deadline: Keyword.get(opts, :deadline, :infinity),
-           wait: Keyword.get(opts, :wait, false),
+           wait_until: wait_until(Keyword.get(opts, :wait, false)),
            max: Keyword.get(opts, :max_message, @defaults.max_message),
            window: @defaults.window
          }}
@@ -159,4 +163,8 @@ defmodule Sidewinder.Channel do
         {:error, Status.unsent(:invalid_argument, why)}
     end
   end
+
+  defp wait_until(false), do: nil
+  defp wait_until(true), do: :infinity
+  defp wait_until(milliseconds), do: System.monotonic_time(:millisecond) + milliseconds
 end

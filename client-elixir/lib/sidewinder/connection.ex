@@ -45,7 +45,7 @@ defmodule Sidewinder.Connection do
   Asks for a call, in the name of this process. `ref` is an alias of it; what comes is `{ref, …}`:
 
   - to `:unary`: `{:answer, fields, chunks, trailers}` or `{:error, status}`, once
-  - to `:stream`: `:opened`, then any of `{:fields, fields}`, `{:data, bytes, flow}`, `{:sent, bytes}`, and at the end
+  - to `:stream`: `:opened`, then any of `{:fields, fields}` and `{:data, bytes, flow}`, and at the end
     `{:end, trailers}` or `{:error, status}`
   """
   @spec call(pid, reference, :unary | :stream, map) :: :ok
@@ -68,10 +68,17 @@ defmodule Sidewinder.Connection do
     :ok
   end
 
-  @doc "The call is given up. Nothing is answered any more."
-  @spec cancel(pid, reference) :: :ok
-  def cancel(connection, ref) do
-    send(connection, {:cancel, ref})
+  @doc "Asks for `{waiter, :room}` when no more than a little of a stream waits to be written."
+  @spec room(pid, reference, reference) :: :ok
+  def room(connection, ref, waiter) do
+    send(connection, {:room, ref, waiter})
+    :ok
+  end
+
+  @doc "The call is given up: quietly by its owner, who hears nothing more, or aloud by somebody else."
+  @spec cancel(pid, reference, :quietly | :aloud) :: :ok
+  def cancel(connection, ref, how) do
+    send(connection, {:cancel, ref, how})
     :ok
   end
 
@@ -116,12 +123,13 @@ defmodule Sidewinder.Connection do
   def handle_info({:credit, ref, bytes}, state),
     do: next(%{state | machine: Calls.credit(state.calls, state.machine, ref, bytes)})
 
-  def handle_info({:cancel, ref}, state), do: give_up(ref, state)
+  def handle_info({:room, ref, waiter}, state), do: next(%{state | calls: Calls.room(state.calls, ref, waiter)})
+  def handle_info({:cancel, ref, how}, state), do: give_up(ref, how, state)
 
   def handle_info({:DOWN, monitor, :process, _, _}, state) do
     case Calls.of_monitor(state.calls, monitor) do
       nil -> next(state)
-      ref -> give_up(ref, state)
+      ref -> give_up(ref, :quietly, state)
     end
   end
 
@@ -146,16 +154,24 @@ defmodule Sidewinder.Connection do
   def handle_info(:unsettled, state), do: next(state)
   def handle_info(:keepalive, state), do: keepalive(state)
   def handle_info({:silent, ping}, %{ping: ping} = state), do: gone("the server did not answer a PING", state)
+  def handle_info({:EXIT, from, _}, state) when is_port(from), do: gone(Socket.reason(:closed), state)
   def handle_info({:EXIT, _, reason}, state), do: {:stop, reason, state}
   def handle_info(_, state), do: next(state)
 
   @impl true
-  def terminate(_, %{socket: nil}), do: :ok
+  def terminate(_, %{machine: nil}), do: :ok
+  def terminate({:shutdown, {:gone, _}}, state), do: part(state)
 
-  def terminate(_, state) do
-    _ = Calls.fail(state.calls, state.why || "the channel was stopped")
-    machine = if state.why, do: state.machine, else: H2.goaway(state.machine, :no_error, "")
-    {out, _} = H2.take_out(machine)
+  def terminate(why, state) when why == :shutdown or why == :normal or elem(why, 0) == :shutdown do
+    calls = Calls.fail(state.calls, "the channel was stopped")
+    part(%{state | calls: calls, machine: H2.goaway(state.machine, :no_error, "")})
+  end
+
+  # What a crash leaves is not to be trusted: callers learn of the end of the process.
+  def terminate(_, _), do: :ok
+
+  defp part(state) do
+    {out, _} = H2.take_out(state.machine)
     _ = if out != [], do: Socket.send(state.socket, out)
     Socket.close(state.socket)
   end
@@ -197,8 +213,8 @@ defmodule Sidewinder.Connection do
     %{state | closing: true, calls: Calls.refuse(state.calls, why)}
   end
 
-  defp give_up(ref, state) do
-    {calls, machine} = Calls.cancel(state.calls, state.machine, ref)
+  defp give_up(ref, how, state) do
+    {calls, machine} = Calls.cancel(state.calls, state.machine, ref, how)
     next(%{state | calls: calls, machine: machine})
   end
 
@@ -282,5 +298,5 @@ defmodule Sidewinder.Connection do
   def ended({:shutdown, {:gone, why}}), do: Status.unsent(:unavailable, why, :transport)
   def ended(:noproc), do: Status.unsent(:unavailable, "the connection is gone", :transport)
   def ended(:shutdown), do: Status.unsent(:unavailable, "the channel was stopped", :transport)
-  def ended(why), do: Status.lost(:unavailable, "the connection crashed: #{inspect(why)}")
+  def ended(why), do: Status.lost(:unavailable, "the connection crashed: #{inspect(why, limit: 3)}")
 end

@@ -15,6 +15,9 @@ defmodule Sidewinder.Channel.Attempt do
   # What a refusal by a server that is there costs before the next try, in milliseconds.
   @pause 10
 
+  # How early the clock of a server may find a deadline passed, in milliseconds.
+  @early 5
+
   @type outcome(value) :: {:ok, value} | {:error, Status.t()}
 
   @doc "Runs `try` with a connection until it was sent, or ends otherwise."
@@ -71,19 +74,22 @@ defmodule Sidewinder.Channel.Attempt do
 
   defp wait(channel, call, tried) do
     ref = monitor(channel)
-    Roster.await(channel, ref, tried, call.wait)
+    Roster.await(channel, ref, tried, call.wait_until != nil)
 
     receive do
       {^ref, :ready} -> connection(channel, call, tried)
       {^ref, {:error, status}} -> {:error, status}
       {:DOWN, ^ref, _, _, _} -> {:error, Status.unsent(:unavailable, "the channel was stopped")}
     after
-      left(call.deadline) ->
+      min(left(call.deadline), left(call.wait_until || :infinity)) ->
         Roster.forget(channel, ref)
         hush(ref)
-        {:error, Status.unsent(:deadline_exceeded, "no connection became ready before the deadline")}
+        {:error, unready(left(call.deadline))}
     end
   end
+
+  defp unready(0), do: Status.unsent(:deadline_exceeded, "no connection became ready before the deadline")
+  defp unready(_), do: Status.unsent(:unavailable, "no connection became ready in the time to wait", :transport)
 
   @doc "Asks a connection for an answer as a whole."
   @spec unary(pid, map, timeout) :: outcome({list, iodata, list}) | {:unsent, Status.t()}
@@ -97,7 +103,7 @@ defmodule Sidewinder.Channel.Attempt do
       {:DOWN, ^ref, _, _, why} -> ending(Connection.ended(why))
     after
       timeout ->
-        Connection.cancel(connection, ref)
+        Connection.cancel(connection, ref, :quietly)
         hush(ref)
         {:error, late()}
     end
@@ -112,11 +118,21 @@ defmodule Sidewinder.Channel.Attempt do
   @spec late() :: Status.t()
   def late, do: Status.lost(:deadline_exceeded, "the deadline passed", :client)
 
+  @doc "A server may call a deadline that passed there a cancellation."
+  @spec overdue(Status.t(), integer | :infinity) :: Status.t()
+  def overdue(%{code: 1, origin: :peer} = status, deadline) when deadline != :infinity do
+    if left(deadline) <= @early, do: %{status | code: Status.number(:deadline_exceeded)}, else: status
+  end
+
+  def overdue(status, _), do: status
+
   @doc "Watches a process by a reference that it can answer to once."
   @spec monitor(pid | atom) :: reference
   def monitor(process), do: :erlang.monitor(:process, process, alias: :reply_demonitor)
 
-  defp hush(ref) do
+  @doc "Watches it no more; an answer that is on its way falls to the ground."
+  @spec hush(reference) :: :ok
+  def hush(ref) do
     Process.demonitor(ref, [:flush])
 
     receive do

@@ -1,14 +1,17 @@
 defmodule Sidewinder.Channel.Stream do
   @moduledoc """
-  One call whose messages come and go one by one. It belongs to the process that opened it: that process alone may use it,
-  and its end cancels the call.
+  One call whose messages come and go one by one.
 
-  What has arrived and was not asked for yet lies with the owner, at most one window of it. The window opens again when
-  messages are consumed; of a message that is larger than the window, what has arrived counts as consumed, because the
-  rest could not come otherwise.
+  It belongs to the process that opened it: only that one may receive, and its end cancels the call. Any process may
+  send, finish and cancel.
 
-  `send` returns as long as no more than `@ahead` bytes wait to be written, and holds its caller up otherwise: that is how
-  a slow server holds up a fast writer.
+  **Receiving.** What has arrived and was not asked for yet lies with the owner, at most one window of it. The window
+  opens again when messages are consumed; of a message that is larger than the window, what has arrived counts as
+  consumed, because the rest could not come otherwise.
+
+  **Sending.** `say/4` returns as long as no more than `ahead/0` bytes wait to be written, and holds its caller up
+  otherwise: that is how a slow server holds up a fast writer. The count is shared between writers and connection, so
+  that a writer that need not wait asks nobody.
   """
 
   alias Sidewinder.Channel.Attempt
@@ -17,39 +20,45 @@ defmodule Sidewinder.Channel.Stream do
 
   # Bytes that may wait to be written.
   @ahead 65_536
+  # Places in the shared count: bytes that wait, whether the call has ended, whether the writers have finished.
+  @unsent 1
+  @ended 2
+  @finished 3
 
-  defstruct [:ref, :connection, :deadline, :max, :window]
+  defstruct [:ref, :connection, :deadline, :max, :window, :shared]
 
   @type t :: %__MODULE__{}
+
+  @doc "How many bytes may wait to be written before a writer does."
+  @spec ahead() :: pos_integer
+  def ahead, do: @ahead
+
+  @doc "The connection wrote so many bytes; tells how many wait still."
+  @spec wrote(:atomics.atomics_ref(), non_neg_integer) :: integer
+  def wrote(shared, bytes), do: :atomics.sub_get(shared, @unsent, bytes)
+
+  @doc "The connection has ended the call."
+  @spec ended(:atomics.atomics_ref()) :: :ok
+  def ended(shared), do: :atomics.put(shared, @ended, 1)
 
   @doc "Opens a stream on a connection."
   @spec open(pid, map, timeout) :: {:ok, t} | {:error | :unsent, Status.t()}
   def open(connection, request, timeout) do
     ref = :erlang.monitor(:process, connection, alias: :demonitor)
-    Connection.call(connection, ref, :stream, request)
+    shared = :atomics.new(3, signed: true)
+    :atomics.put(shared, @unsent, request.size)
+    if request.fin, do: :atomics.put(shared, @finished, 1)
+    Connection.call(connection, ref, :stream, Map.put(request, :shared, shared))
 
     receive do
       {^ref, :opened} ->
-        put(ref, %{
-          ready: [],
-          rest: <<>>,
-          owed: 0,
-          unsent: request.size,
-          fields: nil,
-          ended: nil,
-          closed: request.fin
-        })
-
-        window = request.window
+        put(ref, %{ready: [], rest: <<>>, owed: 0, ended: nil})
 
         {:ok,
-         %__MODULE__{
-           ref: ref,
-           connection: connection,
-           deadline: request.deadline,
-           max: request.max,
-           window: window
-         }}
+         struct!(
+           __MODULE__,
+           Map.merge(Map.take(request, [:deadline, :max, :window]), %{ref: ref, connection: connection, shared: shared})
+         )}
 
       {^ref, {:error, status}} ->
         leave(ref)
@@ -59,84 +68,103 @@ defmodule Sidewinder.Channel.Stream do
         Attempt.ending(Connection.ended(why))
     after
       timeout ->
-        Connection.cancel(connection, ref)
+        Connection.cancel(connection, ref, :quietly)
         leave(ref)
         {:error, Status.unsent(:deadline_exceeded, "the deadline passed before the call could be sent")}
     end
   end
 
-  @doc "Says a message; waits while too much waits to be written."
-  @spec send(t, iodata, boolean) :: :ok | {:error, Status.t()}
-  def send(stream, message, fin) do
-    {pieces, size} = Grpc.frame(message)
-    say(stream, pieces, size, fin)
-  end
+  ## Sending
 
-  @doc "Says that there are no more messages."
-  @spec finish(t) :: :ok | {:error, Status.t()}
-  def finish(stream), do: say(stream, [], 0, true)
+  @doc "Says a message, or nothing, and whether that was all; waits while too much waits to be written."
+  @spec say(t, [binary], non_neg_integer, boolean) :: :ok | {:error, Status.t()}
+  def say(%{shared: shared, connection: connection} = stream, pieces, size, fin) do
+    cond do
+      :atomics.get(shared, @ended) == 1 ->
+        {:error, ending(stream)}
 
-  defp say(%{ref: ref} = stream, pieces, size, fin) do
-    case get(ref) do
-      nil ->
-        {:error, over()}
+      not Process.alive?(connection) ->
+        {:error, ending(stream)}
 
-      %{ended: {:error, status}} ->
-        {:error, status}
-
-      %{ended: {:end, _}} ->
-        {:error,
-         Status.lost(:cancelled, "the server has ended the call; its ending is what recv gives", :client)}
-
-      %{closed: true} ->
+      :atomics.get(shared, @finished) == 1 or (fin and :atomics.exchange(shared, @finished, 1) == 1) ->
         {:error, Status.lost(:failed_precondition, "the stream was finished before", :client)}
 
-      state ->
-        Connection.say(stream.connection, ref, pieces, size, fin)
-        room(stream, %{state | unsent: state.unsent + size, closed: fin})
+      true ->
+        waiting = :atomics.add_get(shared, @unsent, size)
+        Connection.say(connection, stream.ref, pieces, size, fin)
+        if waiting <= @ahead, do: :ok, else: room(stream)
     end
   end
 
-  defp room(%{ref: ref}, %{unsent: unsent} = state) when unsent <= @ahead, do: put(ref, state)
+  defp room(%{ref: call, connection: connection} = stream) do
+    ref = Attempt.monitor(connection)
+    Connection.room(connection, call, ref)
 
-  defp room(%{ref: ref} = stream, state) do
     receive do
-      {^ref, {:sent, bytes}} ->
-        room(stream, %{state | unsent: state.unsent - bytes})
-
-      {^ref, {:end, _} = ending} ->
-        put(ref, %{state | ended: ending})
-
-      {^ref, {:error, status}} ->
-        put(ref, %{state | ended: {:error, status}})
-        {:error, status}
-
-      {:DOWN, ^ref, _, _, why} ->
-        {:error, down(ref, state, why)}
+      {^ref, :room} -> :ok
+      {^ref, {:error, status}} -> {:error, status}
+      {^ref, :ended} -> {:error, ending(stream)}
+      {:DOWN, ^ref, _, _, why} -> {:error, %{Connection.ended(why) | sent: :maybe}}
     after
       Attempt.left(stream.deadline) ->
-        put(ref, state)
-        {:error, give_up(stream)}
+        Attempt.hush(ref)
+        cancel(stream)
+        {:error, Attempt.late()}
     end
   end
+
+  # The owner finds out how the call ended, and can still receive it.
+  defp ending(%{ref: ref} = stream) do
+    case get(ref) do
+      nil -> Status.lost(:cancelled, "the call has ended; its owner knows how", :client)
+      %{ended: nil} = state -> stream |> look(state) |> status()
+      %{ended: ended} -> status(ended)
+    end
+  end
+
+  defp look(%{ref: ref}, state) do
+    ended =
+      receive do
+        {^ref, {:end, _} = ended} -> ended
+        {^ref, {:error, _} = ended} -> ended
+        {:DOWN, ^ref, _, _, why} -> {:error, %{Connection.ended(why) | sent: :maybe}}
+      after
+        0 -> nil
+      end
+
+    if ended, do: put(ref, %{state | ended: ended})
+    ended
+  end
+
+  defp status({:error, status}), do: status
+  defp status(nil), do: Status.lost(:cancelled, "the call has ended", :client)
+
+  defp status({:end, trailers}) do
+    case Grpc.ending(trailers) do
+      {:error, status} -> status
+      {:ok, _} -> Status.lost(:cancelled, "the server has answered and takes no more", :peer)
+    end
+  end
+
+  ## Receiving
 
   @doc "The next message, or how the call ended. A call that has ended is forgotten when that was told."
   @spec recv(t, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
   def recv(%{ref: ref} = stream, deadline) do
     case get(ref) do
       %{ready: [message | ready]} = state ->
-        Process.put({__MODULE__, ref}, %{state | ready: ready})
+        put(ref, %{state | ready: ready})
         {:ok, message}
 
       nil ->
-        {:error, over()}
+        {:error, Status.lost(:failed_precondition, "the call is over, or belongs to another process", :client)}
 
       state ->
         wait(stream, refill(stream, state), deadline)
     end
   end
 
-  # Everything that had arrived was consumed: a quarter of the window is worth a message.
+  # A quarter of the window is worth a message.
   defp refill(%{window: window} = stream, %{owed: owed} = state) when owed * 4 >= window do
     Connection.credit(stream.connection, stream.ref, owed)
     %{state | owed: 0}
@@ -144,24 +172,30 @@ defmodule Sidewinder.Channel.Stream do
 
   defp refill(_, state), do: state
 
-  defp wait(stream, %{ended: ending}, _) when ending != nil, do: ended(stream, ending)
-
-  defp wait(%{ref: ref} = stream, state, deadline) do
+  defp wait(%{ref: ref} = stream, %{ended: nil} = state, deadline) do
     receive do
-      {^ref, {:data, bytes, flow}} -> data(stream, state, bytes, flow, deadline)
-      {^ref, {:sent, bytes}} -> wait(stream, %{state | unsent: state.unsent - bytes}, deadline)
-      {^ref, {:fields, fields}} -> fields(stream, %{state | fields: fields}, deadline)
-      {^ref, {:end, _} = ending} -> ended(stream, ending, state)
-      {^ref, {:error, status}} -> ended(stream, {:error, status})
-      {:DOWN, ^ref, _, _, why} -> {:error, down(ref, state, why)}
+      {^ref, {:data, bytes, flow}} -> data(stream, %{state | owed: state.owed + flow}, bytes, deadline)
+      {^ref, {:fields, fields}} -> fields(stream, state, fields, deadline)
+      {^ref, {:end, _} = ended} -> over(stream, state, ended)
+      {^ref, {:error, _} = ended} -> over(stream, state, ended)
+      {:DOWN, ^ref, _, _, why} -> over(stream, state, {:error, %{Connection.ended(why) | sent: :maybe}})
     after
-      patience(stream, deadline) -> timed_out(stream, state, deadline)
+      patience(stream, deadline) -> timed_out(stream, state)
     end
   end
 
-  defp data(stream, %{rest: rest} = state, bytes, flow, deadline) do
+  # The ending was seen by a writer; what came before it is in the mailbox still.
+  defp wait(%{ref: ref} = stream, %{ended: ended} = state, deadline) do
+    receive do
+      {^ref, {:data, bytes, flow}} -> data(stream, %{state | owed: state.owed + flow}, bytes, deadline)
+      {^ref, {:fields, fields}} -> fields(stream, state, fields, deadline)
+    after
+      0 -> over(stream, state, ended)
+    end
+  end
+
+  defp data(stream, %{rest: rest} = state, bytes, deadline) do
     whole = if rest == <<>>, do: bytes, else: rest <> bytes
-    state = %{state | owed: state.owed + flow}
 
     case Grpc.messages(whole, stream.max) do
       {:ok, [], rest} ->
@@ -172,89 +206,57 @@ defmodule Sidewinder.Channel.Stream do
         {:ok, message}
 
       {:error, status} ->
-        cancel(stream)
-        {:error, status}
+        give_up(stream, status)
     end
   end
 
-  defp fields(stream, state, deadline) do
-    case Grpc.refusal(state.fields) do
-      nil ->
-        wait(stream, state, deadline)
-
-      status ->
-        cancel(stream)
-        {:error, status}
+  defp fields(stream, state, fields, deadline) do
+    case Grpc.refusal(fields) do
+      nil -> wait(stream, state, deadline)
+      status -> give_up(stream, status)
     end
   end
 
-  defp patience(%{deadline: mine}, deadline) do
-    case {mine, deadline} do
-      {:infinity, deadline} -> Attempt.left(deadline)
-      {mine, :infinity} -> Attempt.left(mine)
-      {mine, deadline} -> Attempt.left(min(mine, deadline))
-    end
-  end
+  defp patience(%{deadline: mine}, deadline), do: min(Attempt.left(mine), Attempt.left(deadline))
 
   # The deadline of the call ends it; a shorter patience of this reader does not.
-  defp timed_out(stream, state, _) do
+  defp timed_out(stream, state) do
     if Attempt.left(stream.deadline) == 0 do
-      {:error, give_up(stream)}
+      give_up(stream, Attempt.late())
     else
       put(stream.ref, state)
       {:error, Status.lost(:deadline_exceeded, "no message came in time; the call goes on", :client)}
     end
   end
 
-  defp ended(stream, {:end, _} = ending, %{rest: rest}) when rest != <<>> do
-    case ended(stream, ending) do
-      {:end, _} -> {:error, Status.lost(:internal, "the answer ended in the middle of a message")}
-      error -> error
+  defp over(%{ref: ref, deadline: deadline}, state, ended) do
+    leave(ref)
+
+    case {ended, state.rest} do
+      {{:error, status}, _} -> {:error, status}
+      {{:end, trailers}, rest} -> trailed(Grpc.ending(trailers), rest, deadline)
     end
   end
 
-  defp ended(stream, ending, _), do: ended(stream, ending)
+  defp trailed({:ok, metadata}, <<>>, _), do: {:end, metadata}
+  defp trailed({:ok, _}, _, _), do: {:error, Status.lost(:internal, "the answer ended in the middle of a message")}
+  defp trailed({:error, status}, _, deadline), do: {:error, Attempt.overdue(status, deadline)}
 
-  defp ended(%{ref: ref, deadline: deadline}, {:end, trailers}) do
-    leave(ref)
-
-    case Grpc.ending(trailers) do
-      {:ok, metadata} -> {:end, metadata}
-      {:error, status} -> {:error, overdue(status, deadline)}
-    end
-  end
-
-  defp ended(%{ref: ref}, {:error, status}) do
-    leave(ref)
+  defp give_up(stream, status) do
+    cancel(stream)
     {:error, status}
   end
 
-  @doc "A server may call a deadline that passed there a cancellation."
-  @spec overdue(Status.t(), integer | :infinity) :: Status.t()
-  def overdue(%{code: 1} = status, deadline) when deadline != :infinity do
-    if Attempt.left(deadline) <= 5, do: %{status | code: Status.number(:deadline_exceeded)}, else: status
-  end
-
-  def overdue(status, _), do: status
-
-  defp give_up(stream) do
-    cancel(stream)
-    Attempt.late()
-  end
-
-  defp down(ref, _, why) do
-    leave(ref)
-    %{Connection.ended(why) | sent: :maybe}
-  end
-
-  @doc "Gives the call up. Nothing of it comes any more."
+  @doc "Gives the call up. Its owner hears nothing more of it; when somebody else gave it up, it hears that."
   @spec cancel(t) :: :ok
   def cancel(%{ref: ref, connection: connection}) do
-    if get(ref), do: Connection.cancel(connection, ref)
-    leave(ref)
+    if get(ref) do
+      Connection.cancel(connection, ref, :quietly)
+      leave(ref)
+    else
+      Connection.cancel(connection, ref, :aloud)
+    end
   end
-
-  defp over, do: Status.lost(:failed_precondition, "the call is over, or belongs to another process", :client)
 
   # Without the alias nothing more can come; what has come is thrown away.
   defp leave(ref) do

@@ -7,6 +7,7 @@ defmodule Sidewinder.Connection.Calls do
   before that write, they were never sent.
   """
 
+  alias Sidewinder.Channel.Stream
   alias Sidewinder.Wire.{Grpc, H2, Status}
 
   # A call with less left than this is not opened, in milliseconds.
@@ -54,6 +55,8 @@ defmodule Sidewinder.Connection.Calls do
       monitor: nil,
       id: nil,
       request: request,
+      shared: Map.get(request, :shared),
+      waiters: [],
       fields: nil,
       chunks: [],
       size: 0,
@@ -162,13 +165,32 @@ defmodule Sidewinder.Connection.Calls do
     end
   end
 
-  @doc "The caller gave up, or is dead."
-  @spec cancel(t, H2.t(), reference) :: {t, H2.t()}
-  def cancel(calls, machine, ref) do
+  @doc "A writer waits until little waits to be written."
+  @spec room(t, reference, reference) :: t
+  def room(calls, ref, waiter) do
     case calls.calls do
-      %{^ref => %{id: nil} = call} -> {drop(%{calls | waiting: calls.waiting - 1}, ref, call), machine}
-      %{^ref => %{id: id} = call} -> {drop(calls, ref, call), H2.reset(machine, id, :cancel)}
-      _ -> {calls, machine}
+      %{^ref => call} ->
+        if Stream.wrote(call.shared, 0) <= Stream.ahead(),
+          do: calls |> tap(fn _ -> tell(waiter, :room) end),
+          else: keep(calls, ref, %{call | waiters: [waiter | call.waiters]})
+
+      _ ->
+        tell(waiter, :ended)
+        calls
+    end
+  end
+
+  @doc "The caller gave up or is dead, or somebody else gave its call up."
+  @spec cancel(t, H2.t(), reference, :quietly | :aloud) :: {t, H2.t()}
+  def cancel(calls, machine, ref, how) do
+    case calls.calls do
+      %{^ref => call} ->
+        if how == :aloud, do: tell(ref, {:error, Status.lost(:cancelled, "the call was cancelled", :client)})
+        calls = if call.id == nil, do: %{calls | waiting: calls.waiting - 1}, else: calls
+        {drop(calls, ref, call, :ended), if(call.id, do: H2.reset(machine, call.id, :cancel), else: machine)}
+
+      _ ->
+        {calls, machine}
     end
   end
 
@@ -217,9 +239,15 @@ defmodule Sidewinder.Connection.Calls do
   defp happened({:end, _}, call, ref, calls, machine),
     do: {finish(calls, ref, call, {:end, call.trailers || []}), machine}
 
+  defp happened({:sent, _, _}, %{kind: :unary}, _, calls, machine), do: {calls, machine}
+
   defp happened({:sent, _, bytes}, call, ref, calls, machine) do
-    if call.kind == :stream, do: tell(ref, {:sent, bytes})
-    {calls, machine}
+    if Stream.wrote(call.shared, bytes) <= Stream.ahead() and call.waiters != [] do
+      Enum.each(call.waiters, &tell(&1, :room))
+      {keep(calls, ref, %{call | waiters: []}), machine}
+    else
+      {calls, machine}
+    end
   end
 
   defp happened({:reset, _, code}, call, ref, calls, machine),
@@ -253,8 +281,7 @@ defmodule Sidewinder.Connection.Calls do
     Enum.reduce(calls.calls, %{calls | refused: why, waiting: 0}, fn {ref, call}, calls ->
       unsent = call.id == nil or ref in fresh
 
-      status =
-        if unsent, do: Status.unsent(:unavailable, why, :transport), else: Status.lost(:unavailable, why)
+      status = if unsent, do: Status.unsent(:unavailable, why, :transport), else: Status.lost(:unavailable, why)
 
       finish(calls, ref, call, {:error, status})
     end)
@@ -266,12 +293,14 @@ defmodule Sidewinder.Connection.Calls do
 
   defp finish(calls, ref, call, ending) do
     tell(ref, ending)
-    drop(calls, ref, call)
+    drop(calls, ref, call, if(match?({:error, _}, ending), do: ending, else: :ended))
   end
 
-  defp drop(calls, ref, call) do
+  defp drop(calls, ref, call, ending) do
     Process.demonitor(call.monitor, [:flush])
     released(calls)
+    if call.shared, do: Stream.ended(call.shared)
+    Enum.each(call.waiters, &tell(&1, ending))
 
     %{
       calls

@@ -43,8 +43,7 @@ defmodule Sidewinder.Wire.Grpc do
   def timeout(left) do
     nanoseconds = max(left, 0) * 1_000_000
 
-    {unit, letter} =
-      Enum.find(@units, List.last(@units), fn {unit, _} -> div(nanoseconds, unit) <= @digits_max end)
+    {unit, letter} = Enum.find(@units, List.last(@units), fn {unit, _} -> div(nanoseconds, unit) <= @digits_max end)
 
     amount = nanoseconds |> div(unit) |> min(@digits_max)
     [{:plain, "grpc-timeout", <<Integer.to_string(amount)::binary, letter>>}]

@@ -99,8 +99,7 @@ defmodule Sidewinder.Wire.H2.Incoming do
   defp stream_data(flags, id, stream, bytes, flow, machine) do
     machine = H2.keep(machine, id, %{stream | receive: stream.receive - flow})
 
-    machine =
-      if bytes == <<>>, do: H2.credit(machine, id, flow), else: H2.tell(machine, {:data, id, bytes, flow})
+    machine = if bytes == <<>>, do: H2.credit(machine, id, flow), else: H2.tell(machine, {:data, id, bytes, flow})
 
     if (flags &&& @end_stream) != 0, do: ended(id, machine), else: machine
   end

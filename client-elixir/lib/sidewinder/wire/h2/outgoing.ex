@@ -48,8 +48,7 @@ defmodule Sidewinder.Wire.H2.Outgoing do
   @doc "The peer has changed the window that every stream begins with: open ones move by the difference."
   @spec shift(H2.t(), integer) :: {:ok, H2.t()} | :overflow
   def shift(machine, difference) do
-    streams =
-      Map.new(machine.streams, fn {id, stream} -> {id, %{stream | send: stream.send + difference}} end)
+    streams = Map.new(machine.streams, fn {id, stream} -> {id, %{stream | send: stream.send + difference}} end)
 
     if Enum.any?(streams, fn {_, stream} -> stream.send > @window_max end),
       do: :overflow,
