@@ -33,13 +33,9 @@ defmodule Sidewinder.Wire.Hpack do
   @type field :: {binary, binary}
   @type mode :: :index | :plain | :never
 
-  @doc "An empty table."
-  @spec new() :: t
-  def new, do: %__MODULE__{}
-
-  @doc "How often something was inserted: a block that inserts nothing means the same as long as this stays."
-  @spec generation(t) :: non_neg_integer
-  def generation(table), do: table.newest
+  @doc "An empty table of at most so many bytes."
+  @spec new(non_neg_integer) :: t
+  def new(max \\ @table_max), do: %__MODULE__{max: max, bound: max}
 
   @doc "What the peer allows for our table. It is said at the beginning of the next block."
   @spec allow(t, non_neg_integer) :: t
