@@ -1,7 +1,8 @@
 defmodule Sidewinder.Channel.Attempt do
   @moduledoc """
-  One call and its tries. A try that was surely not sent is followed by another, on another connection, while the deadline
-  allows and a few times at most; anything else is an ending.
+  One call and its tries. A try that no server has begun with, for certain, is followed by another: on another connection
+  if its own has ended, after a short pause if the server is there and refused. A few times, or, for a caller that waits,
+  for as long as it does. Anything else is an ending.
 
   The caller waits by its own clock, so that no connection, however stuck, can hold it longer than its deadline.
   """
@@ -10,8 +11,10 @@ defmodule Sidewinder.Channel.Attempt do
   alias Sidewinder.Connection
   alias Sidewinder.Wire.Status
 
-  # How often a call that was not sent is tried again.
+  # How often a call that was not sent is tried again, unless its caller waits.
   @retries 5
+  # Connections that a call remembers to have tried. Those that are gone are chosen by nobody anyway.
+  @remembered 8
   # What a refusal by a server that is there costs before the next try, in milliseconds.
   @pause 10
 
@@ -23,7 +26,11 @@ defmodule Sidewinder.Channel.Attempt do
   @doc "Runs `try` with a connection until it was sent, or ends otherwise."
   @spec run(atom, map, (pid, timeout -> outcome(value) | {:unsent, Status.t()})) :: outcome(value)
         when value: var
-  def run(channel, call, try), do: run(channel, call, try, [], @retries)
+  def run(channel, call, try) do
+    if left(call.deadline) == 0,
+      do: {:error, Status.unsent(:deadline_exceeded, "the deadline had passed before the call began")},
+      else: run(channel, call, try, [], @retries)
+  end
 
   defp run(channel, call, try, tried, retries) do
     case connection(channel, call, tried) do
@@ -38,19 +45,22 @@ defmodule Sidewinder.Channel.Attempt do
     end
   end
 
-  defp again(_, _, _, _, 0, _, status), do: {:error, status}
+  defp again(_, %{wait_until: nil}, _, _, 0, _, status), do: {:error, status}
 
   defp again(channel, call, try, tried, retries, connection, status) do
-    if Process.alive?(connection) and refused?(status) do
-      rest(min(:rand.uniform(@pause), left(call.deadline)))
-      run(channel, call, try, tried, retries - 1)
-    else
-      run(channel, call, try, [connection | tried], retries - 1)
+    cond do
+      call.wait_until != nil and left(min(call.deadline, call.wait_until)) == 0 ->
+        {:error, status}
+
+      # A single stream was refused; the connection goes on.
+      status.origin == :peer ->
+        rest(min(:rand.uniform(@pause), left(call.deadline)))
+        run(channel, call, try, tried, max(retries - 1, 0))
+
+      true ->
+        run(channel, call, try, Enum.take([connection | tried], @remembered), max(retries - 1, 0))
     end
   end
-
-  # A single stream was refused; the connection goes on.
-  defp refused?(status), do: status.message == "the server refused the stream"
 
   defp rest(time) do
     receive do
@@ -111,7 +121,7 @@ defmodule Sidewinder.Channel.Attempt do
 
   @doc "Not sent is for another try, all else for the caller."
   @spec ending(Status.t()) :: {:unsent | :error, Status.t()}
-  def ending(%{sent: :no, origin: :transport} = status), do: {:unsent, status}
+  def ending(%{sent: :no, origin: origin} = status) when origin != :client, do: {:unsent, status}
   def ending(status), do: {:error, status}
 
   @doc "The status of a call that came to its deadline."

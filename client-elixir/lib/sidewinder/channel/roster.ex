@@ -7,7 +7,7 @@ defmodule Sidewinder.Channel.Roster do
   while, after a pause that doubles otherwise, with some chance in it so that many clients do not come back together.
 
   A caller that finds nothing ready waits here, in a bounded number. It is answered when something becomes ready that it
-  has not tried, or, unless it asked to wait for that, as soon as every place is resting after a failure.
+  has not tried, or, unless it asked to wait for that, as soon as the latest try of every place has failed.
   """
 
   use GenServer
@@ -108,9 +108,8 @@ defmodule Sidewinder.Channel.Roster do
     load = :counters.new(1, [:write_concurrency])
     options = state.opts.connection |> Map.merge(%{address: address, owner: self(), load: load})
     {:ok, pid} = Connection.start_link(Map.to_list(options))
-    failures = if slot = state.slots[key], do: slot.failures, else: 0
-    slot = %{pid: pid, load: load, phase: :connecting, failures: failures, since: now(), why: nil}
-    %{state | slots: Map.put(state.slots, key, slot)}
+    before = Map.get(state.slots, key, %{failures: 0, why: nil})
+    put(state, key, Map.merge(before, %{pid: pid, load: load, phase: :connecting, since: now()}))
   end
 
   defp changed(:ready, key, slot, state) do
@@ -137,6 +136,8 @@ defmodule Sidewinder.Channel.Roster do
     lived = slot.phase == :ready and now() - slot.since >= @lived
     failures = if lived, do: 0, else: slot.failures + 1
     Process.send_after(self(), {:connect, key}, pause(failures, state.opts.backoff))
+    # What was ready will likely be ready again: that is waited for. What was not is told.
+    why = if slot.phase == :ready, do: nil, else: why
     put(state, key, %{slot | pid: nil, phase: :resting, failures: failures, why: why})
   end
 
@@ -153,7 +154,7 @@ defmodule Sidewinder.Channel.Roster do
     do: for({{address, _}, %{phase: :ready} = slot} <- state.slots, do: {slot.pid, slot.load, address})
 
   defp hopeless?(state),
-    do: Enum.all?(state.slots, fn {_, slot} -> slot.failures > 0 and slot.phase != :ready end)
+    do: Enum.all?(state.slots, fn {_, slot} -> slot.why != nil and slot.phase != :ready end)
 
   defp why(state) do
     state.slots

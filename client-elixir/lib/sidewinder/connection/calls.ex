@@ -258,7 +258,7 @@ defmodule Sidewinder.Connection.Calls do
     {finish(calls, ref, call, {:error, status}), machine}
   end
 
-  defp reset(:refused_stream), do: Status.unsent(:unavailable, "the server refused the stream", :transport)
+  defp reset(:refused_stream), do: Status.unsent(:unavailable, "the server refused the stream", :peer)
   defp reset(:cancel), do: Status.lost(:cancelled, "the server cancelled the call")
   defp reset(:enhance_your_calm), do: Status.lost(:resource_exhausted, "the server asks for calm")
   defp reset(:inadequate_security), do: Status.lost(:permission_denied, "the server asks for better security")

@@ -3,8 +3,8 @@ defmodule Sidewinder.Wire.Status do
   How a call ended that has no answer.
 
   `sent` is what matters to whoever would try again: `:no` means that no server has begun with the call, for certain;
-  `:maybe` means that it may have. `origin` says who speaks: `:peer` for a status that came in trailers, `:transport`
-  for what became of the connection, `:client` for what was found out here.
+  `:maybe` means that it may have. `origin` says who speaks: `:peer` for what the server said of this call (in trailers,
+  or by refusing its stream), `:transport` for what became of the connection, `:client` for what was found out here.
   """
 
   defstruct code: 2, message: "", details: nil, sent: :maybe, origin: :client, metadata: []
@@ -32,7 +32,7 @@ defmodule Sidewinder.Wire.Status do
   for {name, number} <- Enum.with_index(@names), do: def(name(unquote(number)), do: unquote(name))
 
   @doc "No server has begun with it, for certain."
-  @spec unsent(atom, String.t(), :client | :transport) :: t
+  @spec unsent(atom, String.t(), :client | :transport | :peer) :: t
   def unsent(name, message, origin \\ :client),
     do: %__MODULE__{code: number(name), message: message, sent: :no, origin: origin}
 
