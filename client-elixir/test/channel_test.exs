@@ -145,7 +145,7 @@ defmodule Sidewinder.ChannelTest do
     test "a caller gives up by its own clock, and the server hears of it", %{listener: listener, address: address} do
       channel = channel(address)
       peer = Peer.accept(listener)
-      call = ask(channel, "", deadline: soon(50))
+      call = ask(channel, "", deadline: soon(200))
       {1, %{"grpc-timeout" => _}, _, peer} = Peer.request(peer)
       assert {:error, %Status{code: 4, sent: :maybe}} = Task.await(call)
       assert {{:reset, 1, 8}, peer} = Peer.next(peer)
@@ -163,7 +163,7 @@ defmodule Sidewinder.ChannelTest do
     } do
       channel = channel(address)
       peer = Peer.accept(listener)
-      deadline = soon(80)
+      deadline = soon(300)
       call = ask(channel, "", deadline: deadline)
       {1, _, _, peer} = Peer.request(peer)
       wait_until(deadline - 3)
@@ -261,7 +261,7 @@ defmodule Sidewinder.ChannelTest do
   test "a cancelled call leaves nothing in the mailbox of its caller", %{listener: listener, address: address} do
     channel = channel(address)
     peer = Peer.accept(listener)
-    assert {:error, %Status{code: 4}} = Channel.unary(channel, @path, "", deadline: soon(20))
+    assert {:error, %Status{code: 4}} = Channel.unary(channel, @path, "", deadline: soon(200))
     {1, _, _, peer} = Peer.request(peer)
     peer = Peer.answer(peer, 1, "late")
     call = ask(channel, "")

@@ -4,6 +4,7 @@ defmodule Sidewinder.ConnectionTest do
   import Sidewinder.Asking
   import Sidewinder.Bytes, except: [answer: 3, answer: 4, fields: 4]
   alias Sidewinder.{Channel, Counting, Peer}
+  alias Sidewinder.Channel.Backoff
   alias Sidewinder.Wire.Status
 
   @path Sidewinder.Asking.path()
@@ -70,11 +71,29 @@ defmodule Sidewinder.ConnectionTest do
     assert {:ok, "here", []} = Task.await(call)
   end
 
-  test "pauses grow, and end when a connection has held", %{address: {:unix, path}} do
-    {listener, {:unix, ^path}} = {nil, {:unix, path}}
-    assert listener == nil
-    channel = channel({:unix, path <> ".none"}, backoff: [min: 4, max: 16])
-    eventually(fn -> Enum.all?(:sys.get_state(channel).slots, fn {_, slot} -> slot.failures >= 6 end) end)
+  test "pauses double up to a bound, with some chance in them" do
+    bounds = [min: 100, max: 5_000]
+    assert Backoff.pause(0, bounds) == 0
+
+    for {failures, longest} <- [{1, 100}, {2, 200}, {3, 400}, {6, 3_200}, {7, 5_000}, {1_000, 5_000}] do
+      pauses = for _ <- 1..200, do: Backoff.pause(failures, bounds)
+      assert Enum.min(pauses) >= div(longest, 2) and Enum.max(pauses) <= longest
+      assert length(Enum.uniq(pauses)) > 20
+    end
+  end
+
+  test "a server that always vanishes is tried in ever longer pauses", %{listener: listener, address: address} do
+    channel = channel(address, backoff: [min: 10, max: 40])
+
+    times =
+      for _ <- 1..6 do
+        Peer.close(Peer.accept_silently(listener))
+        System.monotonic_time(:millisecond)
+      end
+
+    # The pauses before the last three are 20 to 40 ms each.
+    assert List.last(times) - Enum.at(times, 2) >= 60
+    assert connections(channel) == []
   end
 
   test "what a dying connection was asked may have happened, and is not tried again", %{

@@ -11,7 +11,7 @@ defmodule Sidewinder.Channel.Roster do
   """
 
   use GenServer
-  alias Sidewinder.Channel.Choice
+  alias Sidewinder.Channel.{Backoff, Choice}
   alias Sidewinder.Connection
   alias Sidewinder.Wire.Status
 
@@ -135,17 +135,10 @@ defmodule Sidewinder.Channel.Roster do
   defp replace(key, slot, why, state) do
     lived = slot.phase == :ready and now() - slot.since >= @lived
     failures = if lived, do: 0, else: slot.failures + 1
-    Process.send_after(self(), {:connect, key}, pause(failures, state.opts.backoff))
+    Process.send_after(self(), {:connect, key}, Backoff.pause(failures, state.opts.backoff))
     # What was ready will likely be ready again: that is waited for. What was not is told.
     why = if slot.phase == :ready, do: nil, else: why
     put(state, key, %{slot | pid: nil, phase: :resting, failures: failures, why: why})
-  end
-
-  defp pause(0, _), do: 0
-
-  defp pause(failures, backoff) do
-    longest = min(backoff[:max], backoff[:min] * Integer.pow(2, min(failures - 1, 30)))
-    div(longest, 2) + :rand.uniform(div(longest, 2) + 1)
   end
 
   defp publish(state), do: Choice.publish(state.table, ready(state))
