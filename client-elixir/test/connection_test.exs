@@ -52,11 +52,11 @@ defmodule Sidewinder.ConnectionTest do
   test "those who wait for a connection are bounded" do
     channel = channel({:unix, "/nowhere/at/all.sock"}, max_waiting: 2)
     waiting = for _ <- 1..2, do: ask(channel, "", wait: true)
-    eventually(fn -> map_size(:sys.get_state(channel).waiting) == 2 end)
+    eventually(fn -> map_size(:sys.get_state(channel).waiting.callers) == 2 end)
     assert {:error, %Status{code: 8, sent: :no, message: message}} = Channel.unary(channel, @path, "", wait: true)
     assert message =~ "max_waiting"
     Enum.each(waiting, &Task.shutdown(&1, :brutal_kill))
-    eventually(fn -> map_size(:sys.get_state(channel).waiting) == 0 end)
+    eventually(fn -> map_size(:sys.get_state(channel).waiting.callers) == 0 end)
   end
 
   test "a server that comes later is found", %{listener: listener, address: {:unix, path}} do
@@ -64,7 +64,7 @@ defmodule Sidewinder.ConnectionTest do
     File.rm!(path)
     channel = channel({:unix, path}, backoff: [min: 5, max: 20])
     call = ask(channel, "", wait: true)
-    eventually(fn -> map_size(:sys.get_state(channel).waiting) == 1 end)
+    eventually(fn -> map_size(:sys.get_state(channel).waiting.callers) == 1 end)
     {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ifaddr: {:local, path}])
     {1, _, _, peer} = listener |> Peer.accept() |> Peer.request()
     Peer.answer(peer, 1, "here")

@@ -12,7 +12,8 @@ defmodule Sidewinder.Channel do
   ## Options
 
   - `name`: an atom. Required.
-  - `endpoints`: `{:unix, path}`, `{:tcp, host, port}`, `{:tls, host, port, ssl_opts}`. Required.
+  - `endpoints`: `{:unix, path}`, `{:tcp, host, port}`, `{:tls, host, port, ssl_opts}`; and names with any number of
+    addresses, `{:dns, host, port}`, `{:srv, name}`, both with `ssl_opts` behind them for TLS. Required.
   - `size`: connections to each address. 1.
   - `backoff`: `[min: 100, max: 5_000]`, the pause in milliseconds before a connection that failed is tried again.
   - `connect_timeout`: milliseconds until a connection must be ready. 5_000.
@@ -23,6 +24,12 @@ defmodule Sidewinder.Channel do
   - `connection_window`: bytes in flight on a connection. 4_194_304.
   - `fields_max`: bytes of fields in one answer. 131_072.
   - `max_message`: bytes of one message of an answer. 67_108_864.
+  - `resolve_every`: milliseconds after which names are asked for again; a lost connection asks sooner. 30_000.
+  - `dns`: options of `:inet_res`, such as `nameservers`, instead of the machine's own way. `[]`.
+  - `health`: a service whose health is watched at each address (`grpc.health.v1`), `""` for the whole server; an address
+    that does not serve gets no calls. `nil` for no watching.
+  - `breaker`: `[failures: 5, cooldown: 1_000]`: where there are several addresses, one that lost so many calls in a row
+    gets none for so many milliseconds, and then one to try. 0 failures for never.
   """
 
   alias Sidewinder.Channel.{Attempt, Roster, Stream}
@@ -38,7 +45,11 @@ defmodule Sidewinder.Channel do
     window: 262_144,
     connection_window: 4_194_304,
     fields_max: 131_072,
-    max_message: 67_108_864
+    max_message: 67_108_864,
+    resolve_every: 30_000,
+    dns: [],
+    health: nil,
+    breaker: [failures: 5, cooldown: 1_000]
   }
   @connection [
     :connect_timeout,
@@ -85,7 +96,7 @@ defmodule Sidewinder.Channel do
     {pieces, size} = Grpc.frame(request)
 
     with {:ok, call} <- call(path, pieces, size, true, opts),
-         {:ok, {fields, chunks, trailers}} <- Attempt.run(channel, call, &Attempt.unary(&1, call, &2)) do
+         {:ok, {fields, chunks, trailers}} <- Attempt.run(channel, call, &Attempt.unary/3) do
       answer(fields, chunks, trailers, call)
     end
   end
@@ -121,7 +132,7 @@ defmodule Sidewinder.Channel do
     {pieces, size} = if request == nil, do: {[], 0}, else: Grpc.frame(request)
 
     with {:ok, call} <- call(path, pieces, size, request != nil, opts),
-         do: Attempt.run(channel, call, &Stream.open(&1, call, &2))
+         do: Attempt.run(channel, call, &Stream.open/3)
   end
 
   @doc "Sends a message. Waits while the server does not take more."

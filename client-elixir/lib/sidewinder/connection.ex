@@ -134,6 +134,7 @@ defmodule Sidewinder.Connection do
   end
 
   def handle_info(:timeout, state), do: flush(state)
+  def handle_info(:retire, state), do: next(drain("its address is no longer named", state))
 
   def handle_info({kind, _}, state) when kind in [:tcp_passive, :ssl_passive] do
     case Socket.listen(state.socket) do

@@ -2,6 +2,7 @@ defmodule Sidewinder.Asking do
   @moduledoc "The client's side of a test: a channel of its own, calls in tasks, and facts that are waited for."
 
   alias Sidewinder.Channel
+  alias Sidewinder.Channel.Choice
 
   @path "/test.Service/Method"
 
@@ -36,13 +37,11 @@ defmodule Sidewinder.Asking do
   end
 
   @doc "Calls that are counted on the connections of a channel."
-  def load(channel), do: Enum.sum(for {_, load, _} <- places(channel), do: :counters.get(load, 1))
+  def load(channel), do: Enum.sum(for {_, load, _, _} <- Choice.published(channel), do: :counters.get(load, 1))
 
   @doc "The connections that callers may choose."
-  def connections(channel), do: for({pid, _, _} <- places(channel), do: pid)
+  def connections(channel), do: for({pid, _, _, _} <- Choice.published(channel), do: pid)
 
-  defp places(channel) do
-    [{:places, places}] = :ets.lookup(channel, :places)
-    places
-  end
+  @doc "The addresses that callers may choose."
+  def addresses(channel), do: Enum.uniq(for {_, _, address, _} <- Choice.published(channel), do: address)
 end

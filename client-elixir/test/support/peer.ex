@@ -10,7 +10,7 @@ defmodule Sidewinder.Peer do
 
   @patience 5_000
 
-  defstruct [:socket, :asked, :answered, rest: "", frames: []]
+  defstruct [:socket, :asked, :answered, by: :gen_tcp, rest: "", frames: []]
 
   @doc "Listens on a unix socket of its own; gives the address for an endpoint, too."
   def listen do
@@ -29,9 +29,25 @@ defmodule Sidewinder.Peer do
     {listener, {:tcp, "127.0.0.1", port}}
   end
 
+  @doc "Listens on the loopback, with TLS."
+  def listen_tls(options) do
+    {:ok, listener} = :ssl.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}, reuseaddr: true] ++ options)
+    {:ok, {_, port}} = :ssl.sockname(listener)
+    {listener, port}
+  end
+
+  @doc "Takes a connection with TLS and greets it; or what went wrong."
+  def accept_tls(listener) do
+    {:ok, socket} = :ssl.transport_accept(listener, @patience)
+
+    with {:ok, socket} <- :ssl.handshake(socket, @patience),
+         do: greet(%__MODULE__{socket: socket, by: :ssl, asked: Hpack.new(), answered: Hpack.new()}, [])
+  end
+
   @doc "Takes a connection and greets it."
-  def accept(listener, settings \\ []) do
-    peer = accept_silently(listener)
+  def accept(listener, settings \\ []), do: listener |> accept_silently() |> greet(settings)
+
+  defp greet(peer, settings) do
     peer = say(peer, settings(settings))
     {:preface, peer} = next(peer, [:preface])
     {{:settings, _}, peer} = next(peer, [:settings])
@@ -48,13 +64,13 @@ defmodule Sidewinder.Peer do
   def lonely?(listener, milliseconds), do: :gen_tcp.accept(listener, milliseconds) == {:error, :timeout}
 
   def say(peer, bytes) do
-    :ok = :gen_tcp.send(peer.socket, bytes)
+    :ok = peer.by.send(peer.socket, bytes)
     peer
   end
 
   @doc "Says it byte by byte."
   def say_slowly(peer, bytes) do
-    for <<byte <- IO.iodata_to_binary(bytes)>>, do: :ok = :gen_tcp.send(peer.socket, <<byte>>)
+    for <<byte <- IO.iodata_to_binary(bytes)>>, do: :ok = peer.by.send(peer.socket, <<byte>>)
     peer
   end
 
@@ -84,7 +100,7 @@ defmodule Sidewinder.Peer do
   end
 
   def next(peer, kinds) do
-    case :gen_tcp.recv(peer.socket, 0, @patience) do
+    case peer.by.recv(peer.socket, 0, @patience) do
       {:ok, bytes} ->
         {frames, rest, table} = parse(peer.rest <> bytes, peer.asked)
         next(%{peer | frames: frames, rest: rest, asked: table}, kinds)
@@ -121,5 +137,5 @@ defmodule Sidewinder.Peer do
     peer
   end
 
-  def close(peer), do: :gen_tcp.close(peer.socket)
+  def close(peer), do: peer.by.close(peer.socket)
 end

@@ -7,7 +7,7 @@ defmodule Sidewinder.Channel.Attempt do
   The caller waits by its own clock, so that no connection, however stuck, can hold it longer than its deadline.
   """
 
-  alias Sidewinder.Channel.{Choice, Roster}
+  alias Sidewinder.Channel.{Breaker, Choice, Roster}
   alias Sidewinder.Connection
   alias Sidewinder.Wire.Status
 
@@ -34,16 +34,32 @@ defmodule Sidewinder.Channel.Attempt do
 
   defp run(channel, call, try, tried, retries) do
     case connection(channel, call, tried) do
-      {:ok, connection} ->
-        case try.(connection, left(call.deadline)) do
-          {:unsent, status} -> again(channel, call, try, tried, retries, connection, status)
-          outcome -> outcome
-        end
+      {:ok, {connection, _, address, breaker}} ->
+        fuse = {channel, address, breaker}
+        outcome = try.(connection, Map.put(call, :fuse, fuse), left(call.deadline))
+        with {:unsent, status} <- outcome, do: again(channel, call, try, tried, retries, connection, status)
 
       {:error, status} ->
         {:error, status}
     end
   end
+
+  @doc "Tells the fuse of an address how a call there went."
+  @spec learn({atom, term, Breaker.t() | nil}, :good | :bad) :: :ok
+  def learn({_, _, nil}, _), do: :ok
+
+  def learn({channel, address, breaker}, how) do
+    case apply(Breaker, how, [breaker]) do
+      :ok -> :ok
+      changed -> Roster.fuse(channel, changed, address)
+    end
+  end
+
+  @doc "What the ending of a call says about its address: lost by the transport, answered by the server, or nothing."
+  @spec learn_from(Status.t(), {atom, term, Breaker.t() | nil}) :: :ok
+  def learn_from(%{origin: :transport, sent: :maybe}, fuse), do: learn(fuse, :bad)
+  def learn_from(%{origin: :peer}, fuse), do: learn(fuse, :good)
+  def learn_from(_, _), do: :ok
 
   defp again(_, %{wait_until: nil}, _, _, 0, _, status), do: {:error, status}
 
@@ -76,7 +92,7 @@ defmodule Sidewinder.Channel.Attempt do
 
   defp connection(channel, call, tried) do
     case Choice.take(channel, tried) do
-      {:ok, {pid, _, _}} -> {:ok, pid}
+      {:ok, place} -> {:ok, place}
       :none -> wait(channel, call, tried)
       :no_channel -> {:error, Status.unsent(:unavailable, "there is no channel #{inspect(channel)}")}
     end
@@ -108,9 +124,18 @@ defmodule Sidewinder.Channel.Attempt do
     Connection.call(connection, ref, :unary, request)
 
     receive do
-      {^ref, {:answer, fields, chunks, trailers}} -> {:ok, {fields, chunks, trailers}}
-      {^ref, {:error, status}} -> ending(status)
-      {:DOWN, ^ref, _, _, why} -> ending(Connection.ended(why))
+      {^ref, {:answer, fields, chunks, trailers}} ->
+        learn(request.fuse, :good)
+        {:ok, {fields, chunks, trailers}}
+
+      {^ref, {:error, status}} ->
+        learn_from(status, request.fuse)
+        ending(status)
+
+      {:DOWN, ^ref, _, _, why} ->
+        status = Connection.ended(why)
+        learn_from(status, request.fuse)
+        ending(status)
     after
       timeout ->
         Connection.cancel(connection, ref, :quietly)

@@ -4,10 +4,13 @@ defmodule Sidewinder.Channel.Choice do
   where several are alike.
 
   The caller chooses by itself, in a table that the channel publishes, so that no process stands in everybody's way. It
-  counts itself in before it asks; the connection counts it out at the end of the call.
+  counts itself in before it asks; the connection counts it out at the end of the call. Where there are several addresses,
+  the fuse of each is asked; a single one is never held back, because there is nothing better to take.
   """
 
-  @type place :: {pid, :counters.counters_ref(), address :: term}
+  alias Sidewinder.Channel.Breaker
+
+  @type place :: {pid, :counters.counters_ref(), address :: term, Breaker.t() | nil}
 
   @doc "Makes the table of a channel."
   @spec table(atom) :: :ets.table()
@@ -17,16 +20,19 @@ defmodule Sidewinder.Channel.Choice do
   @spec publish(:ets.table(), [place]) :: true
   def publish(table, places), do: :ets.insert(table, {:places, places})
 
+  @doc "What may be chosen now."
+  @spec published(atom) :: [place]
+  def published(channel) do
+    [{:places, places}] = :ets.lookup(channel, :places)
+    places
+  end
+
   @doc "Chooses, but none of those that have been tried, and counts the caller in."
   @spec take(atom, [pid]) :: {:ok, place} | :none | :no_channel
   def take(channel, tried) do
-    case :ets.lookup(channel, :places) do
-      [{_, [{pid, load, _} = only]}] when tried == [] or hd(tried) != pid ->
-        :counters.add(load, 1, 1)
-        {:ok, only}
-
-      [{_, places}] ->
-        least(Enum.reject(places, fn {pid, _, _} -> pid in tried end))
+    case published(channel) do
+      [{pid, _, _, nil} = only] when tried == [] or hd(tried) != pid -> {:ok, counted(only)}
+      places -> least(for({pid, load, _, _} = place <- places, pid not in tried, do: {:counters.get(load, 1), place}))
     end
   rescue
     ArgumentError -> :no_channel
@@ -34,11 +40,17 @@ defmodule Sidewinder.Channel.Choice do
 
   defp least([]), do: :none
 
-  defp least(places) do
-    loaded = Enum.map(places, fn {_, load, _} = place -> {:counters.get(load, 1), place} end)
+  defp least(loaded) do
     {least, _} = Enum.min_by(loaded, &elem(&1, 0))
-    {_, {_, load, _} = place} = loaded |> Enum.filter(&(elem(&1, 0) == least)) |> Enum.random()
+    {_, {_, _, _, breaker} = place} = chosen = loaded |> Enum.filter(&(elem(&1, 0) == least)) |> Enum.random()
+
+    if breaker == nil or Breaker.allows?(breaker),
+      do: {:ok, counted(place)},
+      else: least(List.delete(loaded, chosen))
+  end
+
+  defp counted({_, load, _, _} = place) do
     :counters.add(load, 1, 1)
-    {:ok, place}
+    place
   end
 end

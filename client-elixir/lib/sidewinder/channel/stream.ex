@@ -25,7 +25,7 @@ defmodule Sidewinder.Channel.Stream do
   @ended 2
   @finished 3
 
-  defstruct [:ref, :connection, :deadline, :max, :window, :shared]
+  defstruct [:ref, :connection, :deadline, :max, :window, :shared, :fuse]
 
   @type t :: %__MODULE__{}
 
@@ -57,7 +57,11 @@ defmodule Sidewinder.Channel.Stream do
         {:ok,
          struct!(
            __MODULE__,
-           Map.merge(Map.take(request, [:deadline, :max, :window]), %{ref: ref, connection: connection, shared: shared})
+           Map.merge(Map.take(request, [:deadline, :max, :window, :fuse]), %{
+             ref: ref,
+             connection: connection,
+             shared: shared
+           })
          )}
 
       {^ref, {:error, status}} ->
@@ -229,8 +233,13 @@ defmodule Sidewinder.Channel.Stream do
     end
   end
 
-  defp over(%{ref: ref, deadline: deadline}, state, ended) do
+  defp over(%{ref: ref, deadline: deadline} = stream, state, ended) do
     leave(ref)
+
+    case ended do
+      {:error, status} -> Attempt.learn_from(status, stream.fuse)
+      {:end, _} -> Attempt.learn(stream.fuse, :good)
+    end
 
     case {ended, state.rest} do
       {{:error, status}, _} -> {:error, status}

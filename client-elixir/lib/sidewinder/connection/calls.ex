@@ -43,11 +43,8 @@ defmodule Sidewinder.Connection.Calls do
 
   @doc "A caller asks: its call is opened, waits in the line, or is refused."
   @spec begin(t, H2.t(), reference, pid, :unary | :stream, map) :: {t, H2.t()}
-  def begin(%{refused: why} = calls, machine, ref, _, _, _) when why != nil do
-    tell(ref, {:error, Status.unsent(:unavailable, why, :transport)})
-    released(calls)
-    {calls, machine}
-  end
+  def begin(%{refused: why} = calls, machine, ref, _, _, request) when why != nil,
+    do: turn_away(calls, machine, ref, request, :unavailable, why)
 
   def begin(calls, machine, ref, pid, kind, request) do
     call = %{
@@ -56,6 +53,7 @@ defmodule Sidewinder.Connection.Calls do
       id: nil,
       request: request,
       shared: Map.get(request, :shared),
+      counted: not Map.get(request, :uncounted, false),
       waiters: [],
       fields: nil,
       chunks: [],
@@ -66,16 +64,16 @@ defmodule Sidewinder.Connection.Calls do
     case if(calls.waiting > 0, do: :later, else: H2.room(machine)) do
       :yes -> open(watch(calls, ref, pid, call), machine, ref)
       :later when calls.waiting < calls.max_waiting -> {queue(watch(calls, ref, pid, call), ref), machine}
-      :later -> turn_away(calls, machine, ref, :resource_exhausted, full(calls))
-      :never -> turn_away(calls, machine, ref, :unavailable, "the connection takes no more calls")
+      :later -> turn_away(calls, machine, ref, request, :resource_exhausted, full(calls))
+      :never -> turn_away(calls, machine, ref, request, :unavailable, "the connection takes no more calls")
     end
   end
 
   defp full(calls), do: "#{calls.waiting} calls wait for a stream already (max_waiting)"
 
-  defp turn_away(calls, machine, ref, name, why) do
+  defp turn_away(calls, machine, ref, request, name, why) do
     tell(ref, {:error, Status.unsent(name, why, if(name == :unavailable, do: :transport, else: :client))})
-    released(calls)
+    unless Map.get(request, :uncounted), do: released(calls)
     {calls, machine}
   end
 
@@ -298,7 +296,7 @@ defmodule Sidewinder.Connection.Calls do
 
   defp drop(calls, ref, call, ending) do
     Process.demonitor(call.monitor, [:flush])
-    released(calls)
+    if call.counted, do: released(calls)
     if call.shared, do: Stream.ended(call.shared)
     Enum.each(call.waiters, &tell(&1, ending))
 
