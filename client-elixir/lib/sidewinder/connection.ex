@@ -223,12 +223,13 @@ defmodule Sidewinder.Connection do
 
   defp next(state) do
     state = state |> pump() |> events()
+    size = H2.out_size(state.machine)
 
     cond do
       state.why != nil -> gone(state.why, state)
       state.closing and Calls.none?(state.calls) -> stop("the server went away", state)
-      state.machine.out_size == 0 -> {:noreply, state}
-      state.machine.out_size > @batch -> flush(state)
+      size == 0 -> {:noreply, state}
+      size > @batch -> flush(state)
       true -> {:noreply, state, 0}
     end
   end
@@ -238,13 +239,11 @@ defmodule Sidewinder.Connection do
     %{state | calls: calls, machine: machine}
   end
 
-  defp flush(%{machine: %{out_size: 0}} = state), do: {:noreply, state}
-
   defp flush(state) do
     {out, machine} = H2.take_out(state.machine)
-    state = %{state | machine: machine, calls: Calls.written(state.calls)}
+    state = events(%{state | machine: machine, calls: Calls.written(state.calls)})
 
-    case Socket.send(state.socket, out) do
+    case if(out == [], do: :ok, else: Socket.send(state.socket, out)) do
       :ok -> {:noreply, state}
       {:error, why} -> gone("writing failed: #{Socket.reason(why)}", state)
     end

@@ -142,6 +142,17 @@ defmodule Sidewinder.Wire.H2Test do
       assert {_, [_, {:data, 1, "0123456789", true}], _, _} = said(machine)
     end
 
+    test "many small messages that are said together make one frame" do
+      {1, machine} = open(settled(), "", false)
+      {_, _, machine, _} = said(machine)
+      assert H2.out_size(machine) == 0
+      machine = Enum.reduce(1..100, machine, fn _, machine -> H2.send_data(machine, 1, ["m"], 1, false) end)
+      assert H2.out_size(machine) >= 100
+      {events, frames, _, _} = machine |> H2.send_data(1, [], 0, true) |> said()
+      assert frames == [{:data, 1, :binary.copy("m", 100), true}]
+      assert events == [{:sent, 1, 100}]
+    end
+
     test "an end waits behind what waits" do
       {1, machine} = open(settled(window: 4), "012345", false)
       {_, _, machine, _} = machine |> H2.send_data(1, [], 0, true) |> said()

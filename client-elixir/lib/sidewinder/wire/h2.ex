@@ -40,6 +40,7 @@ defmodule Sidewinder.Wire.H2 do
             next_id: 1,
             send_window: @default_window,
             blocked: [],
+            fresh: [],
             receive_window: 0,
             window: 0,
             connection_window: 0,
@@ -94,8 +95,11 @@ defmodule Sidewinder.Wire.H2 do
 
   @doc "What happened since the last time, in order, and the bytes to be written."
   @spec take(t) :: {[event], iodata, t}
-  def take(machine),
-    do: {Enum.reverse(machine.events), machine.out, %{machine | events: [], out: [], out_size: 0}}
+  def take(machine) do
+    {out, machine} = take_out(machine)
+    {events, machine} = take_events(machine)
+    {events, out, machine}
+  end
 
   @doc "What happened since the last time, in order."
   @spec take_events(t) :: {[event], t}
@@ -104,7 +108,22 @@ defmodule Sidewinder.Wire.H2 do
 
   @doc "The bytes to be written."
   @spec take_out(t) :: {iodata, t}
-  def take_out(machine), do: {machine.out, %{machine | out: [], out_size: 0}}
+  def take_out(machine) do
+    machine = Outgoing.cut(machine)
+    {machine.out, %{machine | out: [], out_size: 0}}
+  end
+
+  @doc "About how many bytes there are to be written. What the peer does not take yet does not count."
+  @spec out_size(t) :: non_neg_integer
+  def out_size(%{fresh: [], out_size: size}), do: size
+  def out_size(machine), do: Enum.reduce(machine.fresh, machine.out_size + 1, &(&2 + pending_size(machine.streams, &1)))
+
+  defp pending_size(streams, id) do
+    case streams do
+      %{^id => %{pending_size: size}} -> size
+      _ -> 0
+    end
+  end
 
   @doc "Whether a further stream may be opened now, or ever."
   @spec room(t) :: :yes | :later | :never
@@ -134,7 +153,7 @@ defmodule Sidewinder.Wire.H2 do
       %{machine | encoder: encoder, next_id: id + 2, streams: Map.put(machine.streams, id, stream)}
       |> write(frames, bytes)
 
-    {id, if(size > 0, do: send_data(machine, id, pieces, size, fin), else: machine)}
+    {id, if(size > 0, do: machine |> send_data(id, pieces, size, fin) |> Outgoing.cut(), else: machine)}
   end
 
   @doc "Says more on a stream: pieces that are `size` bytes together, and whether that was all. Dropped if it is over."

@@ -2,7 +2,8 @@ defmodule Sidewinder.Wire.H2.Outgoing do
   @moduledoc """
   What a stream has to say, cut into frames as far as the peer's windows go.
 
-  What does not go yet waits in its stream. Streams that wait are remembered in the order in which they began to; when
+  Frames are cut when bytes are taken, not when something is said: many small messages make one frame then, which is
+  cheaper for both sides, and which servers do not take for an attack. What does not go yet waits in its stream. Streams that wait are remembered in the order in which they began to; when
   the window of the connection opens, each says one frame in its turn, so that a large message does not keep small ones
   from getting through. `{:sent, id, bytes}` tells what went, and is what a writer waits for.
   """
@@ -19,11 +20,27 @@ defmodule Sidewinder.Wire.H2.Outgoing do
         pending = Enum.reduce(pieces, stream.pending, &:queue.in/2)
         fin = if fin, do: :asked, else: :open
         stream = %{stream | pending: pending, pending_size: stream.pending_size + size, fin: fin}
-        if id in machine.blocked, do: H2.keep(machine, id, stream), else: flush(machine, id, stream)
+        machine = H2.keep(machine, id, stream)
+        if id in machine.blocked or id in machine.fresh, do: machine, else: %{machine | fresh: [id | machine.fresh]}
 
       _ ->
         machine
     end
+  end
+
+  @doc "Cuts frames for the streams that have something new to say, in the order in which they said it."
+  @spec cut(H2.t()) :: H2.t()
+  def cut(%{fresh: []} = machine), do: machine
+
+  def cut(machine) do
+    machine.fresh
+    |> Enum.reverse()
+    |> Enum.reduce(%{machine | fresh: []}, fn id, machine ->
+      case machine.streams do
+        %{^id => stream} -> flush(machine, id, stream)
+        _ -> machine
+      end
+    end)
   end
 
   @doc "The peer takes so many bytes more, from one stream or from all together."
@@ -95,7 +112,7 @@ defmodule Sidewinder.Wire.H2.Outgoing do
   end
 
   defp write(machine, id, stream, size) do
-    {pieces, pending} = cut(stream.pending, size, [])
+    {pieces, pending} = slice(stream.pending, size, [])
     left = stream.pending_size - size
     last = left == 0 and stream.fin == :asked
     fin = if last, do: :said, else: stream.fin
@@ -109,12 +126,12 @@ defmodule Sidewinder.Wire.H2.Outgoing do
     {if(left == 0, do: :done, else: :more), machine, stream}
   end
 
-  defp cut(pending, size, pieces) do
+  defp slice(pending, size, pieces) do
     {{:value, piece}, rest} = :queue.out(pending)
 
     case byte_size(piece) do
       length when length < size ->
-        cut(rest, size - length, [piece | pieces])
+        slice(rest, size - length, [piece | pieces])
 
       ^size ->
         {Enum.reverse([piece | pieces]), rest}
