@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-leaks soak sim proto docs fmt setup test-machine clean
 .NOTPARALLEL:
-.PHONY: build test-assertions test-client-python check-rust check-deny check-tidy check-python check-shell check-elixir
+.PHONY: build test-assertions test-client-python test-client-elixir check-rust check-deny check-tidy check-python check-shell check-elixir
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV   := $(CURDIR)/.venv/bin
@@ -11,6 +11,8 @@ CARGO  := cargo
 SETUP  := sh tests/setup.sh
 # What cargo may not change on the way: Cargo.lock is part of what is tested.
 LOCKED := --locked
+# Without UTF-8 the BEAM warns at every start.
+MIX    := cd client-elixir && LC_ALL=C.UTF-8 mix
 
 # The black-box tests meet the release build: it is what is shipped, and they promise milliseconds.
 # They themselves are dev builds, so that overflow checks and debug assertions are on.
@@ -35,17 +37,19 @@ test: ## all tests; as root the black-box tests run twice, the second time witho
 	python3 -m unittest discover --quiet --start-directory client-python/tests --top-level-directory client-python
 	python3 -m unittest discover --quiet --start-directory tests/machine/host --top-level-directory tests/machine/host
 	@$(MAKE) --no-print-directory test-client-python
+	@$(MAKE) --no-print-directory test-client-elixir
 	@sh tests/unprivileged.sh
 
-check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell
+check: ## format, lints, licences, advisories, tidy tree, documents, Python, shell, Elixir
 	@$(SETUP) build check
 	@$(MAKE) --no-print-directory check-rust check-deny check-python check-shell check-elixir build check-tidy
 
-fmt: ## format Rust and Python
+fmt: ## format Rust, Python and Elixir
 	@$(SETUP) build check
 	$(CARGO) fmt --all
 	$(VENV)/ruff check --quiet --fix-only .
 	$(VENV)/ruff format .
+	$(MIX) format
 
 sim: ## the core under a seeded simulation: SIM_EVENTS=1000000 SIM_SEED=…
 	@$(SETUP) build
@@ -66,11 +70,12 @@ soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
 	@MATRIX=full CYCLES=1000 sh tests/unprivileged.sh
 	@$(MAKE) --no-print-directory sim SIM_EVENTS=$(or $(SIM_EVENTS),100000000)
 
-bench: ## figures of keeper and daemon, beside baselines; writes docs/bench.md, BENCH=--quick does not
-	@$(SETUP) build
+bench: ## figures of keeper, daemon and clients, beside baselines; writes docs/bench.md, BENCH=--quick does not
+	@$(SETUP) build test
 	@$(MAKE) --no-print-directory build
 	python3 tests/bench/keeper.py
 	$(CARGO) run $(LOCKED) --quiet --release -p sidewinder-bench -- $(or $(BENCH),--write docs/bench.md)
+	BARE_ECHO=$(TARGET)/release/sidewinder-bench; export BARE_ECHO; $(MIX) run bench/figures.exs
 
 bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep
 	@$(SETUP) build peers
@@ -85,7 +90,7 @@ test-machine: ## a booted machine with a real systemd and every cgroup controlle
 
 clean: ## forget every build and the Python environment
 	$(CARGO) clean
-	rm -rf .venv .mypy_cache .ruff_cache
+	rm -rf .venv .mypy_cache .ruff_cache client-elixir/_build
 
 # The parts, each useful alone once `make setup` has run.
 
@@ -97,6 +102,9 @@ test-assertions:
 # The worker's runtime is tested with what the machine has, the client with the libraries that it needs.
 test-client-python:
 	$(VENV)/python -m unittest discover --quiet --start-directory client-python/tests_client --top-level-directory client-python
+
+test-client-elixir:
+	$(MIX) test
 
 build:
 	$(CARGO) build $(LOCKED) --release --bin sidewinder
@@ -125,4 +133,5 @@ check-shell:
 	set -x; $(VENV)/shellcheck --external-sources --check-sourced $$scripts
 
 check-elixir:
-	@if [ -f client-elixir/mix.exs ]; then set -x; cd client-elixir && mix format --check-formatted; fi
+	$(MIX) format --check-formatted
+	$(MIX) compile

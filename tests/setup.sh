@@ -30,6 +30,10 @@ want_environments() {
         want 'Python virtual environments, for what the tests and the checks install' python3 python3-venv
 }
 
+want_elixir() {
+    have mix || want 'Elixir, for the client of that language' elixir
+}
+
 want_packages() {
     case $1 in
         build)
@@ -41,10 +45,12 @@ want_packages() {
             [ -x /usr/bin/python3 ] || want 'a python3 that every user can run' python3
             have setpriv || want 'setpriv, which runs the tests without privileges' util-linux
             want_environments
+            want_elixir
             ;;
         check)
             have git || want 'git, which lists the files of the project' git
             want_environments
+            want_elixir
             ;;
         peers)
             have supervisord || want 'supervisord, to compare with' supervisor
@@ -97,11 +103,31 @@ install_cargo_deny() {
     cargo install --quiet --locked --root "$tools" cargo-deny --version "$deny_version"
 }
 
+# Header compression is tried against an implementation that others wrote. Debian has it inside of another package; the
+# tests say so where it cannot be had.
+install_header_oracle() {
+    oracle=client-elixir/_build/cowlib
+    [ -d "$oracle/ebin" ] && return 0
+    have apt-get && have dpkg-deb || return 0
+    say "unpacking cowlib out of the Debian package rabbitmq-server into $oracle"
+    unpacked=$(mktemp -d)
+    if (cd "$unpacked" && apt-get -qq -o APT::Sandbox::User=root download rabbitmq-server && dpkg-deb -x ./*.deb .) >/dev/null 2>&1; then
+        mkdir -p "$oracle"
+        cp -R "$unpacked"/usr/lib/rabbitmq/lib/*/plugins/cowlib-*/ebin "$oracle/"
+    else
+        say 'that package cannot be had here: the tests go on without it'
+    fi
+    rm -rf "$unpacked"
+}
+
 for need in "$@"; do want_packages "$need"; done
 install_packages
 for need in "$@"; do
     case $need in
-        test) install_python_tools ;;
+        test)
+            install_python_tools
+            install_header_oracle
+            ;;
         check)
             install_rust_components
             install_python_tools

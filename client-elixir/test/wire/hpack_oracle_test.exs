@@ -48,6 +48,8 @@ defmodule Sidewinder.Wire.HpackOracleTest do
       {name, Enum.random(["", "200", "application/grpc", :rand.bytes(:rand.uniform(200)), "v#{:rand.uniform(9)}"])}
     end
   else
-    IO.puts("hpack: no cow_hpack here, so nothing was compared with it (COWLIB names its folder)")
+    IO.puts(
+      "hpack: no cow_hpack here, so nothing was compared with it (tests/setup.sh gets it, or COWLIB names its folder)"
+    )
   end
 end

@@ -1,0 +1,161 @@
+# What a call costs from here, beside the Rust client on the same server.
+#
+#     SIDEWINDER_BIN=… BARE_ECHO=… mix run bench/figures.exs [ROUNDS]
+#
+# SIDEWINDER_BIN is the daemon, which runs with two workers that echo; BARE_ECHO is `sidewinder-bench`, which is both a bare
+# tonic server that does the same without workers, and the Rust client. Without BARE_ECHO there is nothing beside. Clients
+# take turns in each round, because the processors are shared with others; a figure is the middle of its rounds.
+
+defmodule Figures do
+  @moduledoc false
+  alias Sidewinder.Channel
+
+  @tools Path.expand("../../tests/bench/tools", __DIR__)
+  @python Path.expand("../../client-python/src", __DIR__)
+  @call "/sidewinder.v1.Calls/Call"
+  @stream "/sidewinder.v1.Calls/Stream"
+  @span 700
+  @items 100_000
+  @names [unary: "one caller, p50, µs", callers_32: "32 callers, calls/s", callers_256: "256 callers, calls/s"] ++
+           [large: "10 MB echo, p50, ms", stream: "stream of 100,000 items, ms"]
+
+  def run(rounds) do
+    daemon = System.get_env("SIDEWINDER_BIN") || raise "SIDEWINDER_BIN names the daemon's binary"
+    folder = Path.join(System.tmp_dir!(), "sidewinder-figures-#{System.pid()}")
+    File.mkdir_p!(folder)
+    rust = System.get_env("BARE_ECHO")
+    socket = Path.join(folder, "daemon.sock")
+    args = ["run", "--tools", "echoes", "--workers", "2", "--drain-timeout", "0s", "--socket", socket]
+
+    env = [
+      {"SIDEWINDER_RUNTIME_DIR", Path.join(folder, "run")},
+      {"PYTHONPATH", @python},
+      {"PYTHONDONTWRITEBYTECODE", "1"}
+    ]
+
+    servers = [{"the daemon", socket, start(daemon, args, env)}]
+    bare = Path.join(folder, "bare.sock")
+    servers = if rust, do: servers ++ [{"a bare tonic echo", bare, start(rust, ["--bare", bare], [])}], else: servers
+
+    try do
+      for {name, socket, _} <- servers, do: report(name, socket, rust, rounds)
+    after
+      for {_, _, pid} <- servers, do: System.cmd("kill", ["-9", "#{pid}"])
+      File.rm_rf!(folder)
+    end
+  end
+
+  defp start(binary, args, env) do
+    env = for {name, value} <- env, do: {to_charlist(name), to_charlist(value)}
+    port = Port.open({:spawn_executable, binary}, [:binary, :stderr_to_stdout, cd: @tools, env: env, args: args])
+    {:os_pid, pid} = Port.info(port, :os_pid)
+    pid
+  end
+
+  defp report(name, socket, rust, rounds) do
+    {:ok, channel} = Channel.start_link(name: __MODULE__, endpoints: [{:unix, socket}], backoff: [min: 10, max: 100])
+    {:ok, _, _} = Channel.unary(__MODULE__, @call, request("echo", "warm"), wait: 20_000)
+    alone(@span)
+
+    {ours, theirs} =
+      Enum.map(1..rounds, fn round ->
+        if rem(round, 2) == 0 do
+          ours = ours()
+          {ours, theirs(rust, socket)}
+        else
+          theirs = theirs(rust, socket)
+          {ours(), theirs}
+        end
+      end)
+      |> Enum.unzip()
+
+    IO.puts("\n#{name}, over a unix socket, #{rounds} rounds\n")
+    IO.puts(row(["", "Elixir", "Rust", "Elixir / Rust"]))
+
+    for {key, what} <- @names do
+      mine = middle(for figures <- ours, do: figures[key])
+      other = if rust, do: middle(for figures <- theirs, do: figures[key])
+      IO.puts(row([what, show(mine), show(other), if(other, do: "#{Float.round(mine / other, 2)} ×", else: "")]))
+    end
+
+    Process.unlink(channel)
+    GenServer.stop(channel)
+  end
+
+  defp row([what | columns]), do: String.pad_trailing(what, 30) <> Enum.map_join(columns, &String.pad_leading(&1, 14))
+  defp show(nil), do: ""
+  defp show(figure) when figure >= 1_000, do: Integer.to_string(round(figure))
+  defp show(figure), do: Float.to_string(Float.round(figure * 1.0, 1))
+  defp middle(figures), do: figures |> Enum.sort() |> Enum.at(div(length(figures), 2))
+
+  defp theirs(nil, _), do: %{}
+
+  defp theirs(rust, socket) do
+    {line, 0} = System.cmd(rust, ["--client", socket])
+    for {key, _} <- @names, into: %{}, do: {key, number(line, key)}
+  end
+
+  # The one line has names and numbers and nothing else.
+  defp number(line, key) do
+    [_, figure] = Regex.run(~r/"#{key}":([0-9.]+)/, line)
+    figure |> Float.parse() |> elem(0)
+  end
+
+  defp ours do
+    %{
+      unary: middle(alone(@span)) / 1_000,
+      callers_32: together(32),
+      callers_256: together(256),
+      large: middle(alone(1_000, :binary.copy(<<7>>, 10_000_000))) / 1_000_000,
+      stream: stream()
+    }
+  end
+
+  # Nanoseconds of each call, one after the other.
+  defp alone(span, body \\ :binary.copy(<<7>>, 100)),
+    do: until(System.monotonic_time(:millisecond) + span, request("echo", body), [])
+
+  defp until(till, request, times) do
+    begun = System.monotonic_time()
+    {:ok, _, _} = Channel.unary(__MODULE__, @call, request)
+    ended = System.monotonic_time()
+    times = [System.convert_time_unit(ended - begun, :native, :nanosecond) | times]
+    if System.monotonic_time(:millisecond) >= till, do: times, else: until(till, request, times)
+  end
+
+  defp together(callers) do
+    begun = System.monotonic_time(:microsecond)
+    calls = 1..callers |> Enum.map(fn _ -> Task.async(fn -> length(alone(@span)) end) end) |> Task.await_many(:infinity)
+    Enum.sum(calls) * 1_000_000 / (System.monotonic_time(:microsecond) - begun)
+  end
+
+  defp stream do
+    begun = System.monotonic_time(:microsecond)
+    {:ok, stream} = Channel.open(__MODULE__, @stream, request: request("count", "#{@items}"))
+    @items = drain(stream, 0)
+    (System.monotonic_time(:microsecond) - begun) / 1_000
+  end
+
+  defp drain(stream, count) do
+    case Channel.recv(stream) do
+      {:ok, _} -> drain(stream, count + 1)
+      {:end, _} -> count
+    end
+  end
+
+  # A sidewinder.v1.CallRequest, by hand: what is measured is the way it takes.
+  defp request(tool, body) do
+    IO.iodata_to_binary([field(1, field(2, tool)), field(2, [field(1, body), field(2, "application/octet-stream")])])
+  end
+
+  defp field(number, bytes) do
+    bytes = IO.iodata_to_binary(bytes)
+    [<<number * 8 + 2>>, size(byte_size(bytes)), bytes]
+  end
+
+  defp size(size) when size < 128, do: <<size>>
+  defp size(size), do: [<<1::1, size::7>>, size(div(size, 128))]
+end
+
+rounds = System.argv() |> List.first("5") |> String.to_integer()
+Figures.run(rounds)
