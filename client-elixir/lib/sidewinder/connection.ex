@@ -23,6 +23,9 @@ defmodule Sidewinder.Connection do
   # Collected bytes that are written without looking for more.
   @batch 65_536
 
+  # Many speak to one: their messages wait outside of its heap, which is large enough (in words) to be collected rarely.
+  @spawn [message_queue_data: :off_heap, min_heap_size: 20_000]
+
   @type option ::
           {:address, Socket.address()}
           | {:owner, pid}
@@ -39,7 +42,7 @@ defmodule Sidewinder.Connection do
 
   @doc "Starts connecting. The owner hears `{:connection, pid, :ready | :draining}`, and of the end as of any process."
   @spec start_link([option]) :: GenServer.on_start()
-  def start_link(opts), do: GenServer.start_link(__MODULE__, opts)
+  def start_link(opts), do: GenServer.start_link(__MODULE__, opts, spawn_opt: @spawn)
 
   @doc """
   Asks for a call, in the name of this process. `ref` is an alias of it; what comes is `{ref, …}`:

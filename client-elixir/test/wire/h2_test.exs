@@ -14,7 +14,8 @@ defmodule Sidewinder.Wire.H2Test do
     machine
   end
 
-  defp open(machine, bytes \\ "", fin \\ true), do: H2.open(machine, @fields, [bytes], byte_size(bytes), fin)
+  defp open(machine, bytes \\ "", fin \\ true),
+    do: H2.open(machine, {:known, @fields}, [], [bytes], byte_size(bytes), fin)
 
   # What was said, as the peer reads it.
   defp said(machine, table \\ Hpack.new()) do
@@ -124,12 +125,12 @@ defmodule Sidewinder.Wire.H2Test do
 
   describe "windows for what is said" do
     test "what does not fit waits, and is told when it went" do
-      {1, machine} = open(settled(window: 10), "0123456789abcdef")
+      {1, machine} = open(settled(window: 10), "0123456789abcdef", false)
       {events, frames, machine, _} = said(machine)
       assert events == [{:sent, 1, 10}]
       assert [{:fields, 1, _, false}, {:data, 1, "0123456789", false}] = frames
       assert {[{:sent, 1, 4}], [{:data, 1, "abcd", false}], machine} = hear(machine, window(1, 4))
-      assert {[{:sent, 1, 2}], [{:data, 1, "ef", true}], _} = hear(machine, window(1, 100))
+      assert {[{:sent, 1, 2}], [{:data, 1, "ef", false}], _} = hear(machine, window(1, 100))
     end
 
     test "an end is said although the window is used up exactly" do
@@ -164,10 +165,9 @@ defmodule Sidewinder.Wire.H2Test do
       {_, _, machine, _} = said(machine)
       assert {[:room], [:settings_ack], machine} = hear(machine, settings(window: 5))
       assert {[], [], machine} = hear(machine, window(1, 5))
-      assert {[{:sent, 1, 1}], [{:data, 1, "a", false}], machine} = hear(machine, window(1, 1))
+      assert {[], [{:data, 1, "a", false}], machine} = hear(machine, window(1, 1))
 
-      assert {[{:sent, 1, 5}, :room], [{:data, 1, "bcdef", true}, :settings_ack], _} =
-               hear(machine, settings(window: 50))
+      assert {[:room], [{:data, 1, "bcdef", true}, :settings_ack], _} = hear(machine, settings(window: 50))
     end
 
     test "who waits for the connection takes turns, so that the large do not hold up the small" do
@@ -189,7 +189,7 @@ defmodule Sidewinder.Wire.H2Test do
 
     test "fields that are larger than a frame go on in others" do
       large = for number <- 1..20, do: {:plain, "x-#{number}", String.duplicate("\x01", 1_000)}
-      {1, machine} = H2.open(settled(), large, [], 0, true)
+      {1, machine} = H2.open(settled(), {:known, []}, large, [], 0, true)
       {_, out, _} = H2.take(machine)
       {frames, "", _} = parse(IO.iodata_to_binary(out), Hpack.new())
       assert [{:part, 1, 1, 1, first}, {:part, 9, 4, 1, second}] = frames

@@ -92,6 +92,57 @@ defmodule Sidewinder.Wire.HpackTest do
     end
   end
 
+  test "what is known is the same again, until something is inserted" do
+    fields = [{:index, ":method", "POST"}, {:index, "x", "y"}]
+
+    {blocks, {ours, theirs}} =
+      Enum.map_reduce(
+        [:first, :second, :third, :insert, :fifth, :sixth, :smaller, :last],
+        {Hpack.new(), Hpack.new()},
+        fn
+          :insert, {ours, theirs} ->
+            {block, ours} = Hpack.encode([{:index, "another", "one"}], ours)
+            {:ok, [{"another", "one"}], theirs} = Hpack.decode(IO.iodata_to_binary(block), theirs, @limit)
+            {:insert, {ours, theirs}}
+
+          step, {ours, theirs} ->
+            ours = if step == :smaller, do: Hpack.allow(ours, 50), else: ours
+            {block, ours} = Hpack.encode_known(:key, fields, ours)
+            block = IO.iodata_to_binary(block)
+            assert {:ok, [{":method", "POST"}, {"x", "y"}], theirs} = Hpack.decode(block, theirs, @limit)
+            {block, {ours, theirs}}
+        end
+      )
+
+    assert [_, <<0x83, 0xBE>>, <<0x83, 0xBE>>, :insert, <<0x83, 0xBF>>, <<0x83, 0xBF>>, <<_, _, 0x83, _::binary>>, _] =
+             blocks
+
+    assert map_size(ours.known) == 1
+    assert map_size(theirs.known) <= 3
+  end
+
+  test "a block that inserts does so each time, and one that changes the size does so each time" do
+    inserts = bytes("400161" <> "0162")
+    {:ok, _, table} = Hpack.decode(inserts, Hpack.new(), @limit)
+    {:ok, _, table} = Hpack.decode(inserts, table, @limit)
+    assert table.count == 2
+    {:ok, [{"a", "b"}], table} = Hpack.decode(<<0xBE>>, table, @limit)
+    smaller = <<0x20, 0x82>>
+    {:ok, _, table} = Hpack.decode(smaller, table, @limit)
+    assert {:error, _} = Hpack.decode(<<0xBE>>, table, @limit)
+    {:ok, _, table} = Hpack.decode(<<0x3F, 69, 0x82>>, table, @limit)
+    assert %{max: 100} = table
+    assert {:ok, _, %{max: 0}} = Hpack.decode(smaller, table, @limit)
+  end
+
+  test "what is remembered is bounded" do
+    table = Enum.reduce(1..200, Hpack.new(), &elem(Hpack.encode_known(&1, [{:index, ":method", "GET"}], &2), 1))
+    assert map_size(table.known) <= 64
+    table = Enum.reduce(1..200, Hpack.new(), &elem(Hpack.decode(:binary.copy(<<0x82>>, &1), &2, @limit), 2))
+    assert map_size(table.known) <= 64
+    assert Enum.all?(Map.keys(table.known), &(byte_size(&1) <= 64))
+  end
+
   test "a smaller table is announced once, with the smallest size in between" do
     {_, table} = Hpack.encode([{:index, "a", "b"}], Hpack.new())
     table = table |> Hpack.allow(0) |> Hpack.allow(100)

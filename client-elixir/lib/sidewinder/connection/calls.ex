@@ -130,8 +130,9 @@ defmodule Sidewinder.Connection.Calls do
       {finish(calls, ref, call, {:error, expired}), machine}
     else
       {scheme, authority} = calls.place
-      fields = Grpc.place(scheme, authority, request.path) ++ Grpc.timeout(left) ++ request.metadata
-      {id, machine} = H2.open(machine, fields, request.pieces, request.size, request.fin)
+      known = {request.path, Grpc.place(scheme, authority, request.path)}
+      fields = Grpc.timeout(left) ++ request.metadata
+      {id, machine} = H2.open(machine, known, fields, request.pieces, request.size, request.fin)
       if call.kind == :stream, do: tell(ref, :opened)
       call = %{call | id: id, request: %{max: request.max}}
       ids = Map.put(calls.ids, id, ref)

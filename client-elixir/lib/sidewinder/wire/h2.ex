@@ -132,10 +132,15 @@ defmodule Sidewinder.Wire.H2 do
   def room(%{next_id: id}) when id > @id_max, do: :never
   def room(machine), do: if(map_size(machine.streams) < machine.peer.streams, do: :yes, else: :later)
 
-  @doc "Opens a stream with these fields, and perhaps says all there is to say."
-  @spec open(t, [{Hpack.mode(), binary, binary}], [binary], non_neg_integer, boolean) :: {id, t}
-  def open(machine, fields, pieces, size, fin) do
-    {block, encoder} = Hpack.encode(fields, machine.encoder)
+  @doc """
+  Opens a stream, and perhaps says all there is to say. Its fields are some that come again and again under a name, and
+  others.
+  """
+  @spec open(t, {term, [written]}, [written], [binary], non_neg_integer, boolean) :: {id, t}
+        when written: {Hpack.mode(), binary, binary}
+  def open(machine, {key, known}, fields, pieces, size, fin) do
+    {first, encoder} = Hpack.encode_known(key, known, machine.encoder)
+    {block, encoder} = if fields == [], do: {first, encoder}, else: more(fields, first, encoder)
     id = machine.next_id
     {frames, bytes} = Frame.headers(id, block, fin and size == 0, machine.peer.frame)
 
@@ -144,6 +149,8 @@ defmodule Sidewinder.Wire.H2 do
       send: machine.peer.window,
       receive: machine.window,
       owed: 0,
+      # Whoever has said everything at once waits for nothing.
+      told: not fin,
       pending: :queue.new(),
       pending_size: 0,
       fin: if(fin and size == 0, do: :said, else: :open)
@@ -154,6 +161,11 @@ defmodule Sidewinder.Wire.H2 do
       |> write(frames, bytes)
 
     {id, if(size > 0, do: machine |> send_data(id, pieces, size, fin) |> Outgoing.cut(), else: machine)}
+  end
+
+  defp more(fields, first, encoder) do
+    {rest, encoder} = Hpack.encode(fields, encoder)
+    {[first | rest], encoder}
   end
 
   @doc "Says more on a stream: pieces that are `size` bytes together, and whether that was all. Dropped if it is over."

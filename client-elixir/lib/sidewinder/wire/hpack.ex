@@ -9,12 +9,19 @@ defmodule Sidewinder.Wire.Hpack do
   Everything is bounded: the table by what was agreed, integers by 28 bits, the decoded list by `limit`, because one byte
   of a block can stand for a field of four kilobytes.
 
+  Calls resemble each other, and so do answers. What a list of fields became, or what a block meant, is remembered under
+  the number of the newest insertion: it is the same again as long as that number is.
+
   Who encodes says of each field what is to become of it: `:index` puts it into the table, so that it costs one byte the
   next time, `:plain` does not, and `:never` asks everybody on the way to keep it out of tables, too.
   """
 
   import Bitwise
   alias Sidewinder.Wire.{Huffman, StaticTable}
+
+  # Lists and blocks that are remembered, and the size of the largest such block in bytes.
+  @known_max 64
+  @known_size 64
 
   # What an entry costs beside its bytes, in bytes (section 4.1).
   @overhead 32
@@ -27,7 +34,8 @@ defmodule Sidewinder.Wire.Hpack do
             size: 0,
             max: @table_max,
             bound: @table_max,
-            pending: nil
+            pending: nil,
+            known: %{}
 
   @type t :: %__MODULE__{}
   @type field :: {binary, binary}
@@ -44,8 +52,8 @@ defmodule Sidewinder.Wire.Hpack do
 
     case table do
       %{max: ^size, pending: nil} -> table
-      %{pending: nil} -> evict(%{table | max: size, pending: {size, size}})
-      %{pending: {low, _}} -> evict(%{table | max: size, pending: {min(low, size), size}})
+      %{pending: nil} -> evict(%{table | max: size, pending: {size, size}, known: %{}})
+      %{pending: {low, _}} -> evict(%{table | max: size, pending: {min(low, size), size}, known: %{}})
     end
   end
 
@@ -58,6 +66,24 @@ defmodule Sidewinder.Wire.Hpack do
     {coded, table} = Enum.map_reduce(fields, table, &field/2)
     {[start | coded], table}
   end
+
+  @doc "The same for fields that come again and again under a name of their own."
+  @spec encode_known(term, [{mode, binary, binary}], t) :: {iodata, t}
+  def encode_known(key, fields, %{newest: newest} = table) do
+    case table do
+      %{known: %{^key => {^newest, block}}, pending: nil} -> {block, table}
+      _ -> fields |> encode(table) |> remember(key, newest)
+    end
+  end
+
+  # Only what inserts nothing will be the same the next time.
+  defp remember({block, %{newest: newest, known: known} = table}, key, newest) do
+    known = if map_size(known) < @known_max, do: known, else: %{}
+    block = IO.iodata_to_binary(block)
+    {block, %{table | known: Map.put(known, key, {newest, block})}}
+  end
+
+  defp remember(inserted, _, _), do: inserted
 
   defp announce(%{pending: nil} = table), do: {[], table}
 
@@ -76,25 +102,28 @@ defmodule Sidewinder.Wire.Hpack do
   defp dynamic(:index, name, value, other, table) do
     case table.found do
       %{{^name, ^value} => number} -> {integer(1, 1, 7, 62 + table.newest - number), table}
-      _ -> {literal(1, 2, 6, other, name, value), insert(table, name, value)}
+      _ -> {literal(1, 2, 6, other, name, value, &string/1), insert(table, name, value)}
     end
   end
 
-  defp dynamic(:plain, name, value, other, table), do: {literal(0, 4, 4, other, name, value), table}
-  defp dynamic(:never, name, value, other, table), do: {literal(1, 4, 4, other, name, value), table}
+  # What is said once only is not worth coding.
+  defp dynamic(:plain, name, value, other, table), do: {literal(0, 4, 4, other, name, value, &plain/1), table}
+  defp dynamic(:never, name, value, other, table), do: {literal(1, 4, 4, other, name, value, &plain/1), table}
 
-  defp literal(tag, tag_bits, bits, {:name, index}, _, value),
-    do: [integer(tag, tag_bits, bits, index) | string(value)]
+  defp literal(tag, tag_bits, bits, {:name, index}, _, value, string),
+    do: [integer(tag, tag_bits, bits, index) | string.(value)]
 
-  defp literal(tag, tag_bits, bits, :none, name, value),
-    do: [integer(tag, tag_bits, bits, 0), string(name) | string(value)]
+  defp literal(tag, tag_bits, bits, :none, name, value, string),
+    do: [integer(tag, tag_bits, bits, 0), string.(name) | string.(value)]
+
+  defp plain(value), do: [integer(0, 1, 7, byte_size(value)) | value]
 
   defp string(value) do
     short = Huffman.size(value)
 
     if short < byte_size(value),
       do: [integer(1, 1, 7, short) | Huffman.encode(value)],
-      else: [integer(0, 1, 7, byte_size(value)) | value]
+      else: plain(value)
   end
 
   defp integer(tag, tag_bits, bits, value) when value < (1 <<< bits) - 1,
@@ -112,17 +141,29 @@ defmodule Sidewinder.Wire.Hpack do
 
   @doc "The fields of a block, and the table after it. `limit` bounds their size, counted as RFC 9113 counts it."
   @spec decode(binary, t, pos_integer) :: {:ok, [field], t} | {:error, String.t()}
-  def decode(block, table, limit) do
-    block |> resized(table) |> fields(limit, [])
+  def decode(block, %{newest: newest} = table, limit) do
+    case table.known do
+      %{^block => {^newest, fields}} -> {:ok, fields, table}
+      _ -> block |> resized(table) |> fields(limit, []) |> learn(block, newest)
+    end
   catch
     {:hpack, why} -> {:error, why}
   end
+
+  # Only a block that changed nothing will mean the same the next time.
+  defp learn({:ok, fields, %{newest: newest} = table}, <<tag::3, _::bitstring>> = block, newest)
+       when tag != 1 and byte_size(block) <= @known_size do
+    known = if map_size(table.known) < @known_max, do: table.known, else: %{}
+    {:ok, fields, %{table | known: Map.put(known, :binary.copy(block), {newest, fields})}}
+  end
+
+  defp learn(read, _, _), do: read
 
   # Changes of size stand at the beginning and nowhere else.
   defp resized(<<1::3, rest::bitstring>>, table) do
     {size, rest} = take_integer(rest, 5)
     if size > table.bound, do: throw({:hpack, "a table of #{size} bytes, agreed were #{table.bound}"})
-    resized(rest, evict(%{table | max: size}))
+    resized(rest, evict(%{table | max: size, known: %{}}))
   end
 
   defp resized(block, table), do: {block, table}
@@ -170,14 +211,14 @@ defmodule Sidewinder.Wire.Hpack do
 
     case {huffman, rest} do
       {0, <<string::binary-size(length), rest::binary>>} -> {:binary.copy(string), rest}
-      {1, <<coded::binary-size(length), rest::binary>>} -> {plain(coded), rest}
+      {1, <<coded::binary-size(length), rest::binary>>} -> {huffman(coded), rest}
       _ -> throw({:hpack, "a string is cut short"})
     end
   end
 
   defp take_string(<<>>), do: throw({:hpack, "a string is missing"})
 
-  defp plain(coded) do
+  defp huffman(coded) do
     case Huffman.decode(coded) do
       {:ok, string} -> string
       :error -> throw({:hpack, "a string is coded wrongly"})

@@ -121,8 +121,8 @@ defmodule Sidewinder.Wire.H2.Outgoing do
     machine =
       %{machine | send_window: machine.send_window - size}
       |> H2.write([Frame.data_head(id, size, last) | pieces], size + 9)
-      |> H2.tell({:sent, id, size})
 
+    machine = if stream.told, do: H2.tell(machine, {:sent, id, size}), else: machine
     {if(left == 0, do: :done, else: :more), machine, stream}
   end
 
