@@ -38,7 +38,7 @@ defmodule Sidewinder.Connection do
           | {:connection_window, pos_integer}
           | {:fields_max, pos_integer}
 
-  defstruct [:opts, :owner, :address, :socket, :machine, :calls, :why, :ping, heard: true, closing: false]
+  defstruct [:opts, :owner, :address, :socket, :machine, :calls, :why, :away, :ping, heard: true, closing: false]
 
   @doc "Starts connecting. The owner hears `{:connection, pid, :ready | :draining}`, and of the end as of any process."
   @spec start_link([option]) :: GenServer.on_start()
@@ -214,7 +214,7 @@ defmodule Sidewinder.Connection do
 
   defp drain(why, state) do
     send(state.owner, {:connection, self(), :draining})
-    %{state | closing: true, calls: Calls.refuse(state.calls, why)}
+    %{state | away: why, closing: true, calls: Calls.refuse(state.calls, why)}
   end
 
   defp give_up(ref, how, state) do
@@ -280,7 +280,7 @@ defmodule Sidewinder.Connection do
   # What the server said before it went is in the mailbox still, and may be a goodbye that tells which calls it never saw.
   defp gone(why, state) do
     state = read_ahead(state)
-    stop(state.why || why, state)
+    stop(state.why || state.away || why, state)
   end
 
   defp read_ahead(%{socket: %{socket: socket}} = state) do

@@ -46,7 +46,7 @@ defmodule Sidewinder.AddressTest do
     test "are asked for again, and what is no longer named takes no more calls" do
       {one, {:tcp, _, port}} = Peer.listen_tcp()
       {two, _} = listen_on({127, 0, 0, 2}, port)
-      {dns, names} = Names.start([{'pool.test', :a, {127, 0, 0, 1}}])
+      {dns, names} = Names.start([{~c"pool.test", :a, {127, 0, 0, 1}}])
       channel = channel({:dns, "pool.test", port}, dns: dns, resolve_every: 20)
       one = Peer.accept(one)
       eventually(fn -> addresses(channel) == [{:tcp, {127, 0, 0, 1}, port}] end)
@@ -54,7 +54,7 @@ defmodule Sidewinder.AddressTest do
       {1, fields, _, one} = Peer.request(one)
       assert fields[":authority"] == "127.0.0.1:#{port}"
 
-      Names.set(names, [{'pool.test', :a, {127, 0, 0, 2}}])
+      Names.set(names, [{~c"pool.test", :a, {127, 0, 0, 2}}])
       two = Peer.accept(two)
       eventually(fn -> addresses(channel) == [{:tcp, {127, 0, 0, 2}, port}] end)
       call = ask(channel, "first")
@@ -79,10 +79,10 @@ defmodule Sidewinder.AddressTest do
 
       {dns, _} =
         Names.start([
-          {'_grpc._tcp.test', :srv, {10, 1, port, 'a.test'}},
-          {'_grpc._tcp.test', :srv, {20, 1, other, 'b.test'}},
-          {'a.test', :a, {127, 0, 0, 1}},
-          {'b.test', :a, {127, 0, 0, 1}}
+          {~c"_grpc._tcp.test", :srv, {10, 1, port, ~c"a.test"}},
+          {~c"_grpc._tcp.test", :srv, {20, 1, other, ~c"b.test"}},
+          {~c"a.test", :a, {127, 0, 0, 1}},
+          {~c"b.test", :a, {127, 0, 0, 1}}
         ])
 
       channel = channel({:srv, "_grpc._tcp.test"}, dns: dns)
@@ -269,7 +269,7 @@ defmodule Sidewinder.AddressTest do
       assert message =~ "ALPN"
 
       {listener, port} = Peer.listen_tls(server ++ [alpn_preferred_protocols: ["h2"], log_level: :none])
-      channel = channel({:tls, "127.0.0.1", port, client ++ [server_name_indication: 'other.test', log_level: :none]})
+      channel = channel({:tls, "127.0.0.1", port, client ++ [server_name_indication: ~c"other.test", log_level: :none]})
       call = ask(channel, "")
       spawn_link(fn -> :ssl.transport_accept(listener, 5_000) |> elem(1) |> :ssl.handshake(5_000) end)
       assert {:error, %Status{code: 14, sent: :no, message: message}} = Task.await(call)

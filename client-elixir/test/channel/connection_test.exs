@@ -130,6 +130,31 @@ defmodule Sidewinder.ConnectionTest do
     Peer.closed(peer)
   end
 
+  test "what a server says before it closes is heard, also when writing fails first", %{
+    listener: listener,
+    address: address
+  } do
+    channel = channel(address)
+    peer = Peer.accept(listener)
+    {:ok, stream} = Channel.open(channel, @path)
+    {{:fields, 1, _, _}, peer} = Peer.next(peer)
+    [connection] = connections(channel)
+    # Whatever order the news comes in: it stands still while all of it arrives.
+    :sys.suspend(connection)
+    peer = Peer.say(peer, goaway(0, 11, "too many"))
+    Peer.close(peer)
+    :ok = Channel.send(stream, "x")
+    refused = ask(channel, "next")
+    eventually(fn -> match?({_, length} when length >= 3, Process.info(connection, :message_queue_len)) end)
+    :sys.resume(connection)
+    assert {:error, %Status{code: 14, sent: :no, message: message}} = Channel.recv(stream)
+    assert message =~ "went away before it looked"
+    # Not sent at all, so it goes to the next connection.
+    {1, _, _, peer} = listener |> Peer.accept() |> Peer.request()
+    Peer.answer(peer, 1, "good")
+    assert {:ok, "good", []} = Task.await(refused)
+  end
+
   test "a stream that was refused is tried again on the same connection, a few times", %{
     listener: listener,
     address: address

@@ -108,20 +108,28 @@ defmodule Sidewinder.DaemonTest do
   test "inputs and items cross each other", %{channel: channel} do
     {:ok, stream} = Channel.open(channel, @converse, wait: true, deadline: soon(60_000))
     :ok = Channel.send(stream, opening("double"))
+    reader = self()
 
+    # A writer in a process of its own, a hundred inputs ahead of the reader at most.
     writer =
-      Task.async(fn ->
-        for number <- 1..20_000, do: :ok = Channel.send(stream, input("#{number}"))
-        Channel.finish(stream)
+      spawn_link(fn ->
+        for number <- 1..20_000 do
+          if rem(number, 100) == 1 and number > 100, do: receive(do: (:go_on -> :ok))
+          :ok = Channel.send(stream, input("#{number}"))
+        end
+
+        :ok = Channel.finish(stream)
+        send(reader, :written)
       end)
 
     for number <- 1..20_000 do
+      if rem(number, 100) == 50, do: send(writer, :go_on)
       assert {:ok, item} = Channel.recv(stream)
       assert value(item) == "#{2 * number}"
     end
 
     assert {:end, _} = Channel.recv(stream)
-    assert :ok = Task.await(writer)
+    assert_receive :written
   end
 
   test "a deadline reaches the tool, and what follows is served", %{channel: channel, served: served} do

@@ -4,7 +4,7 @@ defmodule Sidewinder.Chance do
   """
 
   @doc "Runs the test so many times, or once with the seed that the environment names."
-  @spec many(String.t(), pos_integer, (() -> any)) :: :ok
+  @spec many(String.t(), pos_integer, fun) :: :ok
   def many(what, count, test) do
     case System.get_env("SEED") do
       nil ->

@@ -33,8 +33,8 @@ defmodule Sidewinder.Served do
         line: 10_000,
         cd: @tools,
         env: [
-          {'SIDEWINDER_RUNTIME_DIR', to_charlist(Path.join(served.folder, "run"))},
-          {'PYTHONDONTWRITEBYTECODE', '1'}
+          {~c"SIDEWINDER_RUNTIME_DIR", to_charlist(Path.join(served.folder, "run"))},
+          {~c"PYTHONDONTWRITEBYTECODE", ~c"1"}
         ],
         args: ["run", "--tools", "served", "--workers", workers, "--socket", served.socket | more]
       ])

@@ -147,10 +147,8 @@ defmodule Sidewinder.Connection.Socket do
   def reason({:tls_alert, {kind, text}}), do: "TLS: #{kind}: #{text}"
 
   def reason(why) when is_atom(why) do
-    case :inet.format_error(why) do
-      'unknown POSIX error' ++ _ -> inspect(why)
-      text -> List.to_string(text)
-    end
+    text = why |> :inet.format_error() |> List.to_string()
+    if text =~ "unknown POSIX error", do: inspect(why), else: text
   end
 
   def reason(why), do: inspect(why)
