@@ -11,6 +11,7 @@
 
 mod bare;
 mod calls;
+mod client;
 mod load;
 mod names;
 mod python;
@@ -54,6 +55,9 @@ struct Options {
     /// Be the bare echo on this socket
     #[arg(long, value_name = "SOCKET", hide = true)]
     bare: Option<PathBuf>,
+    /// Only the client, against the server on this socket: one line of JSON
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    client: Option<PathBuf>,
 }
 
 /// How often each part is done.
@@ -86,9 +90,10 @@ const WARM_UP: Effort = Effort { span: Duration::from_millis(50), items: 500 };
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = match &options.bare {
-        Some(socket) => bare::serve(socket),
-        None => run(&options),
+    let done = match (&options.bare, &options.client) {
+        (Some(socket), _) => bare::serve(socket),
+        (None, Some(socket)) => beside(socket),
+        (None, None) => run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,6 +102,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn beside(socket: &Path) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    writeln!(io::stdout(), "{}", runtime.block_on(client::measure(socket))?)
 }
 
 fn run(options: &Options) -> io::Result<()> {
