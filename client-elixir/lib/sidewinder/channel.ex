@@ -11,55 +11,11 @@ defmodule Sidewinder.Channel do
 
   ## Options
 
-  - `name`: an atom. Required.
-  - `endpoints`: `{:unix, path}`, `{:tcp, host, port}`, `{:tls, host, port, ssl_opts}`; and names with any number of
-    addresses, `{:dns, host, port}`, `{:srv, name}`, both with `ssl_opts` behind them for TLS. Required.
-  - `size`: connections to each address. 1.
-  - `backoff`: `[min: 100, max: 5_000]`, the pause in milliseconds before a connection that failed is tried again.
-  - `connect_timeout`: milliseconds until a connection must be ready. 5_000.
-  - `send_timeout`: milliseconds that writing may block. 10_000.
-  - `keepalive`: `[every: 10_000, patience: 5_000]`: a silent server is asked, and given up without an answer.
-  - `max_waiting`: calls that may wait for a stream on a connection, and for a connection. 10_000.
-  - `window`: bytes of a stream that may be unread. 262_144.
-  - `connection_window`: bytes in flight on a connection. 4_194_304.
-  - `fields_max`: bytes of fields in one answer. 131_072.
-  - `max_message`: bytes of one message of an answer. 67_108_864.
-  - `resolve_every`: milliseconds after which names are asked for again; a lost connection asks sooner. 30_000.
-  - `dns`: options of `:inet_res`, such as `nameservers`, instead of the machine's own way. `[]`.
-  - `health`: a service whose health is watched at each address (`grpc.health.v1`), `""` for the whole server; an address
-    that does not serve gets no calls. `nil` for no watching.
-  - `breaker`: `[failures: 5, cooldown: 1_000]`: where there are several addresses, one that lost so many calls in a row
-    gets none for so many milliseconds, and then one to try. 0 failures for never.
+  #{Sidewinder.Channel.Settings.docs()}
   """
 
-  alias Sidewinder.Channel.{Attempt, Roster, Stream}
+  alias Sidewinder.Channel.{Attempt, Roster, Settings, Stream}
   alias Sidewinder.Wire.{Grpc, Status}
-
-  @defaults %{
-    size: 1,
-    backoff: [min: 100, max: 5_000],
-    connect_timeout: 5_000,
-    send_timeout: 10_000,
-    keepalive: [every: 10_000, patience: 5_000],
-    max_waiting: 10_000,
-    window: 262_144,
-    connection_window: 4_194_304,
-    fields_max: 131_072,
-    max_message: 67_108_864,
-    resolve_every: 30_000,
-    dns: [],
-    health: nil,
-    breaker: [failures: 5, cooldown: 1_000]
-  }
-  @connection [
-    :connect_timeout,
-    :send_timeout,
-    :keepalive,
-    :max_waiting,
-    :window,
-    :connection_window,
-    :fields_max
-  ]
 
   @type channel :: atom
   @type stream :: Stream.t()
@@ -71,10 +27,7 @@ defmodule Sidewinder.Channel do
 
   @doc "Starts a channel. It connects by itself; nothing waits for that."
   @spec start_link(keyword) :: GenServer.on_start()
-  def start_link(opts) do
-    opts = Map.merge(@defaults, Map.new(opts))
-    Roster.start_link(Map.put(opts, :connection, Map.take(opts, @connection)))
-  end
+  def start_link(opts), do: opts |> Settings.complete!() |> Roster.start_link()
 
   @doc "For a supervisor."
   @spec child_spec(keyword) :: Supervisor.child_spec()
@@ -88,7 +41,7 @@ defmodule Sidewinder.Channel do
   - `metadata`: pairs; the values of names that end in `-bin` are bytes. `[]`.
   - `wait`: whether to wait for a server that is not there, instead of being told at once: `true` until the deadline,
     or for so many milliseconds. `false`.
-  - `max_message`: bytes of the answer. 67_108_864.
+  - `max_message`: bytes of the answer. As the channel says.
   """
   @spec unary(channel, binary, iodata, [call_option]) ::
           {:ok, binary, Grpc.metadata()} | {:error, Status.t()}
@@ -96,15 +49,15 @@ defmodule Sidewinder.Channel do
     {pieces, size} = Grpc.frame(request)
 
     with {:ok, call} <- call(path, pieces, size, true, opts),
-         {:ok, {fields, chunks, trailers}} <- Attempt.run(channel, call, &Attempt.unary/3) do
-      answer(fields, chunks, trailers, call)
+         {:ok, {fields, chunks, trailers, max}} <- Attempt.run(channel, call, &Attempt.unary/3) do
+      answer(fields, chunks, trailers, max, call)
     end
   end
 
-  defp answer(fields, chunks, trailers, call) do
+  defp answer(fields, chunks, trailers, max, call) do
     with nil <- Grpc.refusal(fields),
          {:ok, metadata} <- Grpc.ending(trailers),
-         {:ok, messages, rest} <- Grpc.messages(IO.iodata_to_binary(chunks), call.max) do
+         {:ok, messages, rest} <- Grpc.messages(IO.iodata_to_binary(chunks), max) do
       case {messages, rest} do
         {[message], <<>>} ->
           {:ok, message, metadata}
@@ -166,8 +119,7 @@ defmodule Sidewinder.Channel do
            metadata: metadata,
            deadline: Keyword.get(opts, :deadline, :infinity),
            wait_until: wait_until(Keyword.get(opts, :wait, false)),
-           max: Keyword.get(opts, :max_message, @defaults.max_message),
-           window: @defaults.window
+           max: Keyword.get(opts, :max_message)
          }}
 
       {:error, why} ->

@@ -151,6 +151,27 @@ defmodule Sidewinder.StreamTest do
       end
     end
 
+    test "a small window is enough for anything" do
+      {listener, address} = Peer.listen()
+      channel = channel(address, window: 1_000, max_message: 50_000)
+      peer = Peer.accept(listener)
+
+      reader =
+        Task.async(fn ->
+          {:ok, stream} = Channel.open(channel, @path, request: "")
+          messages = for _ <- 1..40, do: Channel.recv(stream)
+          {messages, Channel.recv(stream)}
+        end)
+
+      {1, _, peer} = opened(peer)
+      messages = for number <- 1..40, do: :rand.bytes(rem(number, 7) * 300)
+      peer = peer |> Peer.fields(1, begun()) |> pour(1, Enum.map_join(messages, &message/1), 1_000)
+      Peer.say(peer, data(1, <<0, 50_001::32>>))
+      assert {read, {:error, %Status{code: 8, message: why}}} = Task.await(reader)
+      assert read == Enum.map(messages, &{:ok, &1})
+      assert why =~ "50000 (max_message)"
+    end
+
     # As a server does: no further than the window goes.
     defp pour(peer, _, "", _), do: peer
 

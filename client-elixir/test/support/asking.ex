@@ -37,11 +37,11 @@ defmodule Sidewinder.Asking do
   end
 
   @doc "Calls that are counted on the connections of a channel."
-  def load(channel), do: Enum.sum(for {_, load, _, _} <- Choice.published(channel), do: :counters.get(load, 1))
+  def load(channel), do: Enum.sum(for {_, load, _, _} <- elem(Choice.published(channel), 0), do: :counters.get(load, 1))
 
   @doc "The connections that callers may choose."
-  def connections(channel), do: for({pid, _, _, _} <- Choice.published(channel), do: pid)
+  def connections(channel), do: for({pid, _, _, _} <- elem(Choice.published(channel), 0), do: pid)
 
   @doc "The addresses that callers may choose."
-  def addresses(channel), do: Enum.uniq(for {_, _, address, _} <- Choice.published(channel), do: address)
+  def addresses(channel), do: Enum.uniq(for {_, _, address, _} <- elem(Choice.published(channel), 0), do: address)
 end

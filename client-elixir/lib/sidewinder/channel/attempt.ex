@@ -34,9 +34,10 @@ defmodule Sidewinder.Channel.Attempt do
 
   defp run(channel, call, try, tried, retries) do
     case connection(channel, call, tried) do
-      {:ok, {connection, _, address, breaker}} ->
-        fuse = {channel, address, breaker}
-        outcome = try.(connection, Map.put(call, :fuse, fuse), left(call.deadline))
+      {:ok, {connection, _, address, breaker}, limits} ->
+        call = %{call | max: call.max || limits.max_message}
+        request = Map.merge(call, %{fuse: {channel, address, breaker}, window: limits.window})
+        outcome = try.(connection, request, left(call.deadline))
         with {:unsent, status} <- outcome, do: again(channel, call, try, tried, retries, connection, status)
 
       {:error, status} ->
@@ -92,7 +93,7 @@ defmodule Sidewinder.Channel.Attempt do
 
   defp connection(channel, call, tried) do
     case Choice.take(channel, tried) do
-      {:ok, place} -> {:ok, place}
+      {:ok, place, limits} -> {:ok, place, limits}
       :none -> wait(channel, call, tried)
       :no_channel -> {:error, Status.unsent(:unavailable, "there is no channel #{inspect(channel)}")}
     end
@@ -118,7 +119,7 @@ defmodule Sidewinder.Channel.Attempt do
   defp unready(_), do: Status.unsent(:unavailable, "no connection became ready in the time to wait", :transport)
 
   @doc "Asks a connection for an answer as a whole."
-  @spec unary(pid, map, timeout) :: outcome({list, iodata, list}) | {:unsent, Status.t()}
+  @spec unary(pid, map, timeout) :: outcome({list, iodata, list, pos_integer}) | {:unsent, Status.t()}
   def unary(connection, request, timeout) do
     ref = monitor(connection)
     Connection.call(connection, ref, :unary, request)
@@ -126,7 +127,7 @@ defmodule Sidewinder.Channel.Attempt do
     receive do
       {^ref, {:answer, fields, chunks, trailers}} ->
         learn(request.fuse, :good)
-        {:ok, {fields, chunks, trailers}}
+        {:ok, {fields, chunks, trailers, request.max}}
 
       {^ref, {:error, status}} ->
         learn_from(status, request.fuse)

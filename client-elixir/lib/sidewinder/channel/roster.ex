@@ -55,7 +55,7 @@ defmodule Sidewinder.Channel.Roster do
   def init(opts) do
     Process.flag(:trap_exit, true)
     table = Choice.table(opts.name)
-    Choice.publish(table, [])
+    Choice.publish(table, [], limits(opts))
     {:ok, %__MODULE__{table: table, opts: opts, waiting: Waiting.new(opts.max_waiting)}, {:continue, :start}}
   end
 
@@ -246,6 +246,8 @@ defmodule Sidewinder.Channel.Roster do
     end
   end
 
+  defp limits(opts), do: Map.take(opts, [:window, :max_message])
+
   defp cooldown(state), do: [min: state.opts.breaker[:cooldown], max: state.opts.breaker[:cooldown]]
 
   ## What callers see
@@ -253,7 +255,7 @@ defmodule Sidewinder.Channel.Roster do
   # Publishes what may be taken, and answers those who wait.
   defp tell(state) do
     places = places(state)
-    Choice.publish(state.table, places)
+    Choice.publish(state.table, places, limits(state.opts))
     waiting = Waiting.serve(state.waiting, passable(places))
     waiting = if hopeless?(state), do: Waiting.disappoint(waiting, why(state)), else: waiting
     %{state | waiting: waiting}
