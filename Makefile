@@ -68,6 +68,7 @@ soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
 	@$(MAKE) --no-print-directory build
 	MATRIX=full CYCLES=1000 $(CARGO) test $(LOCKED) --no-fail-fast -p sidewinder-tests
 	@MATRIX=full CYCLES=1000 sh tests/unprivileged.sh
+	$(MIX) test --only soak
 	@$(MAKE) --no-print-directory sim SIM_EVENTS=$(or $(SIM_EVENTS),100000000)
 
 bench: ## figures of keeper, daemon and clients, beside baselines; writes docs/bench.md, BENCH=--quick does not

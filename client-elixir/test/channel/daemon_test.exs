@@ -3,7 +3,7 @@ defmodule Sidewinder.DaemonTest do
   use ExUnit.Case, async: false
   import Sidewinder.Asking
   import Sidewinder.Served, only: [request: 2, request: 3, opening: 1, opening: 2, input: 1, value: 1]
-  alias Sidewinder.{Channel, Served}
+  alias Sidewinder.{Channel, Churn, Served}
   alias Sidewinder.Wire.Status
 
   @call "/sidewinder.v1.Calls/Call"
@@ -181,9 +181,7 @@ defmodule Sidewinder.DaemonTest do
       end
 
     eventually(fn -> Enum.count(files, &File.exists?/1) >= 5 end)
-    Served.kill(served)
-    File.rm(served.socket)
-    served = Served.run(served)
+    Served.again(served)
     results = Task.await_many(calls, 60_000)
     assert Enum.any?(results, &match?({:error, %Status{code: 14, sent: :maybe}}, &1))
 
@@ -197,7 +195,6 @@ defmodule Sidewinder.DaemonTest do
     end
 
     assert {:ok, _, _} = add(channel, 1, deadline: soon(20_000))
-    assert served
   end
 
   @tag channel: [keepalive: [every: 50, patience: 200]]
@@ -229,62 +226,38 @@ defmodule Sidewinder.DaemonTest do
   @tag workers: 2
   test "random comings and goings leave nothing behind", %{channel: channel} do
     await_ready(channel)
+    Sidewinder.Chance.many("comings and goings", 3, fn -> Churn.round(channel, 20, 40) end)
+    Churn.nothing_left(channel)
+  end
 
-    Sidewinder.Chance.many("comings and goings", 3, fn ->
-      seed = :rand.uniform(1_000_000)
+  @tag :soak
+  @tag timeout: :infinity
+  @tag workers: 2
+  @tag channel: [size: 2, health: ""]
+  test "hours of comings and goings leave nothing behind, in flat memory", %{channel: channel, served: served} do
+    await_ready(channel)
+    for _ <- 1..3, do: Churn.round(channel, 20, 40)
+    Churn.nothing_left(channel)
+    before = Churn.weight()
+    ends = soon(1_000 * String.to_integer(System.get_env("SOAK_SECONDS", "600")))
 
-      1..20
-      |> Enum.map(fn caller ->
-        Task.async(fn ->
-          :rand.seed(:exsss, seed + caller)
-          for _ <- 1..40, do: something(channel, :rand.uniform(6))
-        end)
+    served =
+      Stream.iterate(1, &(&1 + 1))
+      |> Enum.reduce_while(served, fn number, served ->
+        Sidewinder.Chance.many("comings and goings", 1, fn -> Churn.round(channel, 20, 40) end)
+        # Now and then the daemon dies, or a connection does.
+        served = if rem(number, 10) == 0, do: Served.again(served), else: served
+        if rem(number, 3) == 0, do: Enum.each(Enum.take(connections(channel), 1), &Process.exit(&1, :kill))
+        await_ready(channel)
+        if System.monotonic_time(:millisecond) > ends, do: {:halt, served}, else: {:cont, served}
       end)
-      |> Task.await_many(60_000)
 
-      eventually(fn -> load(channel) == 0 end)
-      [connection] = connections(channel)
-      state = :sys.get_state(connection)
-      assert {state.machine.streams, state.calls.calls, state.calls.monitors, state.calls.ids} == {%{}, %{}, %{}, %{}}
-      assert state.machine.blocked == []
-    end)
-  end
-
-  defp something(channel, 1) do
-    number = :rand.uniform(1_000)
-    assert {:ok, answer, _} = add(channel, number, deadline: soon(30_000))
-    assert value(answer) == "#{number + 2}"
-  end
-
-  defp something(channel, 2), do: add(channel, 1, deadline: soon(:rand.uniform(5) - 1))
-
-  defp something(channel, 3) do
-    until = :rand.uniform(300)
-
-    {:ok, stream} =
-      Channel.open(channel, @stream, request: request("count", ~s({"until": #{until}})), deadline: soon(30_000))
-
-    for number <- 0..(until - 1), do: assert({:ok, value} = Channel.recv(stream)) && assert(value(value) == "#{number}")
-    assert {:end, _} = Channel.recv(stream)
-  end
-
-  defp something(channel, 4) do
-    {:ok, stream} =
-      Channel.open(channel, @stream, request: request("count", ~s({"until": 100000})), deadline: soon(30_000))
-
-    for _ <- 1..:rand.uniform(20), do: assert({:ok, _} = Channel.recv(stream))
-    Channel.cancel(stream)
-  end
-
-  defp something(channel, 5) do
-    body = :rand.bytes(:rand.uniform(200_000))
-    assert {:ok, answer, _} = Channel.unary(channel, @call, request("reverse", body, @bytes), deadline: soon(30_000))
-    assert byte_size(value(answer)) == byte_size(body)
-  end
-
-  defp something(channel, 6) do
-    {caller, monitor} = spawn_monitor(fn -> Channel.unary(channel, @call, request("wait", ~s({"timeout": 0.01}))) end)
-    if :rand.uniform(2) == 1, do: Process.exit(caller, :kill)
-    receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+    Churn.nothing_left(channel)
+    now = Churn.weight()
+    IO.puts("soak: before #{inspect(before)}, after #{inspect(now)}")
+    assert now.bytes < before.bytes + 8_000_000
+    assert now.processes <= before.processes + 2 and now.ports <= before.ports + 2
+    assert now.atoms <= before.atoms + 200
+    assert served
   end
 end

@@ -60,6 +60,13 @@ defmodule Sidewinder.Served do
     gone(port)
   end
 
+  @doc "Kills it, and starts another one in its place."
+  def again(served) do
+    kill(served)
+    File.rm(served.socket)
+    run(served)
+  end
+
   defp gone(port) do
     receive do
       {^port, {:exit_status, _}} -> :ok
