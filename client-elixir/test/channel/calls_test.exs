@@ -196,6 +196,23 @@ defmodule Sidewinder.ChannelTest do
     end
   end
 
+  test "a connection that cannot be written to is given up", %{listener: listener, address: address} do
+    # The kernel's queue takes the large message; the question after it is what cannot be written.
+    channel = channel(address, send_timeout: 50, keepalive: [every: 300, patience: 10_000])
+    peer = Peer.accept(listener, window: 0x7FFF_FFFF)
+    Peer.say(peer, window(0, 0x7FFF_0000))
+
+    assert {:error, %Status{code: 14, sent: :maybe, message: message}} =
+             Channel.unary(channel, @path, :binary.copy("x", 20_000_000))
+
+    assert message =~ "writing failed"
+    other = Peer.accept(listener)
+    call = ask(channel, "")
+    {1, _, _, other} = Peer.request(other)
+    Peer.answer(other, 1, "")
+    assert {:ok, "", []} = Task.await(call)
+  end
+
   describe "the line for streams" do
     test "no more calls are open than the server takes, and the others wait for their turn",
          %{listener: listener, address: address} do

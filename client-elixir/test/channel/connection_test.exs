@@ -139,14 +139,18 @@ defmodule Sidewinder.ConnectionTest do
     {:ok, stream} = Channel.open(channel, @path)
     {{:fields, 1, _, _}, peer} = Peer.next(peer)
     [connection] = connections(channel)
-    # Whatever order the news comes in: it stands still while all of it arrives.
+    # It stands still while first a message comes that is large enough to be written at once, and then all of the news.
     :sys.suspend(connection)
+    writer = Task.async(fn -> Channel.send(stream, :binary.copy("x", 70_000)) end)
+    waits = fn least -> eventually(fn -> elem(Process.info(connection, :message_queue_len), 1) >= least end) end
+    waits.(2)
     peer = Peer.say(peer, goaway(0, 11, "too many"))
     Peer.close(peer)
-    :ok = Channel.send(stream, "x")
+    waits.(4)
     refused = ask(channel, "next")
-    eventually(fn -> match?({_, length} when length >= 3, Process.info(connection, :message_queue_len)) end)
+    waits.(5)
     :sys.resume(connection)
+    assert {:error, %Status{code: 14}} = Task.await(writer)
     assert {:error, %Status{code: 14, sent: :no, message: message}} = Channel.recv(stream)
     assert message =~ "went away before it looked"
     # Not sent at all, so it goes to the next connection.

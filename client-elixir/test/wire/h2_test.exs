@@ -141,6 +141,12 @@ defmodule Sidewinder.Wire.H2Test do
 
       {1, machine} = open(settled(window: 10), "0123456789", true)
       assert {_, [_, {:data, 1, "0123456789", true}], _, _} = said(machine)
+
+      # The same where the window of the connection is what is used up.
+      {1, machine} = open(settled(window: 100_000), :binary.copy("x", 65_535), false)
+      {_, _, machine, _} = said(machine)
+      assert machine.send_window == 0
+      assert {_, [{:data, 1, "", true}], _, _} = machine |> H2.send_data(1, [], 0, true) |> said()
     end
 
     test "many small messages that are said together make one frame" do
@@ -294,6 +300,7 @@ defmodule Sidewinder.Wire.H2Test do
   describe "what breaks the connection" do
     for {what, code, bytes} <- [
           {"a stream that was never opened", :protocol_error, quote(do: reset(7, 8))},
+          {"fields for a stream that was never opened", :protocol_error, quote(do: frame(1, 5, 7, <<0x88>>))},
           {"data for a stream that was never opened", :protocol_error, quote(do: data(7, "x"))},
           {"a stream of the server", :protocol_error, quote(do: data(2, "x"))},
           {"a push", :protocol_error, quote(do: frame(5, 4, 1, <<0::32>>))},
