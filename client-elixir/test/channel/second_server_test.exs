@@ -1,16 +1,17 @@
 defmodule Sidewinder.SecondServerTest do
   @moduledoc "The same client against a server that others wrote: grpcio, on the C core."
   use ExUnit.Case, async: true
-  import Sidewinder.Asking
-  alias Sidewinder.Channel
-  alias Sidewinder.Wire.Status
-
   @python Path.expand("../../../.venv/bin/python", __DIR__)
-  @script Path.expand("../support/second_server.py", __DIR__)
   @found File.exists?(@python) and
            match?({_, 0}, System.cmd(@python, ["-c", "import grpc"], stderr_to_stdout: true))
 
   if @found do
+    import Sidewinder.Asking
+    alias Sidewinder.Channel
+    alias Sidewinder.Wire.Status
+
+    @script Path.expand("../support/fakes/second_server.py", __DIR__)
+
     setup do
       socket = Path.join(System.tmp_dir!(), "second-#{System.pid()}-#{System.unique_integer([:positive])}.sock")
       port = Port.open({:spawn_executable, @python}, [:binary, :exit_status, line: 100, args: [@script, socket]])

@@ -75,8 +75,8 @@ defmodule Sidewinder.Channel.Settings do
 
   defp one(name, {default, kind, _}, given), do: check(name, kind, Keyword.get(given, name, default))
 
-  defp check(_, first..last, value) when is_integer(value) and value >= first and value <= last, do: value
-  defp check(name, first..last, value), do: wrong("#{name}: #{inspect(value)} is no number from #{first} to #{last}")
+  defp check(_, first..last//_, value) when is_integer(value) and value >= first and value <= last, do: value
+  defp check(name, first..last//_, value), do: wrong("#{name}: #{inspect(value)} is no number from #{first} to #{last}")
   defp check(_, :any, value), do: value
   defp check(_, :name, value) when is_atom(value) and value != nil, do: value
   defp check(_, :service, value) when value == nil or (is_binary(value) and byte_size(value) < 128), do: value
