@@ -40,7 +40,7 @@ defmodule Sidewinder.Connection do
 
   defstruct [:opts, :owner, :address, :socket, :machine, :calls, :why, :away, :ping, heard: true, closing: false]
 
-  @doc "Starts connecting. The owner hears `{:connection, pid, :ready | :draining}`, and of the end as of any process."
+  @doc "Starts connecting. The owner hears `{:connection, pid, :ready | :draining | :pinged_too_often}`, and of the end as of any process."
   @spec start_link([option]) :: GenServer.on_start()
   def start_link(opts), do: GenServer.start_link(__MODULE__, opts, spawn_opt: @spawn)
 
@@ -195,6 +195,12 @@ defmodule Sidewinder.Connection do
     send(state.owner, {:connection, self(), :ready})
     arm(state)
     state
+  end
+
+  # The words with which gRPC servers say that they are asked too often whether they are there.
+  defp event({:away, :enhance_your_calm, "too_many_pings"}, state) do
+    send(state.owner, {:connection, self(), :pinged_too_often})
+    drain("the server is asked too often whether it is there (keepalive)", state)
   end
 
   defp event({:away, code, text}, state),

@@ -230,6 +230,19 @@ defmodule Sidewinder.ConnectionTest do
       assert message =~ "PING"
     end
 
+    test "that is asked too often is asked half as often", %{listener: listener, address: address} do
+      channel = channel(address, keepalive: [every: 1_000_000])
+      every = fn -> :sys.get_state(channel).opts.connection.keepalive[:every] end
+
+      for expected <- [2_000_000, 3_600_000] do
+        peer = Peer.accept(listener)
+        eventually_connections(channel)
+        Peer.say(peer, goaway(0, 11, "too_many_pings"))
+        eventually(fn -> every.() == expected end)
+        Peer.closed(peer)
+      end
+    end
+
     test "that answers is let be", %{listener: listener, address: address} do
       channel = channel(address, keepalive: [every: 10, patience: 2_000])
       peer = Peer.accept(listener)

@@ -25,6 +25,9 @@ defmodule Sidewinder.Channel.Roster do
   # Between two questions for the same name, at least, in milliseconds.
   @resolve_min 200
 
+  # However often a server complains: a silent one is asked after an hour, in milliseconds.
+  @keepalive_max 3_600_000
+
   defstruct [:table, :opts, :waiting, names: %{}, addresses: %{}, slots: %{}]
 
   @doc "Starts with options that are complete."
@@ -179,6 +182,12 @@ defmodule Sidewinder.Channel.Roster do
 
   # It ends when its last call does; another one takes its place now.
   defp connection(:draining, key, slot, state), do: key |> replace(slot, nil, state) |> resolve_soon() |> tell()
+
+  # Connections that are made from now on ask half as often.
+  defp connection(:pinged_too_often, _, _, state) do
+    calmer = Keyword.update!(state.opts.connection.keepalive, :every, &min(2 * &1, @keepalive_max))
+    put_in(state.opts.connection.keepalive, calmer)
+  end
 
   defp ended(pid, reason, state) do
     case Enum.find(state.addresses, fn {_, known} -> known.watcher == pid end) do
