@@ -34,6 +34,11 @@ want_elixir() {
     have mix || want 'Elixir, for the client of that language' elixir
 }
 
+want_systemd() {
+    [ -x /lib/systemd/systemd ] || want 'a systemd, which the tests boot in namespaces' systemd
+    have ip || want 'ip, for the loopback of that systemd' iproute2
+}
+
 want_packages() {
     case $1 in
         build)
@@ -46,6 +51,8 @@ want_packages() {
             have setpriv || want 'setpriv, which runs the tests without privileges' util-linux
             want_environments
             want_elixir
+            # Without root no systemd can be booted: its tests say so.
+            [ "$(id -u)" != 0 ] || want_systemd
             ;;
         check)
             have git || want 'git, which lists the files of the project' git

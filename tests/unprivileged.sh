@@ -19,7 +19,7 @@ cp -R tests "$stage/tests"
 cp -R docs "$stage/docs"
 cp "$SIDEWINDER_BIN" "$stage/bin/sidewinder"
 
-# tidy judges the checkout, not the binary; machine boots its own and needs root for it.
+# tidy judges the checkout, not the binary; systemd boots its own and needs root for it.
 cargo test --locked --quiet --no-run --message-format=json -p sidewinder-tests --tests >"$stage/built"
 python3 -c '
 import json, sys
@@ -27,7 +27,7 @@ import json, sys
 for line in sys.stdin:
     built = json.loads(line)
     target = built.get("target", {})
-    if built.get("executable") and target["kind"] == ["test"] and target["name"] not in ("tidy", "machine"):
+    if built.get("executable") and target["kind"] == ["test"] and target["name"] not in ("tidy", "systemd"):
         print(target["name"], built["executable"])
 ' <"$stage/built" >"$stage/list"
 if ! [ -s "$stage/list" ]; then
