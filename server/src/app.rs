@@ -14,15 +14,18 @@ use crate::own::record;
 use crate::own::sweep::{self, Scope, Swept, Verdict};
 use crate::presence::Register;
 use crate::rpc::{self, AdminDoor, CallsDoor, ClientsDoor, Daemon, PoolsDoor, Standings, Told};
+use crate::systemd::{Door, Handed};
 use crate::telemetry::metrics::Sights;
 use crate::telemetry::{Event, Events, Log, Metrics, What};
 use crate::worker::placed;
+use sidewinder_edge::limits::Limits;
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
 use sidewinder_edge::server::{Wish, serve};
 use sidewinder_edge::tally::Tally;
 use sidewinder_edge::tls::Tls;
+use sidewinder_keeper::linux::sys::peer_pidfd;
 use sidewinder_keeper::wire::Welcome;
 use sidewinder_proto::v1::admin_server::AdminServer;
 use sidewinder_proto::v1::calls_server::CallsServer;
@@ -30,36 +33,34 @@ use sidewinder_proto::v1::clients_server::ClientsServer;
 use sidewinder_proto::v1::pools_server::PoolsServer;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Runs the daemon until it is told to stop.
-pub(crate) fn run(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
+pub(crate) fn run(source: Source, settings: Settings, handed: Handed, log: &Log) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(daemon(source, settings, log));
+    let result = runtime.block_on(daemon(source, settings, handed, log));
     // What still reads a pipe of a worker that is gone has nothing to say any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()> {
+async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -> io::Result<()> {
     // Before anything has to be ended: a signal without a listener ends this process alone.
     let signals = open_signals()?;
-    let decided = lifecycle::decide(settings.lifecycle.mode, Evidence::gather(is_public(&settings.listen)));
+    let evidence = Evidence::gather(!handed.is_empty(), is_public(&settings.listen));
+    let decided = lifecycle::decide(settings.lifecycle.mode, evidence);
     let lifeline = (decided.mode == Mode::Coupled).then(Lifeline::take).transpose()?;
-    refuse_to_end_for_ever(&settings)?;
+    refuse_to_end_for_ever(&settings, evidence)?;
     let tls = settings.listen.tls.clone().map(Tls::load).transpose().map_err(io::Error::other)?;
-    let listeners = listen(&settings.listen, tls.clone())?;
-    // The system has chosen a port, if it was asked to.
-    let tcp = listeners.iter().find_map(Listener::tcp_address);
+    let (listeners, for_health, places) = listen(&settings.listen, tls.clone(), handed)?;
     let limits = settings.limits.clone();
-    let (listen, drain) = (settings.listen.clone(), settings.drain);
+    let (insecure, drain) = (settings.listen.insecure, settings.drain);
     let run = record::new_run()?;
     let metrics = Metrics::begin(&settings.telemetry, &run)?;
-    metrics.serve(&settings.telemetry, listen.insecure)?;
+    metrics.serve(&settings.telemetry, insecure)?;
     let founder = Founder { runtime: placed::place()?, metrics: metrics.clone() };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
@@ -81,19 +82,20 @@ async fn daemon(source: Source, settings: Settings, log: &Log) -> io::Result<()>
     });
     let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
     let daemon = Daemon { run, tier, started: SystemTime::now(), decided, register: register.clone() };
-    announce(&listen, tcp, &welcomes, &daemon.decided);
+    announce(&places, &welcomes, &daemon.decided);
     let routes = routes(&operator, endings, &events, log, drain, daemon).await?;
     let attending = tokio::spawn(attend::follow(operator.clone(), register));
     let coupled = tokio::spawn(end_with(lifeline, operator.clone()));
     let signals = tokio::spawn(follow_signals(signals, operator.clone()));
-    serve(listeners, routes, limits, tally, wishes).await;
+    let health = serve_health(for_health, &operator, &events, limits.clone(), wishes.clone());
+    let (_, health) = tokio::join!(serve(listeners, routes, limits, tally, wishes), health);
     operator.end().await;
     metrics.end().await;
     for task in [signals, attending, coupled] {
         task.abort();
     }
     let _ = sweeping.await;
-    Ok(())
+    health
 }
 
 /// What earlier runs of this daemon left behind is ended beside the start, not before it.
@@ -153,32 +155,80 @@ async fn routes(
     Ok(routes)
 }
 
-fn listen(listen: &Listen, tls: Option<Tls>) -> io::Result<Vec<Listener>> {
+/// Sockets for health alone, if there are any.
+async fn serve_health(
+    listeners: Vec<Listener>,
+    operator: &Operator,
+    events: &Events,
+    limits: Limits,
+    wishes: watch::Receiver<Wish>,
+) -> io::Result<()> {
+    if listeners.is_empty() {
+        return Ok(());
+    }
+    let (routes, health) = Routes::default().with_standard_services().map_err(io::Error::other)?;
+    rpc::report_health(health, operator.pools().clone(), events).await;
+    serve(listeners, routes, limits, Arc::default(), wishes).await;
+    Ok(())
+}
+
+/// The listeners for everything, those for health alone, and where they are. What was handed down goes first: a unix
+/// socket of ours is made only if there is none.
+fn listen(
+    listen: &Listen,
+    tls: Option<Tls>,
+    handed: Handed,
+) -> io::Result<(Vec<Listener>, Vec<Listener>, Vec<String>)> {
     let users = if listen.users.is_empty() {
         Users::private()
     } else {
         Users::only(listen.users.iter().copied().chain([0, rustix::process::geteuid().as_raw()]))
     };
-    let unix = Listener::unix(&listen.socket, users).map_err(io::Error::other)?;
-    let unix = unix.with_witness(sidewinder_keeper::linux::sys::peer_pidfd);
-    let mut listeners = vec![unix];
-    if let Some(address) = listen.tcp {
+    let has_unix = handed.has_unix();
+    let mut places: Vec<String> = handed.calls.iter().map(ToString::to_string).collect();
+    places.extend(handed.health.iter().map(|door| format!("{door} (health)")));
+    let adopt = |door: Door| match door {
+        Door::Unix(socket) => {
+            Listener::unix_from(socket, users.clone()).map(|listener| listener.with_witness(peer_pidfd))
+        }
+        Door::Tcp(socket) => match tls.clone() {
+            Some(tls) => Listener::tls_from(socket, tls),
+            None => Listener::tcp_from(socket, listen.insecure),
+        },
+    };
+    let adopt_all = |doors: Vec<Door>| doors.into_iter().map(adopt).collect::<Result<Vec<_>, _>>();
+    let mut listeners = adopt_all(handed.calls).map_err(io::Error::other)?;
+    let health = adopt_all(handed.health).map_err(io::Error::other)?;
+    if !has_unix {
+        let own = Listener::unix(&listen.socket, users.clone()).map_err(io::Error::other)?;
+        listeners.push(own.with_witness(peer_pidfd));
+        places.push(listen.socket.display().to_string());
+    }
+    let taken = |address| listeners.iter().any(|listener| listener.tcp_address() == Some(address));
+    if let Some(address) = listen.tcp.filter(|address| !taken(*address)) {
+        let seal = if tls.is_some() { " with TLS" } else { "" };
         let tcp = match tls {
             Some(tls) => Listener::tls(address, tls),
             None => Listener::tcp(address, listen.insecure),
         };
-        listeners.push(tcp.map_err(io::Error::other)?);
+        let tcp = tcp.map_err(io::Error::other)?;
+        // The system has chosen a port, if it was asked to.
+        places.push(format!("{}{seal}", tcp.tcp_address().unwrap_or(address)));
+        listeners.push(tcp);
     }
-    Ok(listeners)
+    for name in handed.unknown {
+        tracing::warn!(
+            "the descriptor `{name}` that was handed down was closed: sockets are called `grpc` or `health`"
+        );
+    }
+    Ok((listeners, health, places))
 }
 
-fn announce(listen: &Listen, tcp: Option<SocketAddr>, welcomes: &[Welcome], decided: &Decided) {
+fn announce(places: &[String], welcomes: &[Welcome], decided: &Decided) {
     tracing::info!("mode {}: {}", decided.mode, decided.why);
-    let seal = if listen.tls.is_some() { " with TLS" } else { "" };
-    let tcp = tcp.map(|address| format!(" and {address}{seal}")).unwrap_or_default();
     let tier = welcomes.first().map(|welcome| format!(" (tier {}: {})", welcome.tier, welcome.why));
     let tier = tier.unwrap_or_default();
-    tracing::info!("listens on {}{tcp}{tier}", listen.socket.display());
+    tracing::info!("listens on {}{tier}", places.join(" and "));
 }
 
 fn is_public(listen: &Listen) -> bool {
@@ -194,8 +244,8 @@ async fn end_with(lifeline: Option<Lifeline>, operator: Operator) {
 }
 
 /// A daemon that nobody starts again must not end by itself.
-fn refuse_to_end_for_ever(settings: &Settings) -> io::Result<()> {
-    if !settings.lifecycle.exit_when_idle || Evidence::gather(false).activated {
+fn refuse_to_end_for_ever(settings: &Settings, evidence: Evidence) -> io::Result<()> {
+    if !settings.lifecycle.exit_when_idle || evidence.activated {
         return Ok(());
     }
     let what = "exit_when_idle: no sockets were handed to this process, so nobody would start it again. Run it as a \

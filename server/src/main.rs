@@ -17,6 +17,7 @@ mod own;
 mod pool;
 mod presence;
 mod rpc;
+mod systemd;
 mod telemetry;
 mod worker;
 

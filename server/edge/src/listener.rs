@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -124,6 +124,11 @@ impl Listener {
         })
     }
 
+    /// A TCP socket that was handed down, with TLS. Called within a runtime.
+    pub fn tls_from(socket: std::net::TcpListener, tls: Tls) -> Result<Self, NotListening> {
+        Ok(Self { tls: Some(tls), ..Self::tcp_from(socket, true)? })
+    }
+
     /// Lets peers of a unix socket be known by their process.
     #[must_use]
     pub fn with_witness(self, witness: Witness) -> Self {
@@ -149,6 +154,13 @@ impl Listener {
     /// What has to happen before a word of HTTP/2.
     pub(crate) fn handshake(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    fn handed_path(&self) -> Option<PathBuf> {
+        match &self.socket {
+            Socket::Unix(socket) => socket.local_addr().ok()?.as_pathname().map(Path::to_owned),
+            Socket::Tcp(_) => None,
+        }
     }
 
     pub(crate) fn users(&self) -> &Users {
@@ -178,7 +190,10 @@ impl fmt::Display for Listener {
         match (&self.place, self.tcp_address()) {
             (Some(place), _) => write!(out, "unix:{}", place.path().display()),
             (None, Some(address)) => write!(out, "{address}"),
-            (None, None) => write!(out, "a unix socket that was handed down"),
+            (None, None) => match self.handed_path() {
+                Some(path) => write!(out, "unix:{}", path.display()),
+                None => write!(out, "a unix socket that was handed down"),
+            },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the verbs that ask find the daemon: the socket of this user, unless one is named.
+//! How the verbs that ask find the daemon: at the socket that is named, at that of this user, or at that of the system.
 
 use crate::config::default_socket;
 use sidewinder_proto::v1::admin_client::AdminClient;
@@ -6,7 +6,8 @@ use sidewinder_proto::v1::calls_client::CallsClient;
 use sidewinder_proto::v1::clients_client::ClientsClient;
 use sidewinder_proto::v1::pools_client::PoolsClient;
 use std::future::Future;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -19,10 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// No daemon answers.
 const NO_DAEMON: u8 = 124;
 
+/// Where a daemon says that it listens, for the verbs as well.
+const SOCKET_VARIABLE: &str = "SIDEWINDER_LISTEN_SOCKET";
+/// Where the unit for the whole system listens. Only root can put anything there.
+const SYSTEM_SOCKET: &str = "/run/sidewinder/sidewinder.sock";
+
 /// Where the daemon is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
-    /// The daemon's unix socket; that of this user by default
+    /// The daemon's unix socket; by default that of this user, or that of the system
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// A daemon on the network, as http://HOST:PORT or https://HOST:PORT
@@ -58,11 +64,7 @@ impl Where {
         if let Some(address) = &self.address {
             return self.connect_to(address).await;
         }
-        let socket = match &self.socket {
-            Some(socket) => std::path::absolute(socket),
-            None => default_socket(),
-        };
-        let socket = socket.map_err(|error| Failed::Here(error.to_string()))?;
+        let socket = self.place().map_err(|error| Failed::Here(error.to_string()))?;
         let missing = |why: String| {
             Failed::NoDaemon(format!(
                 "no daemon listens on {} ({why}): start one with `sidewinder run --tools MODULE`, or name its --socket",
@@ -108,6 +110,17 @@ impl Where {
             }
             (_, _) => tls,
         })
+    }
+
+    fn place(&self) -> io::Result<PathBuf> {
+        let named = || std::env::var_os(SOCKET_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        if let Some(socket) = self.socket.clone().or_else(named) {
+            return std::path::absolute(socket);
+        }
+        let own = default_socket();
+        let system = Path::new(SYSTEM_SOCKET);
+        let is_there = own.as_ref().is_ok_and(|own| own.exists());
+        if !is_there && system.exists() { Ok(system.to_owned()) } else { own }
     }
 
     pub(super) async fn calls(&self) -> Result<CallsClient<Channel>, Failed> {

@@ -2,6 +2,7 @@
 
 use super::settings::Flags;
 use crate::app;
+use crate::systemd::Handed;
 use crate::telemetry::Log;
 use std::process::ExitCode;
 
@@ -19,6 +20,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
+    // First of all: there is one thread yet, and no descriptor of ours among those that were handed down.
+    let handed = match Handed::take() {
+        Ok(handed) => handed,
+        Err(why) => return super::fail(&why),
+    };
     let source = arguments.flags.source();
     let settings = match source.read() {
         Ok(settings) => settings,
@@ -26,7 +32,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let daemon = || {
         let log = Log::begin(&settings.telemetry)?;
-        let done = app::run(source, settings, &log).map_err(|error| error.to_string());
+        let done = app::run(source, settings, handed, &log).map_err(|error| error.to_string());
         log.end();
         done
     };

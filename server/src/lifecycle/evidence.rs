@@ -21,13 +21,12 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Looks around.
-    pub(crate) fn gather(public: bool) -> Self {
-        let listen_pid = env::var("LISTEN_PID").ok().and_then(|pid| pid.parse().ok());
+    /// Looks around. What was handed to this process has been taken by now.
+    pub(crate) fn gather(activated: bool, public: bool) -> Self {
         let input =
             rustix::fs::fstat(rustix::stdio::stdin()).map(|stat| FileType::from_raw_mode(stat.st_mode));
         Self {
-            activated: listen_pid == Some(std::process::id()) && env::var_os("LISTEN_FDS").is_some(),
+            activated,
             lifeline: input.is_ok_and(|kind| kind.is_fifo() || kind.is_socket()),
             notified: env::var_os("NOTIFY_SOCKET").is_some(),
             kubernetes: env::var_os("KUBERNETES_SERVICE_HOST").is_some(),

@@ -5,6 +5,7 @@ mod calls;
 mod config;
 mod deaths;
 mod grpc;
+mod handed;
 mod hostile;
 mod logs;
 mod metrics;

@@ -17,6 +17,7 @@ const DOWNWARDS: &[&str] = &[
     "pool",
     "worker",
     "own",
+    "systemd",
     "telemetry",
 ];
 

@@ -3,7 +3,10 @@
 //! Every function here is safe to call because of one of two rules, named beside it: *it takes no pointer of the
 //! caller's* (the kernel gets only memory owned by the function), or *the process has one thread* (so a fork may
 //! do anything that its parent could).
-#![allow(unsafe_code, reason = "raw clone3, signal masks, wait4, close_range, SO_PEERPIDFD: audited here")]
+#![allow(
+    unsafe_code,
+    reason = "raw clone3, signal masks, wait4, close_range, SO_PEERPIDFD, the environment: audited here"
+)]
 
 use std::ffi::c_int;
 use std::io;
@@ -36,7 +39,7 @@ pub enum Forked {
 
 /// Forks into new namespaces (`CLONE_NEW*`) and a cgroup. Fails in a process with more than one thread.
 pub fn fork(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
-    if std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {
+    if has_threads() {
         return Err(io::Error::other("a process with threads must not fork"));
     }
     let mut pidfd: RawFd = -1;
@@ -209,6 +212,26 @@ pub fn close_all_on_execute() -> io::Result<()> {
 fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
     // SAFETY: takes no pointer; the callers promise that nobody uses what was closed.
     check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
+}
+
+/// Closes a descriptor that this process was started with and that nobody here has taken.
+pub fn close_inherited(fd: RawFd) {
+    // SAFETY: takes no pointer; the caller promises that nobody uses what was closed.
+    unsafe { libc::close(fd) };
+}
+
+/// Takes a variable out of the environment. Fails in a process with more than one thread.
+pub fn forget_variable(name: &str) -> io::Result<()> {
+    if has_threads() {
+        return Err(io::Error::other("a process with threads must not change its environment"));
+    }
+    // SAFETY: one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::remove_var(name) };
+    Ok(())
+}
+
+fn has_threads() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1)
 }
 
 /// Puts a descriptor at this number, where it stays open when a program is executed.

@@ -1,0 +1,16 @@
+//! The service manager: what it hands down, and what it is told.
+//!
+//! ```text
+//!   systemd ──LISTEN_FDS──▶ Handed ─▶ listeners
+//!      ▲                                           readiness, status, reload, stop
+//!      └──── a thread of its own ◀── Manager ◀────────────────┴── proof of life
+//! ```
+//!
+//! Nothing here knows of pools: whoever knows them says what is to be told. Without a service manager nothing is handed
+//! down, nobody listens, and everything here is silent.
+//!
+//! Deliberately not here yet: the descriptor store, for a daemon that comes back to workers that live.
+
+mod sockets;
+
+pub(crate) use sockets::{Door, Handed};
