@@ -14,7 +14,7 @@ use crate::own::record;
 use crate::own::sweep::{self, Scope, Swept, Verdict};
 use crate::presence::Register;
 use crate::rpc::{self, AdminDoor, CallsDoor, ClientsDoor, Daemon, PoolsDoor, Standings, Told};
-use crate::systemd::{Door, Handed};
+use crate::systemd::{Door, Handed, Herald, keep_alive};
 use crate::telemetry::metrics::Sights;
 use crate::telemetry::{Event, Events, Log, Metrics, What};
 use crate::worker::placed;
@@ -36,7 +36,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(source: Source, settings: Settings, handed: Handed, log: &Log) -> io::Result<()> {
@@ -54,8 +54,10 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
     let decided = lifecycle::decide(settings.lifecycle.mode, evidence);
     let lifeline = (decided.mode == Mode::Coupled).then(Lifeline::take).transpose()?;
     refuse_to_end_for_ever(&settings, evidence)?;
+    // A client that starts a daemon may pass its own manager on to it: that wants to hear of the client alone.
+    let herald = if decided.mode == Mode::Coupled { Herald::default() } else { Herald::begin()? };
     let tls = settings.listen.tls.clone().map(Tls::load).transpose().map_err(io::Error::other)?;
-    let (listeners, for_health, places) = listen(&settings.listen, tls.clone(), handed)?;
+    let (listeners, for_health, places) = listen(&settings.listen, tls.clone(), handed, &herald)?;
     let limits = settings.limits.clone();
     let (insecure, drain) = (settings.listen.insecure, settings.drain);
     let run = record::new_run()?;
@@ -69,10 +71,16 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
     let register = Register::begin(rules, settings.lifecycle.lease_required, &run, events.clone());
     let endings = Endings::new(settings.endings);
     let whole = Whole { register: register.clone(), mode: decided.mode, tls };
+    let rule = settings.ready;
     let (operator, welcomes) =
-        Operator::begin(source, settings, founder, events.clone(), wish, whole).await?;
+        Operator::begin(source, settings, founder, events.clone(), herald.clone(), wish, whole).await?;
     let (instance, told) = (listen.socket.to_string_lossy().into_owned(), events.clone());
-    let sweeping = tokio::task::spawn_blocking(move || sweep_and_tell(&instance, &told));
+    let (sweep, swept) = oneshot::channel();
+    let sweeping = tokio::task::spawn_blocking(move || {
+        sweep_and_tell(&instance, &told);
+        // Whether anybody waits for it or not.
+        let _ = sweep.send(());
+    });
     let tally = Arc::new(Tally::default());
     metrics.look_at(Sights {
         pools: sight::of(operator.pools().clone()),
@@ -87,6 +95,12 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
     let attending = tokio::spawn(attend::follow(operator.clone(), register));
     let coupled = tokio::spawn(end_with(lifeline, operator.clone()));
     let signals = tokio::spawn(follow_signals(signals, operator.clone()));
+    tokio::spawn(operator.clone().tell_manager(rule, swept));
+    let prover = operator.clone();
+    tokio::spawn(keep_alive(herald.clone(), move |patience| {
+        let operator = prover.clone();
+        async move { operator.prove(patience).await }
+    }));
     let health = serve_health(for_health, &operator, &events, limits.clone(), wishes.clone());
     let (_, health) = tokio::join!(serve(listeners, routes, limits, tally, wishes), health);
     operator.end().await;
@@ -95,6 +109,7 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
         task.abort();
     }
     let _ = sweeping.await;
+    herald.end();
     health
 }
 
@@ -178,6 +193,7 @@ fn listen(
     listen: &Listen,
     tls: Option<Tls>,
     handed: Handed,
+    herald: &Herald,
 ) -> io::Result<(Vec<Listener>, Vec<Listener>, Vec<String>)> {
     let users = if listen.users.is_empty() {
         Users::private()
@@ -217,6 +233,7 @@ fn listen(
         listeners.push(tcp);
     }
     for name in handed.unknown {
+        herald.forget(&name);
         tracing::warn!(
             "the descriptor `{name}` that was handed down was closed: sockets are called `grpc` or `health`"
         );

@@ -42,6 +42,7 @@ impl Changes {
             ("cgroup", old.cgroup != new.cgroup),
             ("mode", old.lifecycle.mode != new.lifecycle.mode),
             ("endings", old.endings != new.endings),
+            ("readiness", old.ready != new.ready),
             ("telemetry", old.telemetry != new.telemetry),
         ];
         let amended = [("clients", !old.lifecycle.rules_as(&new.lifecycle))];

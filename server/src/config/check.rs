@@ -71,6 +71,7 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         drain: daemon.drain,
         namespace: daemon.namespace,
         cgroup: daemon.cgroup.clone(),
+        ready: daemon.ready,
     }
 }
 

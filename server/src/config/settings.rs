@@ -4,6 +4,7 @@ use crate::endings::Rules;
 use crate::lifecycle::Wishes;
 use crate::own::limit::Limit;
 use crate::own::subtree::Wish;
+use crate::systemd::Rule;
 use crate::telemetry::Telemetry;
 use crate::worker::command::Command;
 use sidewinder_core::Checked;
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) namespace: bool,
     /// Where to build cgroups.
     pub(crate) cgroup: Wish,
+    /// When a service manager is told that the daemon is ready.
+    pub(crate) ready: Rule,
     pub(crate) telemetry: Telemetry,
     pub(crate) lifecycle: Wishes,
     /// What is kept of calls with a key.

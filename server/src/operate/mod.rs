@@ -5,13 +5,17 @@
 //! between any two steps of a reload, which then has changed nothing.
 
 pub(crate) mod attend;
+mod bulletin;
 mod found;
+
+mod proof;
 pub(crate) mod sight;
 
 use crate::config::{Change, Changes, PoolSettings, Settings, Source};
 use crate::lifecycle::Mode;
 use crate::pool::{Handle, Pools};
 use crate::presence::Register;
+use crate::systemd::Herald;
 use crate::telemetry::events::PROBLEMS;
 use crate::telemetry::{Event, Events, What};
 pub(crate) use found::Founder;
@@ -33,6 +37,7 @@ const STOPPING: &str = "the daemon is stopping";
 pub(crate) struct Operator {
     pools: Pools,
     events: Events,
+    herald: Herald,
     wish: Arc<watch::Sender<Wish>>,
     drain: Duration,
     whole: Whole,
@@ -67,6 +72,7 @@ impl Operator {
         settings: Settings,
         founder: Founder,
         events: Events,
+        herald: Herald,
         wish: watch::Sender<Wish>,
         whole: Whole,
     ) -> io::Result<(Self, Vec<Welcome>)> {
@@ -81,7 +87,7 @@ impl Operator {
         let drain = settings.drain;
         let state = State { source, settings, founder, members, leaving: Vec::new(), ending: Vec::new() };
         let state = Arc::new(Mutex::new(state));
-        Ok((Self { pools, events, wish: Arc::new(wish), drain, whole, state }, welcomes))
+        Ok((Self { pools, events, herald, wish: Arc::new(wish), drain, whole, state }, welcomes))
     }
 
     /// The pools that are served.
@@ -100,7 +106,9 @@ impl Operator {
 
     async fn reload_whole(&self, renew: BTreeSet<String>) -> Result<Changes, String> {
         let mut state = self.state.lock().await;
+        self.herald.reloading();
         let done = self.try_reload(&mut state, &renew).await;
+        self.herald.reloaded();
         let (text, bad) = match &done {
             Ok(changes) => (summary(changes), None),
             Err(problems) => {
@@ -248,6 +256,7 @@ impl Operator {
         let within = within.unwrap_or(self.drain);
         let text = format!("stopping: calls may go on for {within:?}");
         self.events.tell(Event::new(What::Stopping, text).with("within_ms", within.as_millis()));
+        self.herald.stopping();
         self.wish.send_replace(Wish::StopWithin(within));
         // Those that are served need no lock, which a reload may have.
         for handle in self.pools.all().into_values() {

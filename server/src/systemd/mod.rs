@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   systemd ──LISTEN_FDS──▶ Handed ─▶ listeners
-//!      ▲                                           readiness, status, reload, stop
-//!      └──── a thread of its own ◀── Manager ◀────────────────┴── proof of life
+//!      ▲                                        readiness, status, reload, stop
+//!      └──── a thread of its own ◀── Herald ◀──────────────┴── proof of life
 //! ```
 //!
 //! Nothing here knows of pools: whoever knows them says what is to be told. Without a service manager nothing is handed
@@ -11,6 +11,12 @@
 //!
 //! Deliberately not here yet: the descriptor store, for a daemon that comes back to workers that live.
 
+mod herald;
+mod readiness;
 mod sockets;
+mod watchdog;
 
+pub(crate) use herald::Herald;
+pub(crate) use readiness::{Rule, Sight, When, busy, serving, starting};
 pub(crate) use sockets::{Door, Handed};
+pub(crate) use watchdog::keep_alive;

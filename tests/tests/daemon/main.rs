@@ -9,6 +9,7 @@ mod handed;
 mod hostile;
 mod logs;
 mod metrics;
+mod notices;
 mod orders;
 mod presence;
 mod reloads;

@@ -4,6 +4,7 @@ use super::{Key, form, key};
 use crate::endings::Rules;
 use crate::lifecycle::Wishes;
 use crate::own::subtree::Wish;
+use crate::systemd::Rule;
 use crate::telemetry::Telemetry;
 use sidewinder_edge::limits::Limits;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ pub(crate) struct DaemonDraft {
     pub(crate) drain: Duration,
     pub(crate) namespace: bool,
     pub(crate) cgroup: Wish,
+    pub(crate) ready: Rule,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) users: Vec<u32>,
     pub(crate) tcp: Option<SocketAddr>,
@@ -35,6 +37,7 @@ impl Default for DaemonDraft {
             drain: Duration::from_secs(30),
             namespace: true,
             cgroup: Wish::Auto,
+            ready: Rule::default(),
             socket: None,
             users: Vec::new(),
             tcp: None,
@@ -80,6 +83,10 @@ pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
     key!(Span "clients.ttl_max" lifecycle.ttl_max, "\"1h\"", "A client may wish for no more."),
     key!(Span "endings.keep" endings.keep, "\"1h\"", "How long the ending of a call with an idempotency key is kept."),
     key!(Bytes "endings.bytes" endings.bytes, "\"16MiB\"", "What all of them may take in memory; the oldest go first."),
+    key!(Readiness "daemon.ready_when" ready.when, "\"listening\"",
+        "When a service manager is told that the daemon is ready: once enough workers are `healthy`, or once it listens."),
+    key!(Count "daemon.min_ready" ready.min_ready, "2",
+        "Healthy workers of each pool for that. A pool that keeps fewer is ready with those that it keeps."),
     key!(File "listen.socket" socket, "\"/run/sidewinder/sidewinder.sock\"",
         "The unix socket.", absent "a private one of this user"),
     key!(Users "listen.users" users, "[0, 1000]",

@@ -9,6 +9,7 @@ use crate::config::time;
 use crate::lifecycle::{self, Mode, Patience};
 use crate::own::limit;
 use crate::own::subtree::Wish;
+use crate::systemd::When;
 use crate::telemetry::log::filter;
 use crate::telemetry::{LogFormat, masked};
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ forms! {
     Url: "an http or https URL";
     Filter: "`off`, `error`, `warn`, `info`, `debug`, `trace`, or target=level with commas between";
     Look: "`auto`, `human` or `json`";
+    Readiness: "`healthy` or `listening`";
     Variables: "a table of texts";
     Tightness: "`auto`, `coupled`, `supervised`, `independent` or `distributed`";
     Wait: "a duration, or `never`";
@@ -159,6 +161,7 @@ texts! {
             Patience::Never => quoted("never"),
             Patience::For(span) => quoted(&time::shown(*span)),
         });
+    Readiness: When, node one_of::<Self, _>(node, &WHENS), when shown_of(&WHENS, when);
     List: Vec<String>,
         node all(items(node, wrong::<Self>)?.iter().map(words::<Text>)),
         items shown_list(items.iter().map(|item| quoted(item)));
@@ -189,6 +192,7 @@ fn wait(node: &Node) -> Result<Patience, Wrong> {
     }
     time::duration(&written).map(Patience::For).map_err(|what| told(node, format!("{what}, or `never`")))
 }
+const WHENS: [(&str, When); 2] = [("healthy", When::Healthy), ("listening", When::Listening)];
 
 /// This text as TOML writes it.
 pub(crate) fn quoted(text: &str) -> String {

@@ -35,6 +35,7 @@ enum Order {
     Signal(u32, i32),
     Kill(u32),
     Limit(Vec<Limit>, oneshot::Sender<Result<(), String>>),
+    Ping(oneshot::Sender<()>),
 }
 
 /// A way to the keeper. When the last one is dropped, the pool ends.
@@ -77,6 +78,7 @@ impl std::fmt::Debug for Order {
             Self::Signal(..) => "Signal",
             Self::Kill(_) => "Kill",
             Self::Limit(..) => "Limit",
+            Self::Ping(_) => "Ping",
         })
     }
 }
@@ -142,6 +144,13 @@ impl Hold {
         let (orders, mailbox) = mpsc::channel(MAILBOX);
         let (alive, over) = watch::channel(());
         (Self { orders, over }, (mailbox, alive))
+    }
+
+    /// Waits until the keeper has answered, if there is one now. False: nobody is there who could ask it.
+    pub(crate) async fn ping(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.orders.send(Order::Ping(reply)).await;
+        answer.await.is_ok()
     }
 
     /// A way to wait for the end of the keeper.

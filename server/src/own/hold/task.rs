@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -131,12 +131,21 @@ pub(super) struct Task {
     workers: HashMap<u32, mpsc::Sender<News>>,
     /// Endings to acknowledge when the keeper reads again.
     unacknowledged: Vec<u32>,
+    /// Who waits for the keeper to say who lives: proof that it is there.
+    pings: Vec<oneshot::Sender<()>>,
 }
 
 impl Task {
     pub(super) fn new(wishes: Wishes, post: Post, alive: watch::Sender<()>) -> Self {
         post.ground.held.notes.iter().for_each(|note| complain!("{note}"));
-        Self { wishes, post: Some(post), _alive: alive, workers: HashMap::new(), unacknowledged: Vec::new() }
+        Self {
+            wishes,
+            post: Some(post),
+            _alive: alive,
+            workers: HashMap::new(),
+            unacknowledged: Vec::new(),
+            pings: Vec::new(),
+        }
     }
 
     /// Until nobody holds the pool any more.
@@ -179,6 +188,7 @@ impl Task {
         }
         self.workers.clear();
         self.unacknowledged.clear();
+        self.answer_pings();
     }
 
     async fn carry_out(&mut self, order: Order) {
@@ -194,6 +204,15 @@ impl Task {
             }
             Order::Signal(number, signal) => (Request::Signal(number, signal), Vec::new()),
             Order::Kill(number) => (Request::Kill(number), Vec::new()),
+            Order::Ping(reply) => {
+                self.pings.retain(|waiting| !waiting.is_closed());
+                self.pings.push(reply);
+                if self.post.is_none() {
+                    // The next worker that is asked for gets another keeper: nobody owes an answer now.
+                    self.answer_pings();
+                }
+                (Request::List, Vec::new())
+            }
             Order::Limit(limits, reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.limit(limits));
@@ -266,7 +285,15 @@ impl Task {
             Report::Refused(number, why) => {
                 self.tell(number, News::Failed(Failure { stage: Stage::Fork, errno: 0, message: why }));
             }
-            Report::Welcome(_) | Report::Entry(..) | Report::Listed(_) | Report::Drained => {}
+            Report::Listed(_) => self.answer_pings(),
+            Report::Welcome(_) | Report::Entry(..) | Report::Drained => {}
+        }
+    }
+
+    fn answer_pings(&mut self) {
+        // Whoever asked may have lost patience.
+        for reply in self.pings.drain(..) {
+            let _ = reply.send(());
         }
     }
 
