@@ -72,7 +72,9 @@ fn enter(lifeline: Link, lock: OwnedFd, wish: Wish) -> ! {
     }
     // The owner waits for what it executed; whoever stays is a fork of it, in a namespace or not.
     match sys::fork(0, None) {
-        Ok(Forked::Child) => stay(lifeline, lock, wish.record, Place { init: false, fresh_proc: true, why }),
+        Ok(Forked::Child | Forked::ChildOutside) => {
+            stay(lifeline, lock, wish.record, Place { init: false, fresh_proc: true, why })
+        }
         Ok(Forked::Parent(..)) => sys::leave(0),
         Err(error) => give_up(&error),
     }
@@ -114,7 +116,7 @@ fn try_namespace(flags: i32) -> io::Result<Tried> {
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
     let (result, report) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     match sys::fork(flags, None)? {
-        Forked::Child => {
+        Forked::Child | Forked::ChildOutside => {
             drop(result);
             let made = if flags & libc::CLONE_NEWUSER == 0 { Ok(()) } else { map_user(user, group) };
             if let Err(error) = made {

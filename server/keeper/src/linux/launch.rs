@@ -3,6 +3,7 @@
 //! Runs in a fork of the warden, in the order that the rights allow: what needs power first, then the user, then
 //! the promise to die with the warden (a change of user takes it back), and the program last.
 
+use super::cgroup::Cgroup;
 use super::sys;
 use crate::wire::{SpawnRequest, Stage};
 use rustix::fs::{Mode, OFlags};
@@ -20,16 +21,20 @@ type Failed = (Stage, io::Error);
 /// The highest number at which a descriptor may appear in a worker.
 const NUMBER_MAX: i32 = 255;
 
-/// Becomes the worker, or says through the pipe why not, and leaves.
+/// Becomes the worker, or says through the pipe why not, and leaves. It goes into the cgroup if it is not there yet.
 pub(super) fn launch(
     request: &SpawnRequest,
     fds: &[OwnedFd],
     warden: rustix::process::Pid,
+    cgroup: Option<&Cgroup>,
     report: &OwnedFd,
 ) -> ! {
     // Out of the reach of every number that a worker may be given.
     if let Ok(report) = rustix::io::fcntl_dupfd_cloexec(report, NUMBER_MAX + 1) {
-        let failed = match prepare(request, fds, warden) {
+        // Before the user changes, and before anything can be forked.
+        let joined = cgroup.map_or(Ok(()), |cgroup| cgroup.write("cgroup.procs", "0"));
+        let joined = joined.map_err(|error| (Stage::Cgroup, error));
+        let failed = match joined.and_then(|()| prepare(request, fds, warden)) {
             Ok(()) => (Stage::Execute, execute(request)),
             Err(failed) => failed,
         };

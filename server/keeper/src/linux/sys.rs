@@ -33,6 +33,8 @@ fn check_long(result: libc::c_long) -> io::Result<RawFd> {
 pub enum Forked {
     /// The new process.
     Child,
+    /// The new process, which has to go into the cgroup itself: a filter of system calls forbids the newer fork here.
+    ChildOutside,
     /// The old one, with the child's process id and pidfd.
     Parent(i32, OwnedFd),
 }
@@ -53,13 +55,30 @@ pub fn fork(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<For
         args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
     }
     // SAFETY: one thread, no CLONE_VM: the child has its own copy of everything. The pointers live through the call.
-    let pid =
-        check_long(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) })?;
+    let made =
+        check_long(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) });
+    let (pid, inside) = match made {
+        Ok(pid) => (pid, true),
+        // Its arguments are behind a pointer, so who filters by namespaces (containers, `RestrictNamespaces=`) refuses
+        // it whole.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            (clone(namespaces, &mut pidfd)?, cgroup.is_none())
+        }
+        Err(error) => return Err(error),
+    };
     if pid == 0 {
-        return Ok(Forked::Child);
+        return Ok(if inside { Forked::Child } else { Forked::ChildOutside });
     }
     // SAFETY: the kernel has just given us this descriptor.
     Ok(Forked::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// The older fork. The caller has one thread.
+fn clone(namespaces: c_int, pidfd: &mut RawFd) -> io::Result<i32> {
+    let flags = libc::c_long::from(libc::CLONE_PIDFD | namespaces | libc::SIGCHLD);
+    let pidfd = std::ptr::from_mut(pidfd);
+    // SAFETY: one thread, no CLONE_VM, no stack of its own: like fork. The pointer lives through the call.
+    check_long(unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, pidfd, 0_usize, 0_usize) })
 }
 
 /// Leaves at once, without running any destructor.

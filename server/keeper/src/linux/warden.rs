@@ -87,7 +87,10 @@ impl Warden {
         let warden = rustix::process::getpid();
         let cgroup = plan.cgroup.as_ref().map(AsFd::as_fd);
         match sys::fork(0, cgroup) {
-            Ok(Forked::Child) => launch::launch(&plan.request, &plan.fds, warden, &failed),
+            Ok(Forked::Child) => launch::launch(&plan.request, &plan.fds, warden, None, &failed),
+            Ok(Forked::ChildOutside) => {
+                launch::launch(&plan.request, &plan.fds, warden, plan.cgroup.as_ref(), &failed)
+            }
             Ok(Forked::Parent(child, pidfd)) => Ok(Self {
                 worker: plan.worker,
                 leash: plan.leash,

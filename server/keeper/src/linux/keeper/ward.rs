@@ -57,7 +57,7 @@ impl Ward {
                 pidfd: None,
                 reaped: None,
             }),
-            Ok(((_, leash), Forked::Child)) => {
+            Ok(((_, leash), Forked::Child | Forked::ChildOutside)) => {
                 warden::run(Plan { worker, request, fds, cgroup, leash, keeper, lineage }, kept)
             }
             Err(error) => {
