@@ -22,7 +22,7 @@ pub(crate) struct Telemetry {
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LogFormat {
-    /// For people on a terminal, JSON elsewhere.
+    /// For people on a terminal, entries in a journal, JSON elsewhere.
     #[default]
     Auto,
     /// For people.

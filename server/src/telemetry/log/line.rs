@@ -88,7 +88,12 @@ impl Line {
     /// For people. Nothing in it drives their terminal.
     pub(crate) fn human(&self, coloured: bool) -> String {
         let (on, off) = if coloured { (colour(self.level), "\x1b[0m") } else { ("", "") };
-        let mut line = format!("{} {on}{:>5}{off} ", self.at, self.level);
+        format!("{} {on}{:>5}{off} {}", self.at, self.level, self.said())
+    }
+
+    /// Who said what, without when and how loud. Nothing in it drives a terminal.
+    pub(super) fn said(&self) -> String {
+        let mut line = String::new();
         self.write_place(&mut line);
         line.extend(self.text.chars().map(shown));
         for (name, value) in &self.fields {

@@ -3,19 +3,21 @@
 //!
 //! ```text
 //!   tracing ─▶ filter ─▶ Line ─┬▶ ring ─▶ Pools.Logs
-//!                              └▶ writer's queue ─▶ a thread ─▶ standard error
+//!                              └▶ writer's queue ─▶ a thread ─▶ standard error, or the journal behind it
 //! ```
 //!
 //! Nothing here waits for a reader.
 
+mod journal;
 mod line;
 mod ring;
 mod writer;
 
 use crate::telemetry::{LogFormat, Telemetry};
+use journal::Journal;
 pub(crate) use line::{At, Line};
 use ring::Ring;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -41,10 +43,19 @@ pub(crate) struct Log {
 enum Look {
     Json,
     Human { coloured: bool },
+    Entries,
 }
 
 impl Look {
-    fn of(format: LogFormat) -> Self {
+    /// How lines look, and where they go.
+    fn of(format: LogFormat) -> (Self, Box<dyn Write + Send>) {
+        if let (LogFormat::Auto, Some(journal)) = (format, Journal::find()) {
+            return (Self::Entries, Box::new(journal));
+        }
+        (Self::of_text(format), Box::new(io::stderr()))
+    }
+
+    fn of_text(format: LogFormat) -> Self {
         let terminal = io::stderr().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         match format {
@@ -54,10 +65,11 @@ impl Look {
         }
     }
 
-    fn show(self, line: &Line) -> String {
+    fn show(self, line: &Line) -> Vec<u8> {
         match self {
-            Self::Json => line.json(),
-            Self::Human { coloured } => line.human(coloured),
+            Self::Json => (line.json() + "\n").into_bytes(),
+            Self::Human { coloured } => (line.human(coloured) + "\n").into_bytes(),
+            Self::Entries => journal::entry(line),
         }
     }
 }
@@ -66,13 +78,13 @@ impl Log {
     /// From here on everything that is told with `tracing` goes to the log.
     pub(crate) fn begin(settings: &Telemetry) -> Result<Self, String> {
         let filter = filter(&settings.log)?;
-        let look = Look::of(settings.log_format);
+        let (look, to) = Look::of(settings.log_format);
         let lost = move |count| {
             let text =
                 format!("{count} lines of the log were dropped here: they came faster than they were read");
             look.show(&Line::note(Level::WARN, text))
         };
-        let writer = Writer::start(io::stderr(), lost).map_err(|error| format!("cannot log: {error}"))?;
+        let writer = Writer::start(to, lost).map_err(|error| format!("cannot log: {error}"))?;
         let log = Self { ring: Arc::default(), writer, look };
         let layers = tracing_subscriber::registry().with(log.clone().with_filter(filter));
         layers.try_init().map_err(|error| format!("cannot log: {error}"))?;

@@ -36,7 +36,7 @@ impl Writer {
     /// Starts the thread. `note` makes the line that says how many were dropped.
     pub(super) fn start(
         mut to: impl Write + Send + 'static,
-        note: impl Fn(u64) -> String + Send + 'static,
+        note: impl Fn(u64) -> Vec<u8> + Send + 'static,
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let theirs = queue.clone();
@@ -45,8 +45,7 @@ impl Writer {
             loop {
                 let (mut batch, lost) = theirs.take();
                 if lost > 0 {
-                    batch.extend_from_slice(note(lost).as_bytes());
-                    batch.push(b'\n');
+                    batch.extend_from_slice(&note(lost));
                 }
                 // Nobody is left who could be told that the log cannot be written.
                 let _ = to.write_all(&batch).and_then(|()| to.flush());
@@ -56,16 +55,15 @@ impl Writer {
         Ok(Self { queue })
     }
 
-    /// Takes a line, or drops it.
-    pub(super) fn write(&self, line: &str) {
+    /// Takes a line with its end, or drops it.
+    pub(super) fn write(&self, line: &[u8]) {
         let mut state = self.queue.lock();
         if state.waiting.len() + line.len() >= QUEUE_MAX {
             state.unsaid += 1;
             state.lost += 1;
             return;
         }
-        state.waiting.extend_from_slice(line.as_bytes());
-        state.waiting.push(b'\n');
+        state.waiting.extend_from_slice(line);
         drop(state);
         self.queue.changed.notify_all();
     }
@@ -118,11 +116,11 @@ mod tests {
     #[test]
     fn who_does_not_read_costs_lines_and_no_time() {
         let (theirs, ours) = std::io::pipe().expect("a pipe");
-        let writer = Writer::start(ours, |lost| format!("lost {lost}")).expect("a thread");
-        let line = "x".repeat(1023);
+        let writer = Writer::start(ours, |lost| format!("lost {lost}\n").into_bytes()).expect("a thread");
+        let line = "x".repeat(1023) + "\n";
         let count = 3 * QUEUE_MAX / 1024;
         for _ in 0..count {
-            writer.write(&line);
+            writer.write(line.as_bytes());
         }
         let lost = writer.lost();
         assert!(lost > 0, "nothing was lost of twice as much as fits");
