@@ -37,6 +37,9 @@ want_elixir() {
 want_systemd() {
     [ -x /lib/systemd/systemd ] || want 'a systemd, which the tests boot in namespaces' systemd
     have ip || want 'ip, for the loopback of that systemd' iproute2
+    have supervisord || want 'supervisord, whose example is tested' supervisor
+    have runsvdir || want 'runit, whose example is tested' runit
+    have pgrep || want 'pgrep, which finds who is left' procps
 }
 
 want_packages() {

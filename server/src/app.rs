@@ -72,9 +72,9 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
     let endings = Endings::new(settings.endings);
     let whole = Whole { register: register.clone(), mode: decided.mode, tls };
     let rule = settings.ready;
+    let (instance, told) = (settings.listen.socket.to_string_lossy().into_owned(), events.clone());
     let (operator, welcomes) =
         Operator::begin(source, settings, founder, events.clone(), herald.clone(), wish, whole).await?;
-    let (instance, told) = (listen.socket.to_string_lossy().into_owned(), events.clone());
     let (sweep, swept) = oneshot::channel();
     let sweeping = tokio::task::spawn_blocking(move || {
         sweep_and_tell(&instance, &told);

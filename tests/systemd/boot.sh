@@ -4,6 +4,9 @@
 #   boot.sh FOLDER CGROUP      FOLDER is /arena inside, read-write; what lies in FOLDER/root is laid over the root;
 #                              CGROUP (version 2, ours) becomes the root of its hierarchy
 #
+# With SIDEWINDER_TEST_ROOT it is another root, made by debootstrap with systemd, python3 and iproute2 in it: that is how
+# a newer systemd is met.
+#
 # Started by tests/tests/systemd/machine.rs, which waits for the target, fetches the journal and ends what it started.
 # The controllers of the hierarchy are those of this machine: where they are on version 1 there are none inside, and
 # limits are tried on a booted machine (tests/machine).
@@ -12,7 +15,8 @@ set -euo pipefail
 if [[ ${1:-} != --inside ]]; then
     folder=$(realpath "$1")
     echo $$ >"$2/cgroup.procs"
-    exec unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup "$0" --inside "$folder"
+    # Whoever started this may be killed: then it is over as well.
+    exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup "$0" --inside "$folder"
 fi
 
 folder=$2
@@ -22,7 +26,7 @@ mkdir "$stage"
 mount -t tmpfs tmpfs "$stage"
 mkdir "$stage"/{upper,work,top}
 top=$stage/top
-mount -t overlay overlay -o "lowerdir=/,upperdir=$stage/upper,workdir=$stage/work" "$top"
+mount -t overlay overlay -o "lowerdir=${SIDEWINDER_TEST_ROOT:-/},upperdir=$stage/upper,workdir=$stage/work" "$top"
 mkdir -p "$top/arena" "$top/.old"
 mount --bind "$folder" "$top/arena"
 mount -t proc proc "$top/proc"

@@ -62,6 +62,16 @@ impl Plan {
         fs::copy(from, self.place(path)).expect("a copy");
     }
 
+    /// Not this file, after all.
+    pub(crate) fn remove(&self, path: &str) {
+        fs::remove_file(self.place(path)).expect("a file");
+    }
+
+    /// The binary under test.
+    pub(crate) fn binary(&self) -> &Path {
+        self.arena.binary()
+    }
+
     /// A unit of this name with this text.
     pub(crate) fn unit(&self, name: &str, text: &str) {
         self.file(&format!("etc/systemd/system/{name}"), text);
@@ -74,15 +84,25 @@ impl Plan {
     }
 }
 
+/// Says something past the test harness, which keeps quiet about success.
+pub(crate) fn tell(what: &str) {
+    writeln!(io::stderr(), "systemd: {what}").expect("standard error takes a line");
+}
+
+/// The root that is laid under that of the machine.
+pub(crate) fn lower() -> PathBuf {
+    std::env::var_os("SIDEWINDER_TEST_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
 /// Why no systemd can be booted here.
 fn obstacle() -> Option<String> {
     if !geteuid().is_root() {
         return Some("only root can boot one".to_owned());
     }
-    let needed = ["/lib/systemd/systemd", "/usr/bin/unshare", "/usr/bin/nsenter", "/usr/bin/timeout"];
-    let ip = ["/sbin/ip", "/usr/sbin/ip", "/bin/ip", "/usr/bin/ip"];
-    let missing = needed.into_iter().find(|path| !Path::new(path).exists());
-    let missing = missing.or_else(|| ip.iter().all(|path| !Path::new(path).exists()).then_some("ip"));
+    let root = lower();
+    let needed =
+        ["usr/lib/systemd/systemd", "usr/bin/unshare", "usr/bin/nsenter", "usr/bin/timeout", "sbin/ip"];
+    let missing = needed.into_iter().find(|path| !root.join(path).exists());
     missing.map(|path| format!("{path} is missing; on Debian: apt-get install systemd util-linux iproute2"))
 }
 
@@ -90,8 +110,7 @@ impl Machine {
     /// Boots one with what `furnish` puts there. `None`: it cannot be had here, and that has been said.
     pub(crate) fn boot(name: &str, furnish: impl FnOnce(&Plan)) -> Option<Self> {
         if let Some(why) = obstacle() {
-            let said = writeln!(io::stderr(), "{name}: NOT RUN, no systemd of our own: {why}");
-            said.expect("standard error takes a line");
+            tell(&format!("{name}: NOT RUN, no systemd of our own: {why}"));
             return None;
         }
         let plan = Plan::new(name).expect("a place");
@@ -154,6 +173,13 @@ impl Machine {
         said.stdout.trim_end().to_owned()
     }
 
+    /// Writes a file inside.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let place = self.root().join(path.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+        fs::write(place, text).expect("a file");
+    }
+
     /// One property of a unit.
     pub(crate) fn show(&self, unit: &str, property: &str) -> String {
         self.ok(&["systemctl", "show", "--value", "--property", property, unit])
@@ -184,6 +210,7 @@ impl Machine {
 
     /// What a unit has logged, with all fields.
     pub(crate) fn entries(&self, unit: &str) -> Vec<serde_json::Value> {
+        self.ok(&["journalctl", "--sync"]);
         let text = self.ok(&["journalctl", "--no-pager", "--output=json", "--unit", unit]);
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
