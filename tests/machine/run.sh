@@ -62,6 +62,7 @@ pack_payload() {
     mkdir "$work/payload"
     cp "$binary" "$work/payload/sidewinder"
     cp "$here"/guest/*.{py,sh} "$work/payload/"
+    cp -r "$here/../../deploy/systemd" "$work/payload/deploy"
     chmod -R u+w,a+rX "$work/payload"
     make_disk "$work/payload.img" "$work/payload" 16
 }

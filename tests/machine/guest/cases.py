@@ -10,6 +10,7 @@ import os
 import sys
 
 import bound
+import daemon
 import death
 import left
 import limits
@@ -23,7 +24,7 @@ def phase_one(place: Place) -> list[rows.Case]:
     """What is tried on the first boot."""
     cases = [*truth.CASES, *limits.CASES, *bound.CASES, *death.CASES]
     # Only root can ask the system's systemd for units.
-    return [*cases, *truth.LESSER, *units.CASES] if place.is_root else cases
+    return [*cases, *truth.LESSER, *units.CASES, *daemon.CASES] if place.is_root else cases
 
 
 def main() -> None:
