@@ -123,6 +123,22 @@ fn what_nobody_knows_is_taken_out_of_the_store() {
     assert_eq!(call(&machine, "add", r#"{"a": 1}"#), "3");
 }
 
+/// Nobody is there: workers leave, the daemon leaves, and the socket waits for the next client.
+#[test]
+fn an_idle_daemon_leaves_and_the_next_client_starts_it_again() {
+    let Some(machine) = boot("idle-exit", &["[Unit]\nStartLimitIntervalSec=0\n"]) else { return };
+    let lines = "[lifecycle]\nno_client_timeout = \"300ms\"\nexit_when_idle = true";
+    machine.ok(&["sh", "-c", &format!("echo '{lines}' >>/etc/sidewinder/sidewinder.toml")]);
+    machine.ok(&["systemctl", "start", "sidewinder.socket"]);
+    for _ in 0..3 {
+        assert_eq!(call(&machine, "add", r#"{"a": 1}"#), "3");
+        machine.until("sidewinder.service", "ActiveState", |state| state == "inactive");
+        assert_eq!(machine.show("sidewinder.service", "Result"), "success");
+        assert_eq!(machine.processes("sidewinder.service"), Vec::<String>::new());
+    }
+    assert_eq!(machine.show("sidewinder.service", "NRestarts"), "0");
+}
+
 #[test]
 fn several_instances_do_not_meet() {
     let Some(machine) = boot("instances", &[]) else { return };
