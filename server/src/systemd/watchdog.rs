@@ -11,6 +11,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// So many proofs fit into the manager's patience: one may come too late.
 const PROOFS: u32 = 3;
 
+/// Whoever is silent is given up well before the whole proof is, so that it can be named.
+const NAMED: u32 = 3;
+
 /// Proves life for as long as the manager wants it; returns at once if it does not.
 pub(crate) async fn keep_alive<P, F>(herald: Herald, prove: P)
 where
@@ -24,7 +27,7 @@ where
     let mut well = true;
     loop {
         ticks.tick().await;
-        let proof = timeout(every, prove(every)).await;
+        let proof = timeout(every, prove(every / NAMED)).await;
         match proof.unwrap_or_else(|_| Err("the daemon does not come to answer".to_owned())) {
             Ok(()) => {
                 herald.alive();

@@ -1,0 +1,5 @@
+//! Under a service manager: what it hands down, and what it is told. Stand-ins play the manager, so that nothing here
+//! needs rights; a real one is met in tests/tests/systemd.
+
+mod handed;
+mod notices;
