@@ -1,5 +1,8 @@
-//! From proto files to the sources of `sidewinder-proto` and of the Python client: the same functions for `make proto`,
-//! which writes into the tree, and for the test that finds out whether somebody forgot to.
+//! From proto files to the sources of `sidewinder-proto` and of the clients: the same functions for `make proto`, which
+//! writes into the tree, and for the test that finds out whether somebody forgot to.
+//!
+//! The Elixir client makes its messages from descriptors when it is compiled, without the rest of this tree: it gets the
+//! descriptors that reflection serves, byte for byte, and those of the details of a status.
 
 pub mod python;
 
@@ -21,6 +24,9 @@ const FILES: [&str; 5] = [
 /// What is written: the types, and the descriptors that reflection serves.
 pub const MADE: [&str; 2] = ["sidewinder.v1.rs", "sidewinder.v1.bin"];
 
+/// What is written for Elixir: the descriptors that reflection serves, and those of `google.rpc`.
+pub const MADE_FOR_ELIXIR: [&str; 2] = [MADE[1], "google.rpc.bin"];
+
 /// The `proto` folder of the tree this was built from.
 pub fn root() -> PathBuf {
     let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -36,6 +42,11 @@ pub fn home() -> PathBuf {
 /// Where the files for Python are checked in.
 pub fn python_home() -> PathBuf {
     root().join("../client-python/src/sidewinder/_client/contract")
+}
+
+/// Where the files for Elixir are checked in.
+pub fn elixir_home() -> PathBuf {
+    root().join("../client-elixir/priv")
 }
 
 /// Writes the files named in [`MADE`] into `into`.
@@ -56,8 +67,7 @@ pub fn generate(into: &Path) -> Result<(), Box<dyn Error>> {
 /// Writes the files named in [`python::MADE`] into `into`.
 pub fn generate_python(into: &Path) -> Result<(), Box<dyn Error>> {
     let mut set = compile()?;
-    let google = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
-    for file in google.file {
+    for file in google()?.file {
         if set.file.iter().all(|known| known.name() != file.name()) {
             set.file.push(file);
         }
@@ -66,6 +76,18 @@ pub fn generate_python(into: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(into.join(python::MADE[0]), python::descriptors(&set))?;
     fs::write(into.join(python::MADE[1]), python::stub(&set))?;
     Ok(())
+}
+
+/// Writes the files named in [`MADE_FOR_ELIXIR`] into `into`.
+pub fn generate_elixir(into: &Path) -> Result<(), Box<dyn Error>> {
+    fs::write(into.join(MADE_FOR_ELIXIR[0]), bare(compile()?).encode_to_vec())?;
+    fs::write(into.join(MADE_FOR_ELIXIR[1]), bare(google()?).encode_to_vec())?;
+    Ok(())
+}
+
+/// What tonic knows of the details of a status.
+fn google() -> Result<FileDescriptorSet, Box<dyn Error>> {
+    Ok(FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)?)
 }
 
 /// Without the comments, which no program reads.

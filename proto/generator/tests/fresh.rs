@@ -3,7 +3,8 @@
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use sidewinder_proto_generator::{
-    MADE, files_known, files_there, generate, generate_python, home, python, python_home,
+    MADE, MADE_FOR_ELIXIR, elixir_home, files_known, files_there, generate, generate_elixir, generate_python,
+    home, python, python_home,
 };
 use std::fs;
 use std::path::Path;
@@ -14,9 +15,11 @@ fn no_generated_code_is_stale() {
     fs::create_dir_all(&into).unwrap();
     generate(&into).unwrap();
     generate_python(&into).unwrap();
+    generate_elixir(&into).unwrap();
     let rust = MADE.map(|name| (name, home()));
     let python = python::MADE.map(|name| (name, python_home()));
-    for (name, home) in rust.into_iter().chain(python) {
+    let elixir = MADE_FOR_ELIXIR.map(|name| (name, elixir_home()));
+    for (name, home) in rust.into_iter().chain(python).chain(elixir) {
         let fresh = fs::read(into.join(name)).unwrap();
         let checked_in = fs::read(home.join(name)).unwrap_or_default();
         assert!(fresh == checked_in, "stale generated code: {name}. Run `make proto` and commit the result");
