@@ -1,0 +1,379 @@
+defmodule Sidewinder.Codec.Making do
+  @moduledoc """
+  From the description of a message to the code that reads and writes it.
+
+  Each message becomes a struct with three functions: `encode/1` to iodata, `decode/1`, and `merge/3`, which decodes into
+  what is there already (protobuf says that a message which comes twice is merged). The code is made when the library is
+  compiled: one clause a field, with its key as a constant, so that nothing is looked up at run time.
+
+  | in the contract | in the struct |
+  |---|---|
+  | a number, text, bytes, bool | its value; 0, "" or false when it is absent |
+  | `optional`, a message | `nil` when it is absent |
+  | `repeated` | a list |
+  | `map` | a map |
+  | `oneof part` | `part: {:name, value}`, or `nil` |
+  | an enum | an atom; a number that this version has no word for stays a number |
+
+  What this version does not know is kept, in `__unknown__`, and written again behind what it knows.
+  """
+
+  alias Sidewinder.Codec.Wire
+
+  @doc "The body of the module of a message. `name_of` says which module a message is."
+  @spec body(map, map, (String.t() -> module)) :: Macro.t()
+  def body(message, enums, name_of) do
+    fields = Enum.map(message.fields, &resolve(&1, enums, name_of))
+
+    quote do
+      @moduledoc unquote("`#{message.name}`, as the contract describes it.")
+      alias Sidewinder.Codec.Wire
+      defstruct unquote(defaults(fields, message.oneofs) ++ [__unknown__: []])
+      @type t :: %__MODULE__{}
+
+      @doc "As bytes."
+      @spec encode(t) :: iodata
+      def encode(%__MODULE__{} = m), do: unquote(encode(fields, message.oneofs) ++ [quote(do: m.__unknown__)])
+
+      @doc "From bytes."
+      @spec decode(binary) :: {:ok, t} | {:error, String.t()}
+      def decode(data) do
+        {:ok, merge(%__MODULE__{}, data, 0)}
+      catch
+        {:protobuf, what} -> {:error, unquote("not a #{message.name}: ") <> what}
+      end
+
+      @doc false
+      def merge(m, data, depth) do
+        if depth > Wire.depth_max(), do: Wire.fault("nested deeper than #{Wire.depth_max()}")
+        unquote(turn(fields, quote(do: fields(data, unquote(turn(fields, quote(do: m))), depth))))
+      end
+
+      defp fields(<<>>, m, _depth), do: m
+
+      defp fields(data, m, depth) do
+        {key, rest} = Wire.varint(data)
+        field(key, rest, data, m, depth)
+      end
+
+      unquote_splicing(Enum.flat_map(fields, &decode/1))
+
+      defp field(key, rest, data, m, depth) do
+        rest = Wire.skip(key, rest)
+        kept = :binary.copy(binary_part(data, 0, byte_size(data) - byte_size(rest)))
+        fields(rest, %{m | __unknown__: [m.__unknown__ | kept]}, depth)
+      end
+
+      unquote_splicing(Enum.flat_map(fields, &beside/1))
+    end
+  end
+
+  # A field with what its kind needs at hand: the module of a message, the words of an enum.
+  defp resolve(field, enums, name_of) do
+    label =
+      case field.label do
+        {:map, key, value} -> {:map, key, resolve_kind(value, enums, name_of)}
+        label -> label
+      end
+
+    %{field | kind: resolve_kind(field.kind, enums, name_of), label: label}
+  end
+
+  defp resolve_kind({:enum, name}, enums, _name_of), do: {:enum, Map.fetch!(enums, name)}
+  defp resolve_kind({:message, name}, _enums, name_of), do: {:message, name_of.(name)}
+  defp resolve_kind(kind, _enums, _name_of), do: kind
+
+  defp defaults(fields, oneofs) do
+    plain = for field <- fields, not match?({:oneof, _}, field.label), do: {field.name, default(field)}
+    plain ++ for oneof <- oneofs, do: {oneof, nil}
+  end
+
+  defp default(%{label: :repeated}), do: []
+  defp default(%{label: {:map, _, _}}), do: Macro.escape(%{})
+  defp default(%{label: :optional}), do: nil
+  defp default(%{kind: kind}), do: zero(kind)
+
+  defp zero(kind) when kind in [:string, :bytes], do: ""
+  defp zero(:bool), do: false
+  defp zero(kind) when kind in [:double, :float], do: 0.0
+  defp zero({:enum, words}), do: words |> List.keyfind!(0, 1) |> elem(0)
+  defp zero({:message, _}), do: nil
+  defp zero(_number), do: 0
+
+  # Lists are gathered backwards, so what was there before is turned first, and everything last.
+  defp turn(fields, expression) do
+    case for %{label: :repeated, name: name} <- fields, do: name do
+      [] ->
+        expression
+
+      names ->
+        quote do
+          m = unquote(expression)
+
+          %{
+            m
+            | unquote_splicing(for name <- names, do: {name, quote(do: Enum.reverse(unquote(member(%{name: name}))))})
+          }
+        end
+    end
+  end
+
+  # Writing
+
+  defp encode(fields, oneofs) do
+    alone = for field <- fields, not match?({:oneof, _}, field.label), do: {field.number, encode_field(field)}
+
+    groups =
+      for oneof <- oneofs do
+        members = for %{label: {:oneof, ^oneof}} = field <- fields, do: field
+        {hd(members).number, encode_oneof(oneof, members)}
+      end
+
+    for {_number, code} <- Enum.sort_by(alone ++ groups, &elem(&1, 0)), do: code
+  end
+
+  defp encode_field(%{label: :optional} = field) do
+    quote do
+      case unquote(member(field)) do
+        nil -> []
+        value -> unquote(keyed(field, quote(do: value)))
+      end
+    end
+  end
+
+  defp encode_field(%{label: :repeated} = field) do
+    if packs?(field.kind) do
+      quote do
+        case unquote(member(field)) do
+          [] -> []
+          values -> [unquote(Wire.key(field.number, :bytes)) | Wire.put_bytes(unquote(put_each(field.kind)))]
+        end
+      end
+    else
+      quote(do: for(value <- unquote(member(field)), do: unquote(keyed(field, quote(do: value)))))
+    end
+  end
+
+  defp encode_field(%{label: {:map, key, value}} = field) do
+    key_field = %{number: 1, kind: key, label: :one, name: :key}
+    value_field = %{number: 2, kind: value, label: :one, name: :value}
+
+    quote do
+      for {key, value} <- Enum.sort(unquote(member(field))) do
+        entry = [
+          unquote(unless_zero(key_field, quote(do: key))),
+          unquote(unless_zero(value_field, quote(do: value)))
+        ]
+
+        [unquote(Wire.key(field.number, :bytes)) | Wire.put_bytes(entry)]
+      end
+    end
+  end
+
+  defp encode_field(field), do: unless_zero(field, member(field))
+
+  defp encode_oneof(oneof, members) do
+    clauses =
+      for field <- members do
+        quote(do: ({unquote(field.name), value} -> unquote(keyed(field, quote(do: value))))) |> hd()
+      end
+
+    quote do
+      case unquote(member(%{name: oneof})) do
+        unquote(quote(do: (nil -> [])) ++ clauses)
+      end
+    end
+  end
+
+  # Only the value of a map has no presence of its own.
+  defp unless_zero(%{kind: {:message, module}} = field, value) do
+    quote do
+      case IO.iodata_to_binary(unquote(module).encode(unquote(value))) do
+        "" -> []
+        data -> [unquote(Wire.key(field.number, :message)) | Wire.put_bytes(data)]
+      end
+    end
+  end
+
+  # Minus zero is equal to zero and no default.
+  defp unless_zero(%{kind: kind} = field, value) when kind in [:double, :float] do
+    quote do
+      case IO.iodata_to_binary(Wire.put(unquote(kind), unquote(value))) do
+        <<0::unquote(if kind == :double, do: 64, else: 32)>> -> []
+        bits -> [unquote(Wire.key(field.number, kind)) | bits]
+      end
+    end
+  end
+
+  defp unless_zero(field, value) do
+    quote do
+      case unquote(value) do
+        unquote(zero(field.kind)) -> []
+        value -> unquote(keyed(field, quote(do: value)))
+      end
+    end
+  end
+
+  defp keyed(%{kind: {:message, module}} = field, value) do
+    quote(do: [unquote(Wire.key(field.number, :message)) | Wire.put_bytes(unquote(module).encode(unquote(value)))])
+  end
+
+  defp keyed(%{kind: {:enum, _}} = field, value) do
+    quote(do: [unquote(Wire.key(field.number, :int32)) | Wire.put(:int32, unquote(number_of(field)).(unquote(value)))])
+  end
+
+  defp keyed(field, value) do
+    quote(do: [unquote(Wire.key(field.number, field.kind)) | Wire.put(unquote(field.kind), unquote(value))])
+  end
+
+  defp packs?(kind) when kind in [:string, :bytes], do: false
+  defp packs?({:message, _}), do: false
+  defp packs?(_kind), do: true
+
+  defp put_each({:enum, words}) do
+    quote(do: for(value <- values, do: Wire.put(:int32, unquote(number_of(%{kind: {:enum, words}})).(value))))
+  end
+
+  defp put_each(kind), do: quote(do: for(value <- values, do: Wire.put(unquote(kind), value)))
+
+  defp number_of(%{kind: {:enum, words}}) do
+    known = for {word, number} <- words, do: hd(quote(do: (unquote(word) -> unquote(number))))
+    {:fn, [], known ++ quote(do: (number when is_integer(number) -> number))}
+  end
+
+  defp member(%{name: name}), do: {{:., [], [quote(do: m), name]}, [no_parens: true], []}
+
+  # Reading
+
+  defp decode(%{label: :repeated} = field) do
+    single = single(field, quote(do: [value | unquote(member(field))]))
+    if packs?(field.kind), do: [packed(field) | single], else: single
+  end
+
+  defp decode(%{label: {:oneof, oneof}} = field), do: decode_oneof(field, oneof)
+  defp decode(%{label: {:map, key, value}} = field), do: decode_map(field, key, value)
+  defp decode(field), do: single(field, quote(do: value))
+
+  defp packed(field) do
+    quote do
+      defp field(unquote(key(field, :bytes)), rest, _data, m, depth) do
+        {packed, rest} = Wire.bytes(rest)
+        before = unquote(member(field))
+        values = unquote(known_words(field, quote(do: Wire.packed(unquote(scalar(field.kind)), packed, []))))
+        fields(rest, %{m | unquote(field.name) => values ++ before}, depth)
+      end
+    end
+  end
+
+  defp single(field, value) do
+    [
+      quote do
+        defp field(unquote(key(field, field.kind)), rest, _data, m, depth) do
+          {value, rest} = unquote(get(field.kind, before(field)))
+          fields(rest, %{m | unquote(field.name) => unquote(value)}, depth)
+        end
+      end
+    ]
+  end
+
+  defp decode_oneof(field, oneof) do
+    before =
+      quote do
+        case unquote(member(%{name: oneof})) do
+          {unquote(field.name), value} -> value
+          _ -> nil
+        end
+      end
+
+    [
+      quote do
+        defp field(unquote(key(field, field.kind)), rest, _data, m, depth) do
+          {value, rest} = unquote(get(field.kind, before))
+          fields(rest, %{m | unquote(oneof) => {unquote(field.name), value}}, depth)
+        end
+      end
+    ]
+  end
+
+  defp decode_map(field, key, value) do
+    [
+      quote do
+        defp field(unquote(key(field, :bytes)), rest, _data, m, depth) do
+          {data, rest} = Wire.bytes(rest)
+          {key, value} = unquote(entry(field))(data, unquote(zero(key)), unquote(empty(value)), depth)
+          fields(rest, %{m | unquote(field.name) => Map.put(unquote(member(field)), key, value)}, depth)
+        end
+      end
+    ]
+  end
+
+  # What stands beside the clauses of a field: the reader of the entries of a map.
+  defp beside(%{label: {:map, key, value}} = field) do
+    key_key = key(%{number: 1}, key)
+    value_key = key(%{number: 2}, value)
+    entry = entry(field)
+
+    [
+      quote do
+        defp unquote(entry)(<<>>, key, value, _depth), do: {key, value}
+
+        defp unquote(entry)(data, key, value, depth) do
+          case Wire.varint(data) do
+            {unquote(key_key), rest} ->
+              {key, rest} = unquote(get(key, nil))
+              unquote(entry)(rest, key, value, depth)
+
+            {unquote(value_key), rest} ->
+              {value, rest} = unquote(get(value, quote(do: value)))
+              unquote(entry)(rest, key, value, depth)
+
+            {other, rest} ->
+              unquote(entry)(Wire.skip(other, rest), key, value, depth)
+          end
+        end
+      end
+    ]
+  end
+
+  defp beside(_field), do: []
+
+  defp entry(field), do: String.to_atom("#{field.name}_entry")
+  defp empty({:message, module}), do: quote(do: unquote(module).__struct__())
+  defp empty(kind), do: zero(kind)
+
+  defp key(field, kind) do
+    {key, ""} = Wire.varint(Wire.key(field.number, scalar(kind)))
+    key
+  end
+
+  defp scalar({:enum, _}), do: :int32
+  defp scalar({:message, _}), do: :message
+  defp scalar(kind), do: kind
+
+  defp before(%{label: :optional} = field), do: member(field)
+  defp before(_field), do: nil
+
+  defp get({:message, module}, before) do
+    quote do
+      {inner, rest} = Wire.bytes(rest)
+      {unquote(module).merge(unquote(before) || unquote(module).__struct__(), inner, depth + 1), rest}
+    end
+  end
+
+  defp get({:enum, words}, _before) do
+    quote do
+      {number, rest} = Wire.get(:int32, rest)
+      {unquote(word_of(words)).(number), rest}
+    end
+  end
+
+  defp get(kind, _before), do: quote(do: Wire.get(unquote(kind), rest))
+
+  defp known_words(%{kind: {:enum, words}}, values), do: quote(do: Enum.map(unquote(values), unquote(word_of(words))))
+  defp known_words(_field, values), do: values
+
+  defp word_of(words) do
+    known = for {word, number} <- words, do: hd(quote(do: (unquote(number) -> unquote(word))))
+    {:fn, [], known ++ quote(do: (number -> number))}
+  end
+end
