@@ -1,0 +1,128 @@
+defmodule Sidewinder.Call.Ask do
+  @moduledoc """
+  One call as its caller wants it, checked as far as it can be checked here, and its request as bytes.
+
+  Arguments are a map or a keyword list by name, a list by place, or bytes as they are when the content type is none that
+  carries data. They are packed once, also when the call is tried again.
+  """
+
+  alias Sidewinder.{Client, Error, Options, Proto, Session, Value}
+
+  @enforce_keys [:client, :tool, :call, :encoder, :deadline, :retries]
+  defstruct @enforce_keys ++ [:kind, :arguments, :started, headers: []]
+
+  @type t :: %__MODULE__{}
+
+  @priorities %{low: :PRIORITY_LOW, normal: :PRIORITY_NORMAL, high: :PRIORITY_HIGH}
+  @abandon %{cancel: :ON_ABANDON_CANCEL, finish: :ON_ABANDON_FINISH}
+  @modes %{
+    nil => :AFFINITY_MODE_UNSPECIFIED,
+    hint: :AFFINITY_MODE_HINT,
+    strict_queue: :AFFINITY_MODE_STRICT_QUEUE,
+    strict_fail_fast: :AFFINITY_MODE_STRICT_FAIL_FAST
+  }
+
+  @doc "What is asked. Options that make no sense raise; a value that cannot be carried is an error."
+  @spec new(atom, Client.t() | Session.t() | atom, String.t(), term, keyword) :: {:ok, t} | {:error, Error.t()}
+  def new(kind, %Session{} = session, tool, arguments, options),
+    do: new(kind, session.client, tool, arguments, Keyword.merge(session.options, options))
+
+  def new(kind, client, tool, arguments, options) do
+    client = Client.fetch!(client)
+    options = Options.call!(options)
+    if not is_binary(tool), do: raise(ArgumentError, "a tool is named by text, and this is #{inspect(tool, limit: 3)}")
+    {:ok, encoder} = if type = options[:content_type], do: Value.named(type), else: {:ok, client.encoder}
+    now = System.monotonic_time(:millisecond)
+
+    ask = %__MODULE__{
+      kind: kind,
+      client: client,
+      tool: tool,
+      call: call(tool, client, options),
+      encoder: encoder,
+      deadline: deadline(options[:timeout] || client.options.timeout, now),
+      retries: options[:retries] || client.options.retries,
+      headers: if(parent = options[:traceparent], do: [{"traceparent", parent}], else: []),
+      started: now
+    }
+
+    with {:ok, payload} <- payload(ask, named(arguments, encoder)), do: {:ok, %{ask | arguments: payload}}
+  end
+
+  defp call(tool, client, options) do
+    %Proto.Call{
+      tool: tool,
+      pool: options[:pool] || client.options.pool || "",
+      affinity: affinity(options),
+      idempotency_key: options[:idempotency_key] || "",
+      priority: Map.get(@priorities, options[:priority], :PRIORITY_UNSPECIFIED),
+      on_abandon: Map.get(@abandon, options[:on_abandon], :ON_ABANDON_UNSPECIFIED),
+      metadata: options[:metadata] || %{}
+    }
+  end
+
+  defp affinity(%{affinity: key} = options),
+    do: %Proto.Affinity{key: key, mode: Map.fetch!(@modes, options[:affinity_mode])}
+
+  defp affinity(_options), do: nil
+
+  defp deadline(:infinity, _now), do: :infinity
+  defp deadline(timeout, now), do: now + timeout
+
+  # Names are what a keyword list means here, and nothing is lost by it: lists of pairs cannot be carried otherwise.
+  defp named([{key, _} | _] = arguments, _encoder) when is_atom(key) do
+    keys = Keyword.keys(arguments)
+    twice = keys -- Enum.uniq(keys)
+    if twice != [], do: raise(ArgumentError, "the argument #{hd(twice)} is given twice"), else: Map.new(arguments)
+  end
+
+  defp named(nil, {Value.Raw, _}), do: ""
+  defp named(arguments, {Value.Raw, _}) when arguments == %{}, do: ""
+  defp named(nil, _encoder), do: %{}
+  defp named(arguments, _encoder), do: arguments
+
+  @doc "A value in the content type of the call."
+  @spec payload(t, term) :: {:ok, Proto.Payload.t()} | {:error, Error.t()}
+  def payload(%{encoder: {module, content_type}} = ask, value) do
+    case module.encode(value) do
+      {:ok, data} ->
+        {:ok, %Proto.Payload{data: data, content_type: content_type}}
+
+      {:error, what} ->
+        {:error, %{failure(ask, :unencodable, :invalid_argument, what) | ran: :no}}
+    end
+  end
+
+  @doc "What a payload says."
+  @spec value(t, nil | Proto.Payload.t()) :: {:ok, term} | {:error, Error.t()}
+  def value(_ask, nil), do: {:ok, nil}
+
+  def value(ask, payload) do
+    case Value.decode(payload.content_type, payload.data, ask.client.further) do
+      {:ok, value} -> {:ok, value}
+      {:error, what} -> {:error, failure(ask, :undecodable, :data_loss, "the answer cannot be read: #{what}")}
+    end
+  end
+
+  @doc "An error that this library itself finds."
+  @spec failure(t, atom, atom, String.t()) :: Error.t()
+  def failure(ask, reason, code, what) do
+    pool = if ask.call.pool != "", do: ask.call.pool
+    %Error{reason: reason, code: code, message: what, tool: ask.tool, pool: pool}
+  end
+
+  @doc "An error from a status."
+  @spec error(t, map) :: Error.t()
+  def error(ask, status), do: Error.from_status(status, tool: ask.tool, pool: ask.call.pool)
+
+  @doc "The request, under this lease."
+  @spec request(t, nil | Sidewinder.Lease.said()) :: Proto.CallRequest.t()
+  def request(ask, said), do: %Proto.CallRequest{call: leased(ask.call, said), arguments: ask.arguments}
+
+  defp leased(call, nil), do: call
+  defp leased(call, {lease, epoch}), do: %{call | lease: lease, epoch: epoch}
+
+  @doc "What the channel needs to know."
+  @spec transport_options(t) :: keyword
+  def transport_options(ask), do: [deadline: ask.deadline, metadata: ask.headers, wait: ask.client.options.wait]
+end

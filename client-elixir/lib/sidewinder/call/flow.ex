@@ -1,0 +1,185 @@
+defmodule Sidewinder.Call.Flow do
+  @moduledoc """
+  Calls with many answers: `Stream` and `Converse`, as lazy enumerables.
+
+  Nothing is asked before the enumerable is enumerated, and each enumeration is a call of its own. An item is fetched when
+  it is wanted: a consumer that is slow stops the generator in Python, by way of the windows of the connection. A consumer
+  that stops early, raises or dies cancels the call.
+
+  What goes wrong raises `Sidewinder.Error`: an enumerable has no other way to say it. Before its first item a stream is
+  tried again like a call; afterwards never.
+  """
+
+  alias Sidewinder.{Error, Lease, Proto}
+  alias Sidewinder.Call.{Again, Ask, Once, Span}
+
+  @stream "/sidewinder.v1.Calls/Stream"
+  @converse "/sidewinder.v1.Calls/Converse"
+
+  @doc "Arguments in, items out."
+  @spec stream((() -> Ask.t())) :: Enumerable.t()
+  def stream(ask), do: Stream.resource(fn -> begin(ask.(), nil) end, &next/1, &leave/1)
+
+  @doc "Inputs in, items out. The inputs are enumerated in a process of their own."
+  @spec converse((() -> Ask.t()), Enumerable.t()) :: Enumerable.t()
+  def converse(ask, inputs), do: Stream.resource(fn -> begin(ask.(), {:inputs, inputs}) end, &next/1, &leave/1)
+
+  defp begin(ask, inputs) do
+    flow = %{ask: ask, inputs: inputs, items: 0, tries: Again.none(), feeder: nil, stream: nil}
+    flow = Map.merge(flow, %{begun: Span.start(ask), told: :atomics.new(1, [])})
+
+    case Lease.here(ask.client, ask.deadline) do
+      {:ok, said} -> flow |> Map.put(:said, said) |> open()
+      {:error, error} -> fail(flow, %{error | tool: ask.tool})
+    end
+  end
+
+  defp open(%{ask: ask} = flow) do
+    %{transport: transport, channel: channel} = ask.client
+    path = if flow.inputs, do: @converse, else: @stream
+
+    case opened(flow, transport, channel, path) do
+      {:ok, stream} -> feed(%{flow | stream: stream})
+      {:error, status} -> again(flow, Ask.error(ask, status))
+    end
+  end
+
+  defp opened(%{inputs: nil} = flow, transport, channel, path) do
+    request = Proto.CallRequest.encode(Ask.request(flow.ask, flow.said))
+    transport.open(channel, path, [request: request] ++ Ask.transport_options(flow.ask))
+  end
+
+  defp opened(flow, transport, channel, path) do
+    with {:ok, stream} <- transport.open(channel, path, Ask.transport_options(flow.ask)),
+         :ok <- transport.send(stream, Once.opening(flow.ask, flow.said)),
+         do: {:ok, stream}
+  end
+
+  # A conversation goes both ways at once. The feeder is linked, so that it never outlives the one who listens.
+  defp feed(%{inputs: nil} = flow), do: flow
+
+  defp feed(%{inputs: {:inputs, inputs}, ask: ask, stream: stream} = flow) do
+    listener = self()
+    callers = [listener | Process.get(:"$callers", [])]
+
+    feeder =
+      spawn_link(fn ->
+        Process.put(:"$callers", callers)
+        send(listener, {:fed, self(), push(ask, stream, inputs)})
+      end)
+
+    %{flow | feeder: feeder}
+  end
+
+  defp push(ask, stream, inputs) do
+    fed =
+      Enum.reduce_while(inputs, :ok, fn input, :ok ->
+        case Once.push_one(ask, stream, input) do
+          :ok -> {:cont, :ok}
+          {:error, why} -> {:halt, {:error, why}}
+        end
+      end)
+
+    case fed do
+      :ok -> ask.client.transport.finish(stream)
+      {:error, %Error{} = error} -> give_up(ask, stream, {:error, error})
+      # The call has ended; whoever listens learns how.
+      {:error, _status} -> :ok
+    end
+  catch
+    kind, reason -> give_up(ask, stream, {kind, reason, __STACKTRACE__})
+  end
+
+  defp give_up(ask, stream, why) do
+    ask.client.transport.cancel(stream)
+    {:gave_up, why}
+  end
+
+  defp next(%{ask: ask} = flow) do
+    case ask.client.transport.recv(flow.stream, ask.deadline) do
+      {:ok, data} -> item(flow, data)
+      {:end, _trailers} -> {:halt, %{flow | stream: nil}}
+      {:error, status} -> flow |> gave_up() |> again(Ask.error(ask, status)) |> next()
+    end
+  end
+
+  defp item(flow, data) do
+    with {:ok, item} <- Proto.Item.decode(data), {:ok, value} <- Ask.value(flow.ask, item.value) do
+      {[value], %{flow | items: flow.items + 1}}
+    else
+      {:error, %Error{} = error} -> fail(flow, error)
+      {:error, what} -> fail(flow, Ask.failure(flow.ask, :undecodable, :data_loss, what))
+    end
+  end
+
+  # The feeder cancels the call when its inputs fail, and what they failed with is what the listener has to hear.
+  defp gave_up(%{feeder: nil} = flow), do: flow
+
+  defp gave_up(%{feeder: feeder} = flow) do
+    receive do
+      {:fed, ^feeder, {:gave_up, {:error, error}}} ->
+        fail(flow, error)
+
+      {:fed, ^feeder, {:gave_up, {kind, reason, stack}}} ->
+        leave(flow)
+        :erlang.raise(kind, reason, stack)
+    after
+      0 -> flow
+    end
+  end
+
+  defp again(%{items: 0, inputs: nil} = flow, error) do
+    case Again.decide(flow.ask, error, flow.said, flow.tries) do
+      {:again, pause, said, tries} ->
+        Span.pause(flow.ask, error, pause, tries)
+        open(%{flow | said: said, tries: tries, stream: nil})
+
+      {:stop, error} ->
+        fail(%{flow | stream: nil}, error)
+    end
+  end
+
+  defp again(flow, error), do: fail(%{flow | stream: nil}, error)
+
+  defp fail(flow, error) do
+    clear(flow)
+    stop(flow, {:error, error})
+    raise error
+  end
+
+  defp leave(flow) do
+    clear(flow)
+    stop(flow, {:ok, nil})
+  end
+
+  # A flow that fails is left as well, and ends once.
+  defp stop(flow, ending) do
+    if :atomics.exchange(flow.told, 1, 1) == 0,
+      do: Span.stop(flow.ask, flow.begun, ending, flow.tries.tried, flow.items)
+
+    :ok
+  end
+
+  defp clear(flow) do
+    if flow.stream, do: flow.ask.client.transport.cancel(flow.stream)
+    if flow.feeder, do: dismiss(flow.feeder)
+    :ok
+  end
+
+  defp dismiss(feeder) do
+    Process.unlink(feeder)
+    Process.exit(feeder, :kill)
+
+    receive do
+      {:fed, ^feeder, _} -> :ok
+    after
+      0 -> :ok
+    end
+
+    receive do
+      {:EXIT, ^feeder, _} -> :ok
+    after
+      0 -> :ok
+    end
+  end
+end
