@@ -53,7 +53,7 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
     let evidence = Evidence::gather(!handed.is_empty(), is_public(&settings.listen));
     let decided = lifecycle::decide(settings.lifecycle.mode, evidence);
     let lifeline = (decided.mode == Mode::Coupled).then(Lifeline::take).transpose()?;
-    refuse_to_end_for_ever(&settings, evidence)?;
+    let rules = settings.lifecycle.accepted(decided.mode, evidence).map_err(io::Error::other)?;
     // A client that starts a daemon may pass its own manager on to it: that wants to hear of the client alone.
     let herald = if decided.mode == Mode::Coupled { Herald::default() } else { Herald::begin()? };
     let tls = settings.listen.tls.clone().map(Tls::load).transpose().map_err(io::Error::other)?;
@@ -66,11 +66,9 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
     let founder = Founder { runtime: placed::place()?, metrics: metrics.clone() };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
-    let rules =
-        settings.lifecycle.rules(decided.mode).map_err(|flaws| io::Error::other(format!("{flaws:?}")))?;
     let register = Register::begin(rules, settings.lifecycle.lease_required, &run, events.clone());
     let endings = Endings::new(settings.endings);
-    let whole = Whole { register: register.clone(), mode: decided.mode, tls };
+    let whole = Whole { register: register.clone(), mode: decided.mode, evidence, tls };
     let rule = settings.ready;
     let (instance, told) = (settings.listen.socket.to_string_lossy().into_owned(), events.clone());
     let (operator, welcomes) =
@@ -258,16 +256,6 @@ async fn end_with(lifeline: Option<Lifeline>, operator: Operator) {
     let why = lifeline.end().await;
     tracing::warn!("the lifeline has ended, and everything with it: {why}");
     operator.quit(Some(Duration::ZERO)).await;
-}
-
-/// A daemon that nobody starts again must not end by itself.
-fn refuse_to_end_for_ever(settings: &Settings, evidence: Evidence) -> io::Result<()> {
-    if !settings.lifecycle.exit_when_idle || evidence.activated {
-        return Ok(());
-    }
-    let what = "exit_when_idle: no sockets were handed to this process, so nobody would start it again. Run it as a \
-                socket-activated unit, or leave that out: the daemon without workers costs a few MiB";
-    Err(io::Error::other(what))
 }
 
 /// The first signal to stop lets calls end, the second does not wait. SIGHUP reads the settings again.

@@ -55,6 +55,8 @@ pub enum Fact {
     Ready,
     /// No worker is left.
     Emptied,
+    /// The daemon is stopping: streams of clients are closed, so nobody can be heard, and nobody expires for that.
+    Stopping,
 }
 
 /// What is to be done.
@@ -143,6 +145,9 @@ pub struct Presence {
     /// When the workers leave.
     leave_at: Option<Moment>,
     ready: bool,
+    /// The last time we came by was late already.
+    starved: bool,
+    stopping: bool,
 }
 
 impl Presence {
@@ -162,6 +167,8 @@ impl Presence {
             watch: Watch::Starting,
             leave_at: None,
             ready: false,
+            starved: false,
+            stopping: false,
         }
     }
 
@@ -246,6 +253,7 @@ impl Presence {
                     self.count(self.rules.startup, deeds);
                 }
             }
+            Fact::Stopping => self.stopping = true,
             Fact::Emptied => {
                 if self.watch == Watch::Released && self.rules.exit_when_idle {
                     deeds.push(Deed::Exit);
@@ -261,6 +269,9 @@ impl Presence {
 
     /// The next moment at which [`Presence::handle_timeout`] has to be called.
     pub fn next_deadline(&self) -> Option<Instant> {
+        if self.stopping {
+            return None;
+        }
         let due = [self.ends.first().map(|&(at, _)| at), self.leave_at].into_iter().flatten().min()?;
         Some((self.begin + due + self.stood).min(self.now + TICK))
     }
@@ -301,9 +312,17 @@ impl Presence {
         let pause = now.saturating_duration_since(self.now);
         let counted = !self.ends.is_empty() || self.leave_at.is_some();
         self.now = now;
-        if counted && pause > TICK + LATE {
+        let late = counted && pause > TICK + LATE;
+        if late && self.starved {
+            // Late again and again: we do run, only slowly, and nobody may live for ever because of that.
+            self.stood += pause.saturating_sub(TICK);
+        } else if late {
             self.stood += pause;
             deeds.push(Deed::TellStalled(pause));
+        }
+        self.starved = late;
+        if self.stopping {
+            return;
         }
         let moment = self.moment();
         while let Some(&(at, lease)) = self.ends.first() {

@@ -10,8 +10,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// The other end.
 #[derive(Clone, Debug)]
@@ -22,8 +23,44 @@ pub struct Peer {
     pub origin: Origin,
     /// The process that connected, as a pidfd: readable once it is dead. Absent: not to be known.
     pub process: Option<Arc<OwnedFd>>,
-    /// Set once the connection is at its end, before any of its streams is: a stream that ends before was reset.
-    pub broken: Arc<AtomicBool>,
+    /// How its connection does.
+    pub pulse: Arc<Pulse>,
+}
+
+/// What was read last says why a stream of a connection has ended: a reset has just come in, or nothing comes any more.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    broken: AtomicBool,
+    /// Milliseconds since the first pulse of this process.
+    read: AtomicU64,
+}
+
+impl Pulse {
+    /// A reset that ends a stream was read not longer ago than this.
+    const FRESH: u64 = 1_000;
+
+    pub(crate) fn has_read(&self) {
+        self.read.store(millis(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn breaks(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is at its end.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether a stream that has ended now has lost its client, and was not reset by it.
+    pub fn is_lost(&self) -> bool {
+        self.is_broken() || millis().saturating_sub(self.read.load(Ordering::Relaxed)) > Self::FRESH
+    }
+}
+
+fn millis() -> u64 {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(BEGIN.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How the process at the other end of a socket is known. Given by whoever may ask the kernel.

@@ -36,6 +36,8 @@ impl<T> Clone for Endings<T> {
 pub(crate) enum Taken {
     /// By a call that runs and cannot be joined, or by one to be joined when that is not wished.
     Running,
+    /// An answer is kept under it, which a call of this kind cannot give.
+    Answered,
     /// By a call of something else.
     Other(String),
 }
@@ -69,7 +71,8 @@ pub(crate) struct Joined<T> {
     key: Key,
     number: u64,
     ended: watch::Receiver<Option<T>>,
-    goes_on: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Absent for one who only asks: that is no reason for a call to go on.
+    goes_on: Option<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl<T> fmt::Debug for Joined<T> {
@@ -87,7 +90,9 @@ impl<T: Clone> Joined<T> {
 
 impl<T> Drop for Joined<T> {
     fn drop(&mut self) {
-        lock(&self.table).leave(&self.key, self.number, (self.goes_on)());
+        if let Some(goes_on) = &self.goes_on {
+            lock(&self.table).leave(&self.key, self.number, goes_on());
+        }
     }
 }
 
@@ -136,19 +141,18 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
             Some(Found::Failure { .. }) | None => {
                 let (number, ended, left) = table.begin(key.clone(), of, true);
                 let run = start(Waiters { left });
-                let (held, key) = (self.table.clone(), key.clone());
+                // Dropped however the task ends: a key that nothing runs under is free.
+                let running = Alone { table: self.table.clone(), key: key.clone(), number };
                 tokio::spawn(async move {
-                    let ending = run.await;
-                    match ending {
-                        Some(ending) => lock(&held).end(&key, number, ending, Instant::now()),
-                        None => lock(&held).give_up(&key, number),
+                    if let Some(ending) = run.await {
+                        lock(&running.table).end(&running.key, number, ending, Instant::now());
                     }
                 });
                 (number, ended)
             }
         };
         drop(table);
-        Ok(Joined { table: self.table.clone(), key, number, ended, goes_on: Box::new(goes_on) })
+        Ok(Joined { table: self.table.clone(), key, number, ended, goes_on: Some(Box::new(goes_on)) })
     }
 
     /// Holds the key for a call that cannot be joined.
@@ -157,7 +161,8 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
         match table.find(&key, Instant::now()) {
             Some(Found::Running { .. }) => Err(Taken::Running),
             Some(Found::Answer { of: known, .. }) if known != of => Err(Taken::Other(known)),
-            Some(Found::Answer { .. } | Found::Failure { .. }) | None => {
+            Some(Found::Answer { .. }) => Err(Taken::Answered),
+            Some(Found::Failure { .. }) | None => {
                 let (number, _, _) = table.begin(key.clone(), of, false);
                 Ok(Alone { table: self.table.clone(), key, number })
             }
@@ -165,24 +170,17 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
     }
 
     /// What became of the call of this key: it is waited for while it runs.
-    pub(crate) fn find(
-        &self,
-        key: Key,
-        goes_on: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Option<Joined<T>> {
+    pub(crate) fn find(&self, key: Key) -> Option<Joined<T>> {
         let mut table = lock(&self.table);
         let (number, ended) = match table.find(&key, Instant::now())? {
             Found::Answer { value, .. } | Found::Failure { value } => {
                 (0, watch::Sender::new(Some(value)).subscribe())
             }
             Found::Running { joinable: false, .. } => return None,
-            Found::Running { number, ended, .. } => {
-                table.join(&key);
-                (number, ended)
-            }
+            Found::Running { number, ended, .. } => (number, ended),
         };
         drop(table);
-        Some(Joined { table: self.table.clone(), key, number, ended, goes_on: Box::new(goes_on) })
+        Some(Joined { table: self.table.clone(), key, number, ended, goes_on: None })
     }
 }
 

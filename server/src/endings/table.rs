@@ -1,7 +1,7 @@
 //! What is known of each key. Pure: it is told the time.
 
 use super::Left;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -46,8 +46,8 @@ pub(crate) enum Kept {
 pub(super) struct Table<T> {
     rules: Rules,
     entries: HashMap<Key, Entry<T>>,
-    /// Endings by age. One that was replaced is known by its number.
-    kept: VecDeque<(Instant, Key, u64)>,
+    /// Endings by age.
+    kept: BTreeMap<(Instant, u64), Key>,
     bytes: usize,
     next: u64,
 }
@@ -62,7 +62,7 @@ struct Entry<T> {
 #[derive(Debug)]
 enum State<T> {
     Running { joinable: bool, ended: watch::Sender<Option<T>>, left: watch::Sender<Left> },
-    Ended { value: T, bytes: usize, is_answer: bool },
+    Ended { value: T, bytes: usize, is_answer: bool, at: Instant },
 }
 
 /// What is there under a key.
@@ -76,7 +76,7 @@ type Begun<T> = (u64, watch::Receiver<Option<T>>, watch::Receiver<Left>);
 
 impl<T> Table<T> {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, entries: HashMap::new(), kept: VecDeque::new(), bytes: 0, next: 1 }
+        Self { rules, entries: HashMap::new(), kept: BTreeMap::new(), bytes: 0, next: 1 }
     }
 
     /// One that waits goes.
@@ -84,7 +84,11 @@ impl<T> Table<T> {
         if let Some(Entry { number: here, state: State::Running { left, .. }, .. }) = self.entries.get(key)
             && *here == number
         {
-            left.send_modify(|left| *left = Left { waiting: left.waiting.saturating_sub(1), goes_on });
+            // One who wanted it to go on has been heard, whoever leaves last.
+            left.send_modify(|left| {
+                left.waiting = left.waiting.saturating_sub(1);
+                left.goes_on |= goes_on;
+            });
         }
     }
 
@@ -99,21 +103,26 @@ impl<T> Table<T> {
         let number = self.next;
         self.next += 1;
         let (ended, hears) = watch::channel(None);
-        let (left, sees) = watch::channel(Left { waiting: 1, goes_on: true });
+        let (left, sees) = watch::channel(Left { waiting: 1, goes_on: false });
         let entry = Entry { number, of: of.to_owned(), state: State::Running { joinable, ended, left } };
         self.replace(key, entry);
         (number, hears, sees)
     }
 
     fn replace(&mut self, key: Key, entry: Entry<T>) {
-        if let Some(Entry { state: State::Ended { bytes, .. }, .. }) = self.entries.insert(key, entry) {
-            self.bytes -= bytes;
-        }
+        let old = self.entries.insert(key, entry);
+        self.weigh_out(old.as_ref());
     }
 
     fn forget(&mut self, key: &Key) {
-        if let Some(Entry { state: State::Ended { bytes, .. }, .. }) = self.entries.remove(key) {
+        let old = self.entries.remove(key);
+        self.weigh_out(old.as_ref());
+    }
+
+    fn weigh_out(&mut self, old: Option<&Entry<T>>) {
+        if let Some(Entry { number, state: State::Ended { bytes, at, .. }, .. }) = old {
             self.bytes -= bytes;
+            self.kept.remove(&(*at, *number));
         }
     }
 }
@@ -135,21 +144,25 @@ impl<T: Clone> Table<T> {
 
 impl<T> Table<T> {
     fn expire(&mut self, now: Instant) {
-        while let Some((at, _, _)) = self.kept.front() {
+        while let Some(((at, _), key)) = self.kept.first_key_value() {
             let old = now.saturating_duration_since(*at) >= self.rules.keep;
             if !old && self.bytes <= self.rules.bytes {
                 break;
             }
-            let Some((_, key, number)) = self.kept.pop_front() else { break };
-            if self.entries.get(&key).is_some_and(|entry| entry.number == number) {
-                self.forget(&key);
-            }
+            let key = key.clone();
+            self.forget(&key);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn records(&self) -> usize {
+        self.kept.len()
     }
 
     /// A call was given up, and whoever waits hears that nothing comes.
     pub(super) fn give_up(&mut self, key: &Key, number: u64) {
-        if self.entries.get(key).is_some_and(|entry| entry.number == number) {
+        let runs = |entry: &Entry<T>| matches!(entry.state, State::Running { .. });
+        if self.entries.get(key).is_some_and(|entry| entry.number == number && runs(entry)) {
             self.forget(key);
         }
     }
@@ -170,9 +183,10 @@ impl<T> Table<T> {
         if ending.kept == Kept::No || bytes > self.rules.bytes {
             return;
         }
-        let state = State::Ended { value: ending.value, bytes, is_answer: ending.kept == Kept::Answer };
+        let state =
+            State::Ended { value: ending.value, bytes, is_answer: ending.kept == Kept::Answer, at: now };
         self.entries.insert(key.clone(), Entry { number, of, state });
-        self.kept.push_back((now, key.clone(), number));
+        self.kept.insert((now, number), key.clone());
         self.bytes += bytes;
         self.expire(now);
     }

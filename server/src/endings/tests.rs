@@ -32,7 +32,7 @@ async fn a_key_that_runs_is_joined_and_one_that_has_run_is_answered() {
     let endings = Endings::new(rules(10_000));
     let (first, tell) = start(&endings, "k");
     let second = endings.join_or_start(key("k"), "tool", || true, never).expect("it is joined");
-    let asked = endings.find(key("k"), || true).expect("it runs");
+    let asked = endings.find(key("k")).expect("it runs");
     tell.send(()).expect("it runs");
     assert_eq!(first.ending().await, Some("done"));
     assert_eq!(second.ending().await, Some("done"));
@@ -42,20 +42,21 @@ async fn a_key_that_runs_is_joined_and_one_that_has_run_is_answered() {
     let other = endings.join_or_start(key("k"), "another tool", || true, never);
     assert_eq!(other.err(), Some(Taken::Other("tool".to_owned())));
     let stranger = Key { client: "another app".to_owned(), ..key("k") };
-    assert!(endings.find(stranger, || true).is_none());
+    assert!(endings.find(stranger).is_none());
 }
 
 #[tokio::test]
 async fn the_call_hears_when_nobody_waits_and_how_the_last_one_left() {
-    for goes_on in [true, false] {
+    // Whoever wanted it to go on is heard, also when somebody else leaves last.
+    for (one, other, goes_on) in [(false, true, true), (true, false, true), (false, false, false)] {
         let endings: Endings<&'static str> = Endings::new(rules(10_000));
         let (tell, told) = oneshot::channel();
         let run = |mut waiters: Waiters| async move {
             let _ = tell.send(waiters.gone().await);
             Some(answer("alone"))
         };
-        let first = endings.join_or_start(key("k"), "tool", || true, run).expect("a free key");
-        let last = endings.join_or_start(key("k"), "tool", move || goes_on, never).expect("joined");
+        let first = endings.join_or_start(key("k"), "tool", move || one, run).expect("a free key");
+        let last = endings.join_or_start(key("k"), "tool", move || other, never).expect("joined");
         drop(first);
         drop(last);
         assert_eq!(told.await, Ok(goes_on));
@@ -67,11 +68,11 @@ async fn a_call_that_was_given_up_is_forgotten_and_a_failure_is_run_again() {
     let endings = Endings::new(rules(10_000));
     let given_up = endings.join_or_start(key("k"), "tool", || true, |_| async { None }).expect("free");
     assert_eq!(given_up.ending().await, None);
-    assert!(endings.find(key("k"), || true).is_none());
+    assert!(endings.find(key("k")).is_none());
     let failure = Ending { value: "died", bytes: 4, kept: Kept::Failure };
     let failed = endings.join_or_start(key("k"), "tool", || true, |_| async { Some(failure) }).expect("free");
     assert_eq!(failed.ending().await, Some("died"));
-    assert_eq!(endings.find(key("k"), || true).expect("told on request").ending().await, Some("died"));
+    assert_eq!(endings.find(key("k")).expect("told on request").ending().await, Some("died"));
     let again =
         endings.join_or_start(key("k"), "tool", || true, |_| async { Some(answer("done")) }).expect("free");
     assert_eq!(again.ending().await, Some("done"));
@@ -83,9 +84,31 @@ async fn a_key_that_is_held_is_nobody_elses() {
     let held = endings.hold(key("k"), "tool").expect("free");
     assert_eq!(endings.hold(key("k"), "tool").err(), Some(Taken::Running));
     assert_eq!(endings.join_or_start(key("k"), "tool", || true, never).err(), Some(Taken::Running));
-    assert!(endings.find(key("k"), || true).is_none());
+    assert!(endings.find(key("k")).is_none());
     drop(held);
     assert!(endings.hold(key("k"), "tool").is_ok());
+    let answered = endings.join_or_start(key("k"), "tool", || true, |_| async { Some(answer("done")) });
+    assert_eq!(answered.expect("free").ending().await, Some("done"));
+    assert_eq!(endings.hold(key("k"), "tool").err(), Some(Taken::Answered), "it would be lost");
+}
+
+#[tokio::test]
+async fn a_run_that_breaks_gives_its_key_back() {
+    let endings: Endings<&'static str> = Endings::new(rules(10_000));
+    let broken = endings.join_or_start(key("k"), "tool", || true, |_| async { panic!("a broken rule") });
+    assert_eq!(broken.expect("free").ending().await, None);
+    assert!(endings.find(key("k")).is_none());
+}
+
+#[test]
+fn what_is_replaced_leaves_nothing_behind() {
+    let now = Instant::now();
+    let mut table: Table<u32> = Table::new(rules(10_000));
+    for value in 0..1_000 {
+        let (number, _, _) = table.begin(key("k"), "tool", true);
+        table.end(&key("k"), number, Ending { value, bytes: 1, kept: Kept::Failure }, now);
+    }
+    assert_eq!(table.records(), 1);
 }
 
 #[test]

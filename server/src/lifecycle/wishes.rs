@@ -1,9 +1,13 @@
 //! What somebody wished for of modes, leases and leaving, before it is known in which mode it is to hold.
 
-use super::Mode;
+use super::{Evidence, Mode};
 use sidewinder_core::Flaw;
 use sidewinder_core::presence::{Bounds, CheckedPresence, PresenceRules};
 use std::time::Duration;
+
+/// A daemon that nobody starts again must not end by itself.
+const FOR_EVER: &str = "exit_when_idle: no sockets were handed to this process, so nobody would start it again. Run it \
+                        as a socket-activated unit, or leave that out: the daemon without workers costs a few MiB";
 
 /// How long to wait, or for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,17 @@ impl Default for Wishes {
 }
 
 impl Wishes {
+    /// The rules in this mode, if a daemon with this evidence may have them.
+    pub(crate) fn accepted(&self, mode: Mode, evidence: Evidence) -> Result<CheckedPresence, String> {
+        if self.exit_when_idle && !evidence.activated {
+            return Err(FOR_EVER.to_owned());
+        }
+        self.rules(mode).map_err(|flaws| {
+            let said = flaws.iter().map(|flaw| format!("{} must {}", flaw.name, flaw.must));
+            said.collect::<Vec<_>>().join("; ")
+        })
+    }
+
     /// Whether the other's rules are the same, whatever its mode.
     pub(crate) fn rules_as(&self, other: &Self) -> bool {
         *self == Self { mode: self.mode, ..other.clone() }

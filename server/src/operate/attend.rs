@@ -11,6 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::sleep;
+
+/// A pool that could not be seen is looked at again after this.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Follows what is wanted for as long as the daemon runs.
 pub(crate) async fn follow(operator: Operator, register: Register) {
@@ -19,35 +23,41 @@ pub(crate) async fn follow(operator: Operator, register: Register) {
     let mut ready = false;
     loop {
         let now = *wanted.borrow_and_update();
-        let looks = look(&operator).await;
-        if !ready && looks.iter().all(|(_, look)| is_settled(look)) {
+        let (looks, whole) = look(&operator).await;
+        if !ready && whole && looks.iter().all(|(_, look)| is_settled(look)) {
             ready = true;
             register.tell(Fact::Ready);
         }
         apply(now, &looks).await;
-        if matches!(now, Wanted::Nobody { .. }) && looks.iter().all(|(_, look)| look.snapshot.processes == 0)
+        if matches!(now, Wanted::Nobody { .. })
+            && whole
+            && looks.iter().all(|(_, look)| look.snapshot.processes == 0)
         {
             register.tell(Fact::Emptied);
         }
-        if now == Wanted::Nothing {
-            operator.quit(Some(Duration::ZERO)).await;
+        // Somebody may have come while it was looked at.
+        if now == Wanted::Nothing && *wanted.borrow() == Wanted::Nothing {
+            operator.quit(None).await;
             return;
         }
         tokio::select! {
+            () = sleep(AGAIN), if !whole => {}
             changed = wanted.changed() => if changed.is_err() { return },
             () = something(&mut events) => {}
         }
     }
 }
 
-async fn look(operator: &Operator) -> Vec<(Handle, Look)> {
+/// The pools that can be seen, and whether those are all.
+async fn look(operator: &Operator) -> (Vec<(Handle, Look)>, bool) {
     let pools = operator.pools.all();
     let seen = operator.pools.look().await.into_iter().filter_map(|(name, seen)| match seen {
         Seen::Look(look) => Some((pools.get(&name)?.clone(), *look)),
-        // It is looked at again with the next event.
         Seen::Ended | Seen::Nothing => None,
     });
-    seen.collect()
+    let seen: Vec<_> = seen.collect();
+    let whole = seen.len() == pools.len();
+    (seen, whole)
 }
 
 /// Tells each pool that does not know it yet. A pool that came with a reload is one of them.

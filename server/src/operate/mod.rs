@@ -12,7 +12,7 @@ mod proof;
 pub(crate) mod sight;
 
 use crate::config::{Change, Changes, PoolSettings, Settings, Source};
-use crate::lifecycle::Mode;
+use crate::lifecycle::{Evidence, Mode};
 use crate::pool::{Handle, Pools};
 use crate::presence::Register;
 use crate::systemd::Herald;
@@ -20,6 +20,7 @@ use crate::telemetry::events::PROBLEMS;
 use crate::telemetry::{Event, Events, What};
 pub(crate) use found::Founder;
 use found::{Leaving, Member};
+use sidewinder_core::presence::Fact;
 use sidewinder_edge::server::Wish;
 use sidewinder_edge::tls::{Fresh, Tls};
 use sidewinder_keeper::wire::Welcome;
@@ -50,6 +51,7 @@ pub(crate) struct Whole {
     pub(crate) register: Register,
     /// Decided when the daemon started.
     pub(crate) mode: Mode,
+    pub(crate) evidence: Evidence,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -130,6 +132,7 @@ impl Operator {
         }
         let changes = Changes::between(&state.settings, &new, renew);
         new.keep_fixed(&state.settings);
+        let rules = new.lifecycle.accepted(self.whole.mode, self.whole.evidence)?;
         let mut added = Vec::new();
         let founded = self.found_all(state, &new, &changes, &mut added).await;
         let ready = match founded {
@@ -163,9 +166,7 @@ impl Operator {
                 }
             }
         }
-        if changes.daemon.contains(&"clients")
-            && let Ok(rules) = new.lifecycle.rules(self.whole.mode)
-        {
+        if changes.daemon.contains(&"clients") {
             self.whole.register.amend(rules, new.lifecycle.lease_required);
         }
         state.settings = new;
@@ -257,6 +258,7 @@ impl Operator {
         let text = format!("stopping: calls may go on for {within:?}");
         self.events.tell(Event::new(What::Stopping, text).with("within_ms", within.as_millis()));
         self.herald.stopping();
+        self.whole.register.tell(Fact::Stopping);
         self.wish.send_replace(Wish::StopWithin(within));
         // Those that are served need no lock, which a reload may have.
         for handle in self.pools.all().into_values() {

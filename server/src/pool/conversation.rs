@@ -10,6 +10,7 @@ use crate::worker::link::Link;
 use crate::worker::words::{Ask, Said};
 use bytes::Bytes;
 use sidewinder_core::{CallId, Failure, Life, OnAbandon, Request};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -28,40 +29,56 @@ pub(crate) struct Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        if self.ticket.is_closed() || !self.ticket.finishes() {
+        // With a guard somebody has to see the end of the call, also of one that was told to give up.
+        let watched = self.begun.guard.is_some() && !self.ticket.is_closed();
+        if !watched && (self.ticket.is_closed() || !self.ticket.finishes()) {
             self.begun.said = None;
         }
     }
 }
 
+/// Something that is to last as long as a call does, with its caller or without.
+pub(crate) type Guard = Box<dyn Send + Sync>;
+
 /// What a call has of its worker.
-#[derive(Debug)]
 struct Begun {
     call: CallId,
     link: Arc<Link>,
     said: Option<mpsc::Receiver<Said>>,
     verdict: oneshot::Receiver<Verdict>,
+    guard: Option<Guard>,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Begun").field("call", &self.call).finish_non_exhaustive()
+    }
 }
 
 impl Begun {
-    async fn with(call: CallId, answer: oneshot::Receiver<Answer>, ask: Ask) -> Result<Self, Refused> {
+    async fn with(
+        call: CallId,
+        answer: oneshot::Receiver<Answer>,
+        ask: Ask,
+        guard: Option<Guard>,
+    ) -> Result<Self, Refused> {
         let (link, verdict) = answer.await.unwrap_or_else(|_| Err(gone()))?;
         // A worker that is dead already is explained by the verdict.
         let said = link.open(call.0, ask).await.ok();
-        Ok(Self { call, link, said, verdict })
+        Ok(Self { call, link, said, verdict, guard })
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
         if let (Some(said), Ok(runtime)) = (self.said.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(take_the_rest(self.call, self.link.clone(), said));
+            runtime.spawn(take_the_rest(self.call, self.link.clone(), said, self.guard.take()));
         }
     }
 }
 
 /// Nobody reads, and the tool may go on.
-async fn take_the_rest(call: CallId, link: Arc<Link>, mut said: mpsc::Receiver<Said>) {
+async fn take_the_rest(call: CallId, link: Arc<Link>, mut said: mpsc::Receiver<Said>, _guard: Option<Guard>) {
     while let Some(said) = said.recv().await {
         if let Said::Item(_) = said {
             let _ = link.credit(call.0, 1).await;
@@ -99,10 +116,11 @@ impl Conversation {
         request: Request,
         ask: Ask,
         lost: Lost,
+        guard: Option<Guard>,
     ) -> Result<Self, Refused> {
         // Declared before whatever waits, and so dropped after it: who reads an abandonment finds the reply closed.
         let Submitted { mut ticket, answer } = pool.submit(request, lost).await?;
-        let waiting = Begun::with(ticket.call, answer, ask);
+        let waiting = Begun::with(ticket.call, answer, ask, guard);
         let begun = match request.on_abandon {
             OnAbandon::Cancel => waiting.await,
             OnAbandon::Finish | OnAbandon::FinishIfLost => {
@@ -237,7 +255,7 @@ mod tests {
         });
         let request = Request::new(CallId(1), ClientId(1));
         let conversation =
-            Conversation::begin(&pool, request, Ask::default(), Lost::never()).await.expect("assigned");
+            Conversation::begin(&pool, request, Ask::default(), Lost::never(), None).await.expect("assigned");
         assigned.await.expect("assigned");
         (conversation, link, sender, [one, two])
     }

@@ -6,8 +6,8 @@ use crate::telemetry::metrics::PoolMeter;
 use crate::worker::life::{LastWords, Spec};
 use sidewinder_core::{CallId, Checked, Event, Failure, Life, OnAbandon, Refusal, Request, SlotId};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -83,6 +83,8 @@ pub(crate) struct Ticket {
     abandoned: Option<mpsc::UnboundedSender<Abandoned>>,
     on_abandon: OnAbandon,
     lost: Lost,
+    /// Whether its caller was lost: asked once, when the call is let go, and the same for all who act on it.
+    verdict: OnceLock<bool>,
 }
 
 impl Ticket {
@@ -100,8 +102,12 @@ impl Ticket {
         match self.on_abandon {
             OnAbandon::Cancel => false,
             OnAbandon::Finish => true,
-            OnAbandon::FinishIfLost => (self.lost.0)(),
+            OnAbandon::FinishIfLost => self.is_lost(),
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        *self.verdict.get_or_init(|| self.lost.is_so())
     }
 
     /// Nobody waits for the call any more, and it goes on under the same ticket.
@@ -116,7 +122,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(abandoned) = self.abandoned.take() {
             // A pool that has ended has forgotten the call.
-            let _ = abandoned.send((self.call, (self.lost.0)()));
+            let _ = abandoned.send((self.call, self.is_lost()));
         }
     }
 }
@@ -144,7 +150,13 @@ impl Handle {
     pub(crate) async fn submit(&self, request: Request, lost: Lost) -> Result<Submitted, Refused> {
         let (call, on_abandon) = (request.call, request.on_abandon);
         let room = self.ways.submissions.reserve().await.map_err(|_| gone())?;
-        let ticket = Ticket { call, abandoned: Some(self.ways.abandoned.clone()), on_abandon, lost };
+        let ticket = Ticket {
+            call,
+            abandoned: Some(self.ways.abandoned.clone()),
+            on_abandon,
+            lost,
+            verdict: OnceLock::new(),
+        };
         let (reply, answer) = oneshot::channel();
         room.send(Submission { request, reply });
         Ok(Submitted { answer, ticket })

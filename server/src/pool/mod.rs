@@ -20,7 +20,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use conversation::{Conversation, Heard, Inputs};
+pub(crate) use conversation::{Conversation, Guard, Heard, Inputs};
 pub(crate) use effects::leave;
 pub(crate) use handle::{Handle, Lost, Refused, Verdict};
 pub(crate) use pools::{Pools, Seen};

@@ -43,7 +43,7 @@ fn spec() -> Spec {
 
 async fn ask(pool: Handle) -> Result<Conversation, Refused> {
     let request = Request::new(pool.next_call(), ClientId(1));
-    Conversation::begin(&pool, request, Ask::default(), Lost::never()).await
+    Conversation::begin(&pool, request, Ask::default(), Lost::never(), None).await
 }
 
 /// Looks until as many wait.

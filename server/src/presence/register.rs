@@ -9,6 +9,7 @@ use sidewinder_core::ClientId;
 use sidewinder_core::presence::{
     Asked, Attendance, CheckedPresence, Deed, Epoch, Fact, Fenced, Granted, LeaseId, Parting, Presence,
 };
+use sidewinder_edge::peer::Pulse;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -340,6 +341,8 @@ impl Attached {
 impl Drop for Attached {
     /// Its stream is over. Its lease is not, unless it has ended otherwise.
     fn drop(&mut self) {
+        // Under the lock, so that it cannot come between another stream and its word that it is there.
+        let _state = self.register.lock();
         if self.lease.borrow().epoch == self.granted.epoch {
             self.held.connect(false);
         }
@@ -369,11 +372,11 @@ impl Caller {
     }
 
     /// Whether it is gone, when it has let go of a call: its lease is over, or the connection of the call is.
-    pub(crate) fn lost(&self, broken: Arc<AtomicBool>) -> Lost {
+    pub(crate) fn lost(&self, pulse: Arc<Pulse>) -> Lost {
         let lease = self.held.as_ref().map(|(held, _)| held.lease.subscribe());
         Lost::when(move || {
             let over = lease.as_ref().is_some_and(|lease| lease.borrow().ended.is_some());
-            over || broken.load(Ordering::Relaxed)
+            over || pulse.is_lost()
         })
     }
 

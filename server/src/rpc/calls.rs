@@ -9,16 +9,16 @@ pub(crate) use keyed::Told;
 use super::outcome;
 use super::parse::{self, Beside, Parsed, bad};
 use super::{not_admitted, said, values};
-use crate::endings::{Alone, Endings, Key};
+use crate::endings::{Endings, Key};
 use crate::lifecycle::Mode;
-use crate::pool::{Conversation, Pools};
+use crate::pool::{Conversation, Guard, Pools};
 use crate::presence::{Caller, Register};
 use crate::worker::words::Value;
 use feeding::Feeding;
 use keyed::{KEY_MAX, refuse};
 use running::{Items, Running};
 use sidewinder_core::OnAbandon;
-use sidewinder_edge::outcome::{Outcome, Refusal};
+use sidewinder_edge::outcome::{Failure, Outcome};
 use sidewinder_edge::status;
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_server::Calls;
@@ -72,23 +72,21 @@ impl CallsDoor {
     }
 
     /// Begins a call that nobody can join.
-    async fn begin(
-        &self,
-        admitted: Admitted,
-        beside: &Beside,
-    ) -> Result<(Running, Option<Alone<Told>>), Status> {
+    async fn begin(&self, admitted: Admitted, beside: &Beside) -> Result<Running, Status> {
         let Admitted { parsed, mut caller, key } = admitted;
         let Parsed { pool, mut whose, request, ask } = parsed;
         let of = format!("{} {}", whose.pool, whose.tool);
         let alone = key.map(|key| self.endings.hold(key, &of)).transpose().map_err(|taken| refuse(&taken))?;
+        // The key is held for as long as the call runs, which may be longer than anybody waits for it.
+        let alone = alone.map(|alone| Box::new(alone) as Guard);
         let mut meter = pool.meter().call(&ask.tool, beside.deadline);
-        let lost = caller.lost(beside.broken.clone());
+        let lost = caller.lost(beside.pulse.clone());
         let begun = tokio::select! {
             biased;
-            begun = Conversation::begin(&pool, request, ask, lost) => {
+            begun = Conversation::begin(&pool, request, ask, lost, alone) => {
                 begun.map_err(|refused| outcome::refused(&refused))
             }
-            () = caller.ended() => Err(Outcome::Refused(Refusal::LeaseExpired)),
+            () = caller.ended() => Err(Outcome::Failed(Failure::LeaseEnded)),
         };
         let conversation = begun.map_err(|outcome| {
             meter.end(status::reason(&outcome));
@@ -98,7 +96,7 @@ impl CallsDoor {
         whose.worker = conversation.life().to_string();
         let (deadline, caller) = (beside.deadline, Some(caller));
         let running = Running { conversation, meter, whose, deadline, feeding: None, caller, unpaid: 0 };
-        Ok((running, alone))
+        Ok(running)
     }
 
     /// One value, of a call of its own or of one that is joined.
@@ -112,7 +110,7 @@ impl CallsDoor {
         if let Some(key) = admitted.key.take() {
             return self.keyed(key, admitted.parsed, beside, admitted.caller).await;
         }
-        let (mut running, _) = self.begin(admitted, beside).await?;
+        let mut running = self.begin(admitted, beside).await?;
         let value = running.answer().await?;
         Ok((value, running.ran()))
     }
@@ -122,7 +120,7 @@ impl CallsDoor {
         call: Option<v1::Call>,
         arguments: Option<v1::Payload>,
         beside: &Beside,
-    ) -> Result<(Running, Option<Alone<Told>>), Status> {
+    ) -> Result<Running, Status> {
         let admitted = self.admit(call, arguments, beside, WINDOW)?;
         self.begin(admitted, beside).await
     }
@@ -132,7 +130,7 @@ impl CallsDoor {
         &self,
         request: Request<Streaming<v1::Input>>,
         credit: u32,
-    ) -> Result<(Running, Option<Alone<Told>>), Status> {
+    ) -> Result<Running, Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let mut inputs = request.into_inner();
         let Some(v1::input::Part::Open(open)) = inputs.message().await?.and_then(|input| input.part) else {
@@ -146,9 +144,9 @@ impl CallsDoor {
         let mut admitted = self.admit(open.call, open.arguments, &beside, credit)?;
         admitted.parsed.ask.input = true;
         admitted.parsed.request.on_abandon = OnAbandon::Cancel;
-        let (mut running, alone) = self.begin(admitted, &beside).await?;
+        let mut running = self.begin(admitted, &beside).await?;
         running.feeding = Some(Feeding::start(inputs, running.conversation.inputs(), content_type));
-        Ok((running, alone))
+        Ok(running)
     }
 }
 
@@ -171,15 +169,15 @@ impl Calls for CallsDoor {
     async fn stream(&self, request: Request<v1::CallRequest>) -> Result<Response<Items<v1::Item>>, Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallRequest { call, arguments } = request.into_inner();
-        let (running, alone) = self.items(call, arguments, &beside).await?;
-        Ok(Response::new(running.into_items(alone, |value| Ok(item(value)))))
+        let running = self.items(call, arguments, &beside).await?;
+        Ok(Response::new(running.into_items(|value| Ok(item(value)))))
     }
 
     async fn upload(
         &self,
         request: Request<Streaming<v1::Input>>,
     ) -> Result<Response<v1::CallResponse>, Status> {
-        let (mut running, _alone) = self.begin_fed(request, 0).await?;
+        let mut running = self.begin_fed(request, 0).await?;
         let value = running.answer_fed().await?;
         Ok(respond((value, running.ran())))
     }
@@ -188,8 +186,8 @@ impl Calls for CallsDoor {
         &self,
         request: Request<Streaming<v1::Input>>,
     ) -> Result<Response<Items<v1::Item>>, Status> {
-        let (running, alone) = self.begin_fed(request, WINDOW).await?;
-        Ok(Response::new(running.into_items(alone, |value| Ok(item(value)))))
+        let running = self.begin_fed(request, WINDOW).await?;
+        Ok(Response::new(running.into_items(|value| Ok(item(value)))))
     }
 
     async fn call_struct(
@@ -211,9 +209,9 @@ impl Calls for CallsDoor {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::CallStructRequest { call, arguments } = request.into_inner();
         let arguments = values::to_payload(arguments);
-        let (running, alone) = self.items(call, Some(arguments), &beside).await?;
+        let running = self.items(call, Some(arguments), &beside).await?;
         let show = |value: Value| Ok(v1::StructItem { value: Some(values::from_value(&value)?) });
-        Ok(Response::new(running.into_items(alone, show)))
+        Ok(Response::new(running.into_items(show)))
     }
 
     async fn result(

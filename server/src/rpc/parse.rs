@@ -7,13 +7,12 @@ use crate::worker::words::Ask;
 use sidewinder_core::{Affinity, AffinityKey, AffinityMode, CallKey, ClientId, OnAbandon, Priority, Request};
 use sidewinder_edge::call::Deadline;
 use sidewinder_edge::outcome::{Invalid, Outcome};
-use sidewinder_edge::peer::Peer;
+use sidewinder_edge::peer::{Peer, Pulse};
 use sidewinder_edge::status::Whose;
 use sidewinder_proto::v1;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tonic::{Extensions, metadata::MetadataMap};
 
@@ -38,8 +37,8 @@ pub(super) struct Beside {
     client: u64,
     origin: String,
     traceparent: Option<String>,
-    /// Set when the connection of the caller is gone.
-    pub(super) broken: Arc<AtomicBool>,
+    /// How the connection of the caller does.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Beside {
@@ -51,7 +50,7 @@ impl Beside {
             client: peer.map_or(0, |peer| peer.connection),
             origin: peer.map(|peer| peer.origin.to_string()).unwrap_or_default(),
             traceparent: traceparent.map(str::to_owned),
-            broken: peer.map(|peer| peer.broken.clone()).unwrap_or_default(),
+            pulse: peer.map(|peer| peer.pulse.clone()).unwrap_or_default(),
         }
     }
 }

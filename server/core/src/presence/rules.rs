@@ -105,7 +105,8 @@ impl CheckedPresence {
     ) -> (Duration, Duration) {
         let interval = self.interval.agree(interval, remote);
         let ttl = self.ttl.agree(ttl, remote);
-        (interval.min((ttl / 2).max(self.interval.least)), ttl)
+        let interval = interval.min((ttl / 2).max(self.interval.least));
+        (interval, ttl.max(interval * 2))
     }
 }
 

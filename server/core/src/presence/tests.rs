@@ -131,6 +131,41 @@ fn wishes_are_brought_within_bounds() {
 }
 
 #[test]
+fn nobody_expires_while_the_daemon_stops() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let (granted, _) = stage.attach(0, "a");
+    assert!(stage.told(1_000, Fact::Stopping).is_empty());
+    assert_eq!(stage.presence.next_deadline(), None);
+    assert!(stage.told(60_000, Fact::Came).iter().all(|deed| matches!(deed, Deed::TellStalled(_))));
+    let end = Deed::End { lease: granted.lease, why: Parting::Died };
+    assert_eq!(stage.told(60_001, Fact::Died(granted.lease, granted.epoch)).first(), Some(&end));
+}
+
+/// A machine that is always slow is not one that stands still.
+#[test]
+fn a_daemon_that_is_starved_for_ever_expires_clients_all_the_same() {
+    let mut stage = Stage::new(PresenceRules::default());
+    stage.attach(0, "a");
+    let mut deeds = Vec::new();
+    for tick in 1..=200_u64 {
+        stage.presence.handle_timeout(stage.begin + ms(tick * 300), &mut deeds);
+    }
+    let stalls = deeds.iter().filter(|deed| matches!(deed, Deed::TellStalled(_))).count();
+    assert!(deeds.iter().any(|deed| matches!(deed, Deed::End { .. })), "{deeds:?}");
+    assert_eq!(stalls, 1, "it is told once");
+}
+
+#[test]
+fn two_beats_fit_into_every_lease() {
+    let mut rules = PresenceRules::default();
+    rules.interval.least = ms(2_000);
+    let mut stage = Stage::new(rules);
+    let asked = Asked { run: "a".into(), interval: Some(ms(1)), ttl: Some(ms(500)), remote: false };
+    let granted = stage.presence.attach(stage.begin, asked, &mut Vec::new()).expect("there is room");
+    assert_eq!((granted.interval, granted.ttl), (ms(2_000), ms(4_000)));
+}
+
+#[test]
 fn more_clients_than_may_be_are_denied() {
     let mut stage = Stage::new(PresenceRules { clients_max: 1, ..PresenceRules::default() });
     stage.attach(0, "a");

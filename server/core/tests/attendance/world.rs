@@ -122,7 +122,7 @@ impl World {
                 self.model.passing -= 1;
                 self.model.gone();
             }
-            Fact::Ready | Fact::Emptied => {}
+            Fact::Ready | Fact::Emptied | Fact::Stopping => {}
         }
         self.presence.handle(self.now, fact, &mut deeds);
         let told = self.model.told.is_some();

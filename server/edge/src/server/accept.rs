@@ -92,7 +92,7 @@ impl Door {
             return self.turn_away(stream, ENHANCE_YOUR_CALM, "too many connections");
         };
         let process = self.listener.process_behind(&stream);
-        let peer = Peer { connection: tally.accepted.one_more(), origin, process, broken: Arc::default() };
+        let peer = Peer { connection: tally.accepted.one_more(), origin, process, pulse: Arc::default() };
         let tls = self.listener.handshake().cloned();
         tokio::spawn(connection::begin(stream, tls, peer, self.shared.clone(), room));
     }

@@ -8,7 +8,7 @@ use super::{Phase, Shared};
 use crate::call::{Answers, fate};
 use crate::limits::Limits;
 use crate::listener::Stream;
-use crate::peer::Peer;
+use crate::peer::{Peer, Pulse};
 use crate::tally::Tally;
 use crate::tls::Tls;
 use hyper::server::conn::http2;
@@ -17,7 +17,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -80,7 +80,7 @@ async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant) {
         limits: Arc::clone(&shared.limits),
         peer: peer.clone(),
     };
-    let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard), broken: Arc::clone(&peer.broken) });
+    let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard), pulse: Arc::clone(&peer.pulse) });
     let executor = Streams { shared: shared.clone(), running: Arc::new(streams) };
     let mut connection = pin!(configured(executor, &shared.limits).serve_connection(io, answers));
 
@@ -193,7 +193,17 @@ impl Drop for Running {
 struct Heard {
     stream: Stream,
     bytes: Arc<AtomicUsize>,
-    broken: Arc<AtomicBool>,
+    pulse: Arc<Pulse>,
+}
+
+impl Heard {
+    /// What cannot be written breaks the connection as well.
+    fn notice<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(_)) = polled {
+            self.pulse.breaks();
+        }
+        polled
+    }
 }
 
 impl AsyncRead for Heard {
@@ -212,7 +222,9 @@ impl AsyncRead for Heard {
             Poll::Pending => false,
         };
         if ended {
-            self.broken.store(true, Ordering::Relaxed);
+            self.pulse.breaks();
+        } else if read > 0 {
+            self.pulse.has_read();
         }
         polled
     }
@@ -224,7 +236,8 @@ impl AsyncWrite for Heard {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.notice(polled)
     }
 
     fn poll_write_vectored(
@@ -232,7 +245,8 @@ impl AsyncWrite for Heard {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.notice(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -240,7 +254,8 @@ impl AsyncWrite for Heard {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        self.notice(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -12,7 +12,7 @@ use crate::rpc::outcome;
 use crate::rpc::parse::{Beside, Parsed, bad};
 use crate::worker::words::Value;
 use sidewinder_core::OnAbandon;
-use sidewinder_edge::outcome::{Failure, Outcome, Refusal};
+use sidewinder_edge::outcome::{Failure, Invalid, Outcome, Refusal};
 use sidewinder_edge::status::{self, Whose};
 use sidewinder_proto::v1;
 use std::pin::pin;
@@ -35,7 +35,7 @@ impl CallsDoor {
         mut caller: Caller,
     ) -> Result<(Value, v1::Ran), Status> {
         let of = format!("{} {}", parsed.whose.pool, parsed.whose.tool);
-        let lost = caller.lost(beside.broken.clone());
+        let lost = caller.lost(beside.pulse.clone());
         let goes_on = goes_on(parsed.request.on_abandon, lost);
         let start = |waiters| drive(parsed, waiters);
         let joined = self.endings.join_or_start(key, &of, goes_on, start).map_err(|taken| refuse(&taken))?;
@@ -44,11 +44,8 @@ impl CallsDoor {
 
     /// What became of the call of this key.
     pub(super) async fn result_of(&self, key: Key, mut caller: Caller) -> Result<(Value, v1::Ran), Status> {
-        // Asking is no reason for a call to go on, or to end.
-        let joined = self
-            .endings
-            .find(key, || true)
-            .ok_or_else(|| status::of(&Outcome::Invalid(sidewinder_edge::outcome::Invalid::UnknownKey)))?;
+        let unknown = || status::of(&Outcome::Invalid(Invalid::UnknownKey));
+        let joined = self.endings.find(key).ok_or_else(unknown)?;
         told(joined, &mut caller).await
     }
 }
@@ -65,6 +62,10 @@ fn goes_on(on_abandon: OnAbandon, lost: Lost) -> impl Fn() -> bool + Send + Sync
 pub(super) fn refuse(taken: &Taken) -> Status {
     match taken {
         Taken::Running => status::of(&Outcome::Refused(Refusal::KeyRunning)),
+        Taken::Answered => {
+            let problem = "be a new one: an answer is kept under this, which Call and Result give";
+            crate::rpc::said(bad("call.idempotency_key", problem))
+        }
         Taken::Other(of) => {
             let problem = format!("be of one call only: this one is of {of}");
             crate::rpc::said(bad("call.idempotency_key", &problem))
@@ -95,7 +96,7 @@ async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
     let mut meter = pool.meter().call(&ask.tool, deadline);
     let mut left = false;
     let conversation = {
-        let mut begun = pin!(Conversation::begin(&pool, request, ask, Lost::never()));
+        let mut begun = pin!(Conversation::begin(&pool, request, ask, Lost::never(), None));
         loop {
             tokio::select! {
                 biased;
@@ -147,12 +148,33 @@ async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
 fn ending(ended: Result<(Value, v1::Ran), (Outcome, Whose)>) -> Ending<Told> {
     let (bytes, kept) = match &ended {
         Ok((value, _)) => (value.body.len(), Kept::Answer),
-        Err((Outcome::Raised(raised), _)) => (raised.traceback.len() + raised.message.len(), Kept::Answer),
-        Err((Outcome::Failed(_), _)) => (0, Kept::Failure),
+        // Whoever cancelled it was not its caller, who would not have waited for this.
+        Err((outcome @ Outcome::Raised(raised), _)) if raised.cancelled => (weight(outcome), Kept::Failure),
+        Err((outcome @ Outcome::Raised(_), _)) => (weight(outcome), Kept::Answer),
+        Err((outcome @ Outcome::Failed(_), _)) => (weight(outcome), Kept::Failure),
         Err((
             Outcome::Refused(_) | Outcome::Unfit(_) | Outcome::Rejected { .. } | Outcome::Invalid(_),
             _,
         )) => (0, Kept::No),
     };
     Ending { value: Arc::new(ended), bytes, kept }
+}
+
+/// Bytes of the words of an outcome, about.
+fn weight(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Raised(raised) => {
+            let notes: usize = raised.notes.iter().map(String::len).sum();
+            raised.exception.len() + raised.message.len() + raised.traceback.len() + notes
+        }
+        Outcome::Failed(Failure::WorkerDied(death)) => {
+            death.traceback.len() + death.last_lines.iter().map(String::len).sum::<usize>()
+        }
+        Outcome::Failed(Failure::DeadlineExceeded { traceback }) => traceback.len(),
+        Outcome::Failed(_)
+        | Outcome::Refused(_)
+        | Outcome::Unfit(_)
+        | Outcome::Rejected { .. }
+        | Outcome::Invalid(_) => 0,
+    }
 }

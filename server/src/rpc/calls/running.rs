@@ -1,8 +1,6 @@
 //! A call that a worker has, as the one who asked for it sees it.
 
 use super::feeding::{Feeding, trouble};
-use super::keyed::Told;
-use crate::endings::Alone;
 use crate::pool::{Conversation, Heard};
 use crate::presence::Caller;
 use crate::rpc::outcome::{self, Spoken};
@@ -145,14 +143,13 @@ impl Running {
     /// The items as a stream that can be asked for one at a time: who does not ask stops the generator.
     pub(super) fn into_items<T: Send + 'static>(
         self,
-        alone: Option<Alone<Told>>,
         show: impl Fn(Value) -> Result<T, Outcome> + Send + Copy + 'static,
     ) -> Items<T> {
-        Box::pin(unfold(Some((self, alone)), move |running| async move {
-            let (mut running, alone) = running?;
+        Box::pin(unfold(Some(self), move |running| async move {
+            let mut running = running?;
             let item = running.item().await;
             match item.and_then(|item| item.map(show).transpose().map_err(crate::rpc::said)) {
-                Ok(Some(item)) => Some((Ok(item), Some((running, alone)))),
+                Ok(Some(item)) => Some((Ok(item), Some(running))),
                 Ok(None) => None,
                 Err(status) => Some((Err(status), None)),
             }

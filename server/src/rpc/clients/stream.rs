@@ -74,9 +74,11 @@ struct Ear {
 impl Drop for Ear {
     /// Without a word, and without a handle of its process, the end of the line is all there is to know it by.
     fn drop(&mut self) {
-        let local = self.peer.as_ref().is_some_and(|peer| matches!(peer.origin, Origin::Unix { .. }));
-        let unwitnessed = self.peer.as_ref().is_some_and(|peer| peer.process.is_none());
-        if local && unwitnessed {
+        let unseen = |peer: &Peer| {
+            let local = matches!(peer.origin, Origin::Unix { .. });
+            local && peer.process.is_none() && peer.pulse.is_broken()
+        };
+        if self.peer.as_ref().is_some_and(unseen) {
             self.attached.has_died();
         }
     }
@@ -85,7 +87,8 @@ impl Drop for Ear {
 impl Ear {
     async fn listen(self, mut words: Streaming<v1::FromClient>) {
         loop {
-            match words.message().await.ok().flatten().and_then(|message| message.part) {
+            let Ok(Some(word)) = words.message().await else { break };
+            match word.part {
                 Some(Said::Beat(beat)) => {
                     let held = beat.held.and_then(|held| held.try_into().ok()).unwrap_or_default();
                     let heard = Beat { sequence: beat.sequence, answers: beat.answers, held };
@@ -100,9 +103,8 @@ impl Ear {
                     self.attached.leaves();
                     break;
                 }
-                // Saying hello twice, and nothing at all, mean nothing.
-                Some(Said::Hello(_)) => self.attached.heard(),
-                None => break,
+                // A second hello means nothing, nor does what a newer client says that is not known here.
+                Some(Said::Hello(_)) | None => self.attached.heard(),
             }
         }
         self.bells.over.notify_one();

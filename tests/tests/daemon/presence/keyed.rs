@@ -173,3 +173,65 @@ async fn the_end_of_a_lease_is_the_end_of_calls_that_were_to_be_cancelled() {
     soon("and ended", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
     assert_eq!(signatures(&arena), 1);
 }
+
+/// A stream that goes on without its client keeps its key: nobody runs it a second time beside it.
+#[tokio::test]
+async fn a_stream_that_outlives_its_client_keeps_its_key() {
+    let arena = Arena::prepare("keyed-stream").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "2"]).unwrap();
+    super::super::orders::are_ready(&daemon, 2);
+    let (mut calls, connection) = connect_to_hang_up(&daemon).await.unwrap();
+    let finishing = |call: Call| Call { on_abandon: OnAbandon::Finish.into(), ..keyed(call, "k") };
+    let request = signing(finishing(call("once")), &arena);
+    let run = tokio::spawn(async move { calls.stream(request).await.map(|_| ()) });
+    runs(&daemon).await;
+    connection.shutdown(Shutdown::Both).unwrap();
+    let _ = run.await.unwrap();
+    let mut again = connect(&daemon).await.unwrap();
+    for _ in 0..3 {
+        let refused = again.call(signing(finishing(call("once")), &arena)).await.unwrap_err();
+        assert_eq!(Why::of(refused).reason(), "KEY_RUNNING");
+    }
+    open(&arena.file("gate"));
+    soon("it has ended", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
+    assert_eq!(signatures(&arena), 1);
+    let mut free = connect(&daemon).await.unwrap();
+    free.call(signing(keyed(call("once"), "k"), &arena)).await.unwrap();
+    // An answer that is kept is not lost to a stream.
+    let refused = free.stream(signing(keyed(call("once"), "k"), &arena)).await.unwrap_err();
+    assert_eq!(Why::of(refused).fact("field"), "call.idempotency_key");
+}
+
+/// While it drains nobody can beat, and no call is lost for that.
+#[tokio::test]
+async fn a_drain_longer_than_a_lease_loses_no_call() {
+    let arena = Arena::prepare("drain-lease").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    let client = Attached::to(&daemon, super::brief("app", "1", 500)).await.unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    let request = with(client.call("nap"), r#"{"seconds": 2.0, "name": "whole"}"#);
+    let run = tokio::spawn(async move { calls.call(request).await });
+    runs(&daemon).await;
+    daemon.send(rustix::process::Signal::TERM).unwrap();
+    assert_eq!(text(run.await.unwrap().unwrap().into_inner().value), "\"whole\"");
+    assert!(daemon.end().unwrap().0.success());
+}
+
+/// A call that waited when its lease ended may run all the same, so nobody is told that it is safe to try again.
+#[tokio::test]
+async fn the_end_of_a_lease_is_no_promise_that_a_waiting_call_never_runs() {
+    let arena = Arena::prepare("lease-waiting").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    let holds = with(call("hold"), &format!(r#"{{"gate": "{}"}}"#, arena.file("gate").display()));
+    let mut other = connect(&daemon).await.unwrap();
+    let held = tokio::spawn(async move { other.call(holds).await });
+    runs(&daemon).await;
+    let client = Attached::to(&daemon, super::brief("app", "1", 500)).await.unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    let call = Call { on_abandon: OnAbandon::Finish.into(), ..client.call("once") };
+    let why = Why::of(calls.call(signing(call, &arena)).await.unwrap_err());
+    assert_eq!((why.reason(), why.fact("ran")), ("LEASE_EXPIRED", "maybe"));
+    open(&arena.file("gate"));
+    held.await.unwrap().unwrap();
+    soon("it ran", || signatures(&arena) == 1).await;
+}

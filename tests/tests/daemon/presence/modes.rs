@@ -120,6 +120,19 @@ fn a_daemon_that_nobody_starts_again_does_not_end_by_itself() {
     assert!(!warm.status.success() && said.contains("warm"), "{said}");
 }
 
+/// What is refused at the start is refused by a reload, too, and nothing is changed.
+#[test]
+fn a_reload_cannot_make_a_daemon_end_for_ever() {
+    let arena = Arena::prepare("exit-reload").unwrap();
+    let file = arena.file("daemon.toml");
+    let pool = "[pools.default]\ntools = [\"plain\"]\nworkers = 1\n";
+    std::fs::write(&file, pool).unwrap();
+    let daemon = Daemon::start(&arena, &["--config", file.to_str().unwrap()]).unwrap();
+    std::fs::write(&file, format!("[lifecycle]\nexit_when_idle = true\n{pool}")).unwrap();
+    let said = daemon.ask("reload", &[]).unwrap();
+    assert!(said.status != 0 && said.stderr.contains("socket-activated"), "{said:?}");
+}
+
 #[test]
 fn coupled_workers_stay_without_attached_clients() {
     let arena = Arena::prepare("coupled-stays").unwrap();
