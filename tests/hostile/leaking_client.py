@@ -40,7 +40,10 @@ def main() -> None:
     wire = socket.socket(socket.AF_UNIX)
     wire.connect(sys.argv[1])
     wire.sendall(
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 4, 1, block) + frame(0, 0, 1, body)
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + frame(4, 0, 0, b"")
+        + frame(1, 4, 1, block)
+        + frame(0, 0, 1, body)
     )
     wire.recv(4096)
     child = os.fork()

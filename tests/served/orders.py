@@ -86,10 +86,12 @@ def once(gate: str, file: str) -> int:
 @sidewinder.tool
 def leave_behind() -> list[int]:
     """Starts a process that goes when it is asked to, and one that does not."""
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    deaf = f"{ignore}; print('deaf', flush=True); time.sleep(600)"
     commands = [["sleep", "600"], [sys.executable, "-c", deaf]]
     polite, stubborn = (
         subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) for command in commands
     )
+    assert stubborn.stdout is not None
     stubborn.stdout.readline()
     return [polite.pid, stubborn.pid]

@@ -2100,8 +2100,9 @@ pub struct Call {
     #[prost(message, optional, tag = "3")]
     pub affinity: ::core::option::Option<Affinity>,
     /// The name of this call when it is tried again. Empty: none. While a call of this key runs, or its answer is kept,
-    /// Call and CallStruct give that answer and run nothing; the other kinds of calls are refused while it runs. A call
-    /// whose key has killed too many workers is refused. Keys of clients with different names are different keys.
+    /// Call and CallStruct give that answer and run nothing; the other kinds of calls are refused. One that joins has the
+    /// deadline and the wishes of the call that runs. A call whose key has killed too many workers is refused. Keys of clients
+    /// with different names are different keys; those who never attach have the same name, which is none.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Who goes first among the waiting calls of a pool.

@@ -144,7 +144,8 @@ pub struct Presence {
     watch: Watch,
     /// When the workers leave.
     leave_at: Option<Moment>,
-    ready: bool,
+    /// Somebody has been there.
+    came: bool,
     /// The last time we came by was late already.
     starved: bool,
     stopping: bool,
@@ -166,7 +167,7 @@ impl Presence {
             passing: 0,
             watch: Watch::Starting,
             leave_at: None,
-            ready: false,
+            came: false,
             starved: false,
             stopping: false,
         }
@@ -248,7 +249,6 @@ impl Presence {
                 self.nobody(false, deeds);
             }
             Fact::Ready => {
-                self.ready = true;
                 if self.watch == Watch::Starting {
                     self.count(self.rules.startup, deeds);
                 }
@@ -279,10 +279,12 @@ impl Presence {
     /// Other rules. They hold for leases from their next grant, and for the count at once.
     pub fn amend(&mut self, now: Instant, rules: CheckedPresence, deeds: &mut Vec<Deed>) {
         self.wake(now, deeds);
-        let other = rules.no_client != self.rules.no_client;
+        let span = |rules: &PresenceRules, came: bool| if came { rules.no_client } else { rules.startup };
+        let before = span(&self.rules, self.came);
+        let after = span(&rules, self.came);
         self.rules = rules;
-        if other && self.watch == Watch::Counting {
-            self.count(self.rules.no_client, deeds);
+        if before != after && self.watch == Watch::Counting {
+            self.count(after, deeds);
         }
     }
 
@@ -360,6 +362,7 @@ impl Presence {
 
     fn somebody(&mut self, attached: bool, deeds: &mut Vec<Deed>) {
         let before = std::mem::replace(&mut self.watch, Watch::Present);
+        self.came = true;
         self.leave_at = None;
         match before {
             Watch::Present => {}
@@ -398,10 +401,5 @@ impl Presence {
         self.watch = Watch::Released;
         self.leave_at = None;
         deeds.push(Deed::Release { within: self.rules.finish_grace });
-    }
-
-    /// Whether every pool has been ready once.
-    pub fn is_ready(&self) -> bool {
-        self.ready
     }
 }

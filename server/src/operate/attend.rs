@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub(crate) async fn follow(operator: Operator, register: Register) {
     let mut wanted = register.wanted();
     let mut events = operator.events.watch();
-    let mut ready = false;
+    let (mut ready, mut told) = (false, 0);
     loop {
         let now = *wanted.borrow_and_update();
         let (looks, whole) = look(&operator).await;
@@ -28,7 +28,7 @@ pub(crate) async fn follow(operator: Operator, register: Register) {
             ready = true;
             register.tell(Fact::Ready);
         }
-        apply(now, &looks).await;
+        apply(now, &looks, &mut told).await;
         if matches!(now, Wanted::Nobody { .. })
             && whole
             && looks.iter().all(|(_, look)| look.snapshot.processes == 0)
@@ -61,15 +61,19 @@ async fn look(operator: &Operator) -> (Vec<(Handle, Look)>, bool) {
 }
 
 /// Tells each pool that does not know it yet. A pool that came with a reload is one of them.
-async fn apply(wanted: Wanted, looks: &[(Handle, Look)]) {
+async fn apply(wanted: Wanted, looks: &[(Handle, Look)], told: &mut u64) {
+    let other = |number: u64| number != *told;
     for (pool, look) in looks {
         match wanted {
             Wanted::Workers if look.snapshot.deserted => pool.operate(Event::Attended).await,
-            Wanted::Nobody { within } if !look.snapshot.deserted => {
+            Wanted::Nobody { within, number } if other(number) || !look.snapshot.deserted => {
                 pool.operate(Event::Deserted { within }).await;
             }
             Wanted::Workers | Wanted::Nobody { .. } | Wanted::Nothing => {}
         }
+    }
+    if let Wanted::Nobody { number, .. } = wanted {
+        *told = number;
     }
 }
 

@@ -137,6 +137,11 @@ impl Conversation {
         }
     }
 
+    /// Says the same from elsewhere, while somebody still holds the call and does not look.
+    pub(crate) fn leaver(&self) -> impl FnOnce() + Send + use<> {
+        self.ticket.leaver()
+    }
+
     /// Nobody waits for the answer any more. It is to be had all the same, unless the pool gives up on the call.
     pub(crate) fn leave(&self) {
         self.ticket.leave();

@@ -110,6 +110,15 @@ impl Ticket {
         *self.verdict.get_or_init(|| self.lost.is_so())
     }
 
+    pub(super) fn leaver(&self) -> impl FnOnce() + Send + use<> {
+        let (call, abandoned) = (self.call, self.abandoned.clone());
+        move || {
+            if let Some(abandoned) = abandoned {
+                let _ = abandoned.send((call, true));
+            }
+        }
+    }
+
     /// Nobody waits for the call any more, and it goes on under the same ticket.
     pub(super) fn leave(&self) {
         if let Some(abandoned) = &self.abandoned {

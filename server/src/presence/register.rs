@@ -11,6 +11,7 @@ use sidewinder_core::presence::{
 };
 use sidewinder_edge::peer::Pulse;
 use std::collections::HashMap;
+use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +29,8 @@ const LEASED: u64 = 1 << 63;
 pub(crate) enum Wanted {
     /// Workers.
     Workers,
-    /// Nobody. Calls that were told to finish have so long.
-    Nobody { within: Option<Duration> },
+    /// Nobody. Calls that were told to finish have so long. The number tells one such time from the next.
+    Nobody { within: Option<Duration>, number: u64 },
     /// Nobody, and no daemon either.
     Nothing,
 }
@@ -73,6 +74,8 @@ struct State {
     held: HashMap<LeaseId, Arc<Held>>,
     /// What the task sleeps for.
     armed: Option<Instant>,
+    /// How often workers were let go.
+    released: u64,
 }
 
 impl Register {
@@ -82,7 +85,7 @@ impl Register {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let epoch = u64::try_from(since.as_micros()).unwrap_or(0);
         let core = Presence::new(Instant::now(), rules, epoch);
-        let state = State { core, held: HashMap::new(), armed: None };
+        let state = State { core, held: HashMap::new(), armed: None, released: 0 };
         let inner = Inner {
             state: Mutex::new(state),
             nearer: Notify::new(),
@@ -219,7 +222,8 @@ impl Register {
             }
             Deed::Release { within } => {
                 self.inner.events.tell(Event::new(What::Released, "nobody is there: workers leave"));
-                self.inner.wanted.send_replace(Wanted::Nobody { within });
+                state.released += 1;
+                self.inner.wanted.send_replace(Wanted::Nobody { within, number: state.released });
             }
             Deed::Recall => {
                 self.inner.wanted.send_replace(Wanted::Workers);
@@ -377,6 +381,14 @@ impl Caller {
         Lost::when(move || {
             let over = lease.as_ref().is_some_and(|lease| lease.borrow().ended.is_some());
             over || pulse.is_lost()
+        })
+    }
+
+    /// The end of its lease, to be waited for elsewhere.
+    pub(crate) fn end_of_lease(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut lease = self.held.as_ref().map(|(held, _)| held.lease.subscribe())?;
+        Some(async move {
+            let _ = lease.wait_for(|lease| lease.ended.is_some()).await;
         })
     }
 

@@ -131,6 +131,23 @@ fn wishes_are_brought_within_bounds() {
 }
 
 #[test]
+fn other_rules_hold_for_what_is_counted_by_them() {
+    let rules = PresenceRules { startup: None, ..PresenceRules::default() };
+    let mut stage = Stage::new(rules.clone());
+    stage.told(0, Fact::Ready);
+    let amend = |stage: &mut Stage, at: u64, rules: PresenceRules| {
+        let mut deeds = stage.wait(at);
+        stage.presence.amend(stage.begin + ms(at), rules.check().expect("no flaws"), &mut deeds);
+        deeds
+    };
+    let sooner = PresenceRules { no_client: Some(ms(30_000)), ..rules.clone() };
+    assert!(amend(&mut stage, 10, sooner.clone()).is_empty());
+    assert!(stage.wait(500_000).is_empty(), "nobody has come yet, so that is not what is counted");
+    amend(&mut stage, 500_000, PresenceRules { startup: Some(ms(10)), ..sooner });
+    assert!(matches!(stage.wait(500_010)[..], [Deed::Release { .. }]));
+}
+
+#[test]
 fn nobody_expires_while_the_daemon_stops() {
     let mut stage = Stage::new(PresenceRules::default());
     let (granted, _) = stage.attach(0, "a");

@@ -13,6 +13,7 @@ use sidewinder_proto::v1;
 use std::future::pending;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 use tonic::Status;
 
 /// Credit is given back in portions, not for each item.
@@ -145,11 +146,12 @@ impl Running {
         self,
         show: impl Fn(Value) -> Result<T, Outcome> + Send + Copy + 'static,
     ) -> Items<T> {
-        Box::pin(unfold(Some(self), move |running| async move {
-            let mut running = running?;
+        let watching = Watching::over(&self);
+        Box::pin(unfold(Some((self, watching)), move |running| async move {
+            let (mut running, watching) = running?;
             let item = running.item().await;
             match item.and_then(|item| item.map(show).transpose().map_err(crate::rpc::said)) {
-                Ok(Some(item)) => Some((Ok(item), Some(running))),
+                Ok(Some(item)) => Some((Ok(item), Some((running, watching)))),
                 Ok(None) => None,
                 Err(status) => Some((Err(status), None)),
             }
@@ -161,5 +163,29 @@ async fn ended(caller: &mut Option<Caller>) {
     match caller {
         Some(caller) => caller.ended().await,
         None => pending().await,
+    }
+}
+
+/// A stream is asked for nothing while its reader takes nothing, and its lease may end meanwhile: somebody else sees that.
+struct Watching(Option<JoinHandle<()>>);
+
+impl Watching {
+    fn over(running: &Running) -> Self {
+        let end = running.caller.as_ref().and_then(Caller::end_of_lease);
+        Self(end.map(|end| {
+            let leave = running.conversation.leaver();
+            tokio::spawn(async move {
+                end.await;
+                leave();
+            })
+        }))
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }

@@ -235,3 +235,18 @@ async fn the_end_of_a_lease_is_no_promise_that_a_waiting_call_never_runs() {
     held.await.unwrap().unwrap();
     soon("it ran", || signatures(&arena) == 1).await;
 }
+
+/// A stream whose reader takes nothing is asked for nothing, and its call ends with the lease all the same.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_ends_with_its_lease() {
+    let arena = Arena::prepare("unread").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    let client = Attached::to(&daemon, hello("app", "1")).await.unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    let cancel = Call { on_abandon: OnAbandon::Cancel.into(), ..client.call("pour") };
+    let unread = calls.stream(with(cancel, r#"{"size": 100000}"#)).await.unwrap();
+    runs(&daemon).await;
+    client.detach().await;
+    soon("its worker is free", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
+    drop(unread);
+}
