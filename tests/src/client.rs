@@ -12,10 +12,12 @@ use sidewinder_proto::v1::calls_client::CallsClient;
 use sidewinder_proto::v1::{Call, CallRequest, Input, Payload, input};
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -62,11 +64,17 @@ pub async fn connect(daemon: &Daemon<'_>) -> io::Result<Calls> {
 pub async fn wire(daemon: &Daemon<'_>) -> io::Result<(Wire, Uri)> {
     let connection = net::UnixStream::connect(daemon.socket())?;
     connection.set_nonblocking(true)?;
-    Ok((shake_hands(connection).await?, Uri::from_static("http://sidewinder")))
+    Ok((shake_hands(UnixStream::from_std(connection)?).await?, Uri::from_static("http://sidewinder")))
 }
 
-async fn shake_hands(connection: net::UnixStream) -> io::Result<Wire> {
-    let stream = UnixStream::from_std(connection)?;
+/// The same by a network.
+pub async fn wire_by_tcp(address: SocketAddr) -> io::Result<(Wire, Uri)> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok((shake_hands(stream).await?, Uri::from_static("http://sidewinder")))
+}
+
+async fn shake_hands(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<Wire> {
     let (send, driver) =
         handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // It ends with the last clone of `send`; how is seen by whoever calls.
@@ -78,7 +86,7 @@ async fn shake_hands(connection: net::UnixStream) -> io::Result<Wire> {
 pub async fn connect_to_hang_up(daemon: &Daemon<'_>) -> io::Result<(Calls, net::UnixStream)> {
     let connection = net::UnixStream::connect(daemon.socket())?;
     connection.set_nonblocking(true)?;
-    let wire = shake_hands(connection.try_clone()?).await?;
+    let wire = shake_hands(UnixStream::from_std(connection.try_clone()?)?).await?;
     let calls = CallsClient::with_origin(wire, Uri::from_static("http://sidewinder"));
     Ok((calls.max_decoding_message_size(usize::MAX), connection))
 }

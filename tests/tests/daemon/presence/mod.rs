@@ -5,6 +5,7 @@ mod leases;
 mod leaving;
 mod modes;
 mod strays;
+mod table;
 
 use super::grpc::until as soon;
 use super::orders::until;
@@ -108,8 +109,13 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn attach(daemon: &Daemon<'_>, arguments: &[&str]) -> Self {
+        Self::attach_saying(daemon, arguments, Stdio::null())
+    }
+
+    /// The same, with something to say it to.
+    pub(super) fn attach_saying(daemon: &Daemon<'_>, arguments: &[&str], output: Stdio) -> Self {
         let mut command: Command = daemon.verb("attach", arguments);
-        let child = command.stdout(Stdio::null()).spawn().expect("a client");
+        let child = command.stdout(output).spawn().expect("a client");
         let pid = u64::from(child.id());
         until("it is attached", || {
             list(daemon)["clients"].as_array().unwrap().iter().any(|client| client["pid"] == pid)

@@ -150,14 +150,14 @@ fn coupled_workers_stay_without_attached_clients() {
 }
 
 /// Handles of all workers, to be waited for.
-fn handles(daemon: &Daemon<'_>) -> Vec<OwnedFd> {
+pub(super) fn handles(daemon: &Daemon<'_>) -> Vec<OwnedFd> {
     let status = daemon.status().unwrap();
     let workers = status["workers"].as_array().unwrap().clone();
     let pids = workers.iter().map(|worker| i32::try_from(worker["pid"].as_u64().unwrap()).unwrap());
     pids.map(|pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()).collect()
 }
 
-fn is_dead(process: &OwnedFd) -> bool {
+pub(super) fn is_dead(process: &OwnedFd) -> bool {
     let mut watched = [PollFd::new(process, PollFlags::IN)];
     poll(&mut watched, Some(&Timespec::default())).unwrap() > 0
 }
