@@ -9,7 +9,8 @@ use sidewinder_tests::figures::Figures;
 use std::io;
 use std::time::{Duration, Instant};
 
-const RAW: Ask<'static> = Ask { tool: "echo", content_type: "application/octet-stream", body: b"0123456789" };
+pub(crate) const RAW: Ask<'static> =
+    Ask { tool: "echo", content_type: "application/octet-stream", body: b"0123456789" };
 const JSON: Ask<'static> = Ask { tool: "add", content_type: "application/json", body: b"{\"a\":1,\"b\":2}" };
 const MIB: usize = 1024 * 1024;
 
@@ -117,6 +118,6 @@ fn count(calls: usize) -> f64 {
     calls as f64
 }
 
-fn micros(span: Duration) -> f64 {
+pub(crate) fn micros(span: Duration) -> f64 {
     span.as_secs_f64() * 1e6
 }

@@ -39,13 +39,22 @@ pub(crate) async fn alone(
     let mut figures = Figures::default();
     let end = Instant::now() + span;
     while figures.count() == 0 || Instant::now() < end {
-        let request = ask.request();
-        let begun = Instant::now();
-        let answer = calls.call(request).await.map_err(io::Error::other)?;
-        figures.add(begun.elapsed());
-        drop(answer);
+        timed(&mut calls, ask.request(), &mut figures).await?;
     }
     Ok(figures)
+}
+
+/// One call more.
+pub(crate) async fn timed(
+    calls: &mut CallsClient<Channel>,
+    request: v1::CallRequest,
+    figures: &mut Figures,
+) -> io::Result<()> {
+    let begun = Instant::now();
+    let answer = calls.call(request).await.map_err(io::Error::other)?;
+    figures.add(begun.elapsed());
+    drop(answer);
+    Ok(())
 }
 
 /// What many callers did together.

@@ -9,6 +9,7 @@
 //! Nothing here passes or fails by a time: who reads the table decides. The quick mode goes through everything once, so
 //! that a test can see that every row comes about.
 
+mod attached;
 mod bare;
 mod calls;
 mod client;
@@ -43,6 +44,9 @@ struct Options {
     /// Only calls: no starts, no memory
     #[arg(long)]
     calls: bool,
+    /// Only what attached clients cost
+    #[arg(long, conflicts_with = "calls")]
+    attached: bool,
     /// Only calls, and another sidewinder instead of the bare echo: what did a change bring?
     #[arg(long, value_name = "BINARY")]
     against: Option<PathBuf>,
@@ -67,6 +71,9 @@ struct Plan {
     calls: usize,
     starts: usize,
     weights: usize,
+    attached: usize,
+    /// How long the daemon is watched with clients that only beat, and without: longer than they take between beats.
+    idle: Duration,
     /// Calls that wait at once, below what the line of a pool takes.
     waiting: u32,
 }
@@ -76,6 +83,8 @@ const FULL: Plan = Plan {
     calls: 9,
     starts: 3,
     weights: 3,
+    attached: 3,
+    idle: Duration::from_secs(10),
     waiting: 900,
 };
 const QUICK: Plan = Plan {
@@ -83,10 +92,15 @@ const QUICK: Plan = Plan {
     calls: 1,
     starts: 1,
     weights: 1,
+    attached: 1,
+    idle: Duration::from_millis(2_500),
     waiting: 200,
 };
 /// Before the first round, so that nothing is measured for the first time.
 const WARM_UP: Effort = Effort { span: Duration::from_millis(50), items: 500 };
+
+/// For calls.
+const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -127,6 +141,10 @@ fn run(options: &Options) -> io::Result<()> {
 
 async fn measure(arena: &Arena, options: &Options, plan: Plan) -> io::Result<Rows> {
     let mut rows = Rows::beside(if options.against.is_some() { "the other" } else { "bare echo" });
+    if options.attached {
+        attached(arena, plan, &mut rows).await?;
+        return Ok(rows);
+    }
     call(arena, options.against.as_deref(), plan, &mut rows).await?;
     if options.calls || options.against.is_some() {
         return Ok(rows);
@@ -139,11 +157,30 @@ async fn measure(arena: &Arena, options: &Options, plan: Plan) -> io::Result<Row
         tell("memory", round, plan.weights);
         weights::round(arena, arena.binary(), plan.waiting, &mut rows).await?;
     }
+    attached(arena, plan, &mut rows).await?;
     Ok(rows)
 }
 
+async fn attached(arena: &Arena, plan: Plan, rows: &mut Rows) -> io::Result<()> {
+    {
+        let served = Served::daemon(arena, "ours", arena.binary(), WORKERS).await?;
+        served.ready(WORKERS).await?;
+        attached::calls(&served, WARM_UP.span, &mut Rows::beside("")).await?;
+        for round in 0..plan.calls {
+            tell("calls of an attached client", round, plan.calls);
+            attached::calls(&served, plan.effort.span, rows).await?;
+        }
+    }
+    let served = Served::daemon(arena, "ours", arena.binary(), attached::WORKERS).await?;
+    served.ready(attached::WORKERS).await?;
+    for round in 0..plan.attached {
+        tell("attached clients", round, plan.attached);
+        attached::idle(&served, plan.idle, round % 2 == 0, rows).await?;
+    }
+    Ok(())
+}
+
 async fn call(arena: &Arena, against: Option<&Path>, plan: Plan, rows: &mut Rows) -> io::Result<()> {
-    const WORKERS: usize = 2;
     let ours = Served::daemon(arena, "ours", arena.binary(), WORKERS).await?;
     ours.ready(WORKERS).await?;
     let beside = match against {

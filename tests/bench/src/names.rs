@@ -8,6 +8,7 @@ const fn row(place: usize, text: &'static str, unit: &'static str, beside: Optio
 
 const ECHO: Option<&str> = None;
 const WORKERS: Option<&str> = Some("workers without a daemon");
+const NOBODY: Option<&str> = Some("nobody attached");
 
 pub(crate) const RAW_P50: Name = row(10, "raw bytes, 1 caller, p50", "µs", ECHO);
 pub(crate) const RAW_P99: Name = row(11, "raw bytes, 1 caller, p99", "µs", ECHO);
@@ -15,6 +16,8 @@ pub(crate) const JSON_P50: Name = row(12, "JSON add, 1 caller, p50", "µs", ECHO
 pub(crate) const JSON_P99: Name = row(13, "JSON add, 1 caller, p99", "µs", ECHO);
 pub(crate) const SOCKET: Name = row(14, "raw bytes, a worker's own socket, p50", "µs", ECHO);
 pub(crate) const ADDED: Name = row(15, "added to that by the whole sidecar, p50", "µs", ECHO);
+pub(crate) const LEASED: Name =
+    row(16, "raw bytes of an attached client, p50", "µs", Some("without a lease"));
 pub(crate) const CALLS_16: Name = row(20, "16 callers, 2 workers", "calls/s", ECHO);
 pub(crate) const CALLS_32: Name = row(21, "32 callers, 2 workers", "calls/s", ECHO);
 pub(crate) const TIME: Name = row(22, "processor time of a call, server alone", "µs", ECHO);
@@ -37,3 +40,4 @@ pub(crate) const WARDEN_RSS: Name = row(63, "warden of a worker, resident", "MiB
 pub(crate) const WORKER_RSS: Name = row(64, "idle worker, resident", "MiB", Some("idle python3"));
 pub(crate) const WORKER_PSS: Name = row(65, "idle worker, proportional", "MiB", Some("idle python3"));
 pub(crate) const WAITING: Name = row(66, "waiting call, resident", "KiB", ECHO);
+pub(crate) const ATTACHED: Name = row(70, "100 clients, 100 idle workers, daemon", "% of a core", NOBODY);

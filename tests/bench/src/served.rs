@@ -3,6 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_client::CallsClient;
+use sidewinder_proto::v1::clients_client::ClientsClient;
 use sidewinder_proto::v1::pools_client::PoolsClient;
 use sidewinder_tests::arena::Arena;
 use std::fs::{self, File};
@@ -19,6 +20,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Served {
     child: Child,
+    endpoint: Endpoint,
     channel: Channel,
     /// Just before its process was started.
     pub(crate) begun: SystemTime,
@@ -52,7 +54,7 @@ impl Served {
         let endpoint = endpoint.map_err(io::Error::other)?;
         loop {
             if let Ok(channel) = endpoint.connect().await {
-                return Ok(Self { child, channel, begun });
+                return Ok(Self { child, endpoint, channel, begun });
             }
             if let Some(status) = child.try_wait()? {
                 let log = fs::read_to_string(&log).unwrap_or_default();
@@ -68,6 +70,11 @@ impl Served {
 
     pub(crate) fn pools(&self) -> PoolsClient<Channel> {
         PoolsClient::new(self.channel.clone())
+    }
+
+    /// A client with a connection of its own.
+    pub(crate) async fn another(&self) -> io::Result<ClientsClient<Channel>> {
+        Ok(ClientsClient::new(self.endpoint.connect().await.map_err(io::Error::other)?))
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -5,13 +5,14 @@ use serde_json::Value;
 use std::process::Command;
 
 /// What the table promises. Proportional memory is left out: not every user may look at it.
-const ROWS: [&str; 24] = [
+const ROWS: [&str; 26] = [
     "raw bytes, 1 caller, p50",
     "raw bytes, 1 caller, p99",
     "JSON add, 1 caller, p50",
     "JSON add, 1 caller, p99",
     "raw bytes, a worker's own socket, p50",
     "added to that by the whole sidecar, p50",
+    "raw bytes of an attached client, p50",
     "16 callers, 2 workers",
     "32 callers, 2 workers",
     "processor time of a call, server alone",
@@ -30,6 +31,7 @@ const ROWS: [&str; 24] = [
     "warden of a worker, resident",
     "idle worker, resident",
     "waiting call, resident",
+    "100 clients, 100 idle workers, daemon",
 ];
 
 /// The rows that stand beside nothing.

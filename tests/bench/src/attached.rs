@@ -1,0 +1,186 @@
+//! Attached clients: what their beats cost a daemon that has nothing else to do, and what a lease costs a call.
+//!
+//! Beside the first stands the same daemon with nobody attached, beside the second a call without a lease. A client here does what every client does: it
+//! beats at the interval that it was granted, reads what it is told, and says in its beats which beat it answers.
+
+use crate::calls::{RAW, micros};
+use crate::load::timed;
+use crate::names;
+use crate::rows::Rows;
+use crate::served::Served;
+use futures_util::stream;
+use sidewinder_proto::v1;
+use sidewinder_proto::v1::from_client::Part as Say;
+use sidewinder_proto::v1::to_client::Part as Told;
+use sidewinder_tests::figures::Figures;
+use std::io;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tonic::Streaming;
+
+const CLIENTS: u32 = 100;
+pub(crate) const WORKERS: usize = 100;
+
+/// One round of calls with a lease, and of the same without: call by call, so that both sides meet the same machine.
+pub(crate) async fn calls(served: &Served, span: Duration, rows: &mut Rows) -> io::Result<()> {
+    let client = Client::attach(served, Duration::ZERO).await?;
+    let leased = || {
+        let mut request = RAW.request();
+        if let Some(call) = &mut request.call {
+            (call.lease, call.epoch) = (client.granted.lease.clone(), client.granted.epoch);
+        }
+        request
+    };
+    let (mut with, mut without) = (Figures::default(), Figures::default());
+    let mut calls = served.calls();
+    let end = Instant::now() + span * 2;
+    while with.count() == 0 || Instant::now() < end {
+        // Each side follows itself as often as the other one.
+        for leased_now in [true, false, false, true] {
+            let request = if leased_now { leased() } else { RAW.request() };
+            let figures = if leased_now { &mut with } else { &mut without };
+            timed(&mut calls, request, figures).await?;
+        }
+    }
+    client.detach().await?;
+    rows.add(names::LEASED, micros(with.median()), micros(without.median()));
+    Ok(())
+}
+
+/// One round of a daemon whose workers have nothing to do: its processor time with clients, and with nobody.
+pub(crate) async fn idle(
+    served: &Served,
+    span: Duration,
+    ours_first: bool,
+    rows: &mut Rows,
+) -> io::Result<()> {
+    let (with, without) = if ours_first {
+        let with = with_clients(served, span).await?;
+        (with, share(served, span).await?)
+    } else {
+        let without = share(served, span).await?;
+        (with_clients(served, span).await?, without)
+    };
+    rows.add(names::ATTACHED, with, without);
+    Ok(())
+}
+
+async fn with_clients(served: &Served, span: Duration) -> io::Result<f64> {
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        // Beats are spread over the interval, as those of clients that have nothing to do with each other.
+        clients.push(Client::attach(served, Duration::from_secs(2) * number / CLIENTS).await?);
+    }
+    for client in &mut clients {
+        client.is_heard().await?;
+    }
+    let share = share(served, span).await?;
+    for client in clients {
+        client.detach().await?;
+    }
+    Ok(share)
+}
+
+/// Processor time of the daemon in this time, in percent of it. That it passes is what is measured.
+async fn share(served: &Served, span: Duration) -> io::Result<f64> {
+    let (before, begun) = (served.processor_time()?, Instant::now());
+    tokio::time::sleep(span).await;
+    let spent = served.processor_time()?.saturating_sub(before);
+    Ok(spent.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0)
+}
+
+/// A client that is attached, and beats until it detaches.
+struct Client {
+    granted: v1::Granted,
+    heard: Option<oneshot::Receiver<()>>,
+    leave: oneshot::Sender<()>,
+    beating: JoinHandle<io::Result<()>>,
+}
+
+impl Client {
+    /// Its first beat is so late; the others follow at the interval that the daemon grants.
+    async fn attach(served: &Served, late: Duration) -> io::Result<Self> {
+        let (say, said) = mpsc::channel(8);
+        let run = format!("{:?}", Instant::now());
+        let hello = v1::Hello { name: "bench".to_owned(), run, ..v1::Hello::default() };
+        tell(&say, Say::Hello(hello)).await?;
+        let said = stream::unfold(said, |mut said| async { said.recv().await.map(|word| (word, said)) });
+        let told = served.another().await?.attach(said).await.map_err(io::Error::other)?;
+        let mut told = told.into_inner();
+        let first = told.message().await.map_err(io::Error::other)?.and_then(|word| word.part);
+        let Some(Told::Granted(granted)) = first else {
+            return Err(io::Error::other(format!("no lease was granted: {first:?}")));
+        };
+        let interval = granted.interval.and_then(|interval| interval.try_into().ok());
+        let interval = interval.ok_or_else(|| io::Error::other("no interval was granted"))?;
+        let (tells, heard) = oneshot::channel();
+        let (leave, leaves) = oneshot::channel();
+        let beating = tokio::spawn(Beating { say, told, tells: Some(tells) }.until(leaves, late, interval));
+        Ok(Self { granted, heard: Some(heard), leave, beating })
+    }
+
+    /// Waits until its first beat has been answered.
+    async fn is_heard(&mut self) -> io::Result<()> {
+        match self.heard.take() {
+            Some(heard) => heard.await.map_err(io::Error::other),
+            None => Ok(()),
+        }
+    }
+
+    /// Says goodbye, and waits until the daemon has heard it.
+    async fn detach(self) -> io::Result<()> {
+        // Its end is told by the task.
+        let _ = self.leave.send(());
+        self.beating.await.map_err(io::Error::other)?
+    }
+}
+
+async fn tell(say: &mpsc::Sender<v1::FromClient>, part: Say) -> io::Result<()> {
+    say.send(v1::FromClient { part: Some(part) }).await.map_err(io::Error::other)
+}
+
+struct Beating {
+    say: mpsc::Sender<v1::FromClient>,
+    told: Streaming<v1::ToClient>,
+    /// Who waits for the first answer.
+    tells: Option<oneshot::Sender<()>>,
+}
+
+impl Beating {
+    async fn until(
+        mut self,
+        mut leaves: oneshot::Receiver<()>,
+        late: Duration,
+        interval: Duration,
+    ) -> io::Result<()> {
+        let mut due = tokio::time::interval_at(tokio::time::Instant::now() + late, interval);
+        let mut newest = (0, Instant::now());
+        let mut sequence = 0;
+        loop {
+            tokio::select! {
+                _ = &mut leaves => break,
+                _ = due.tick() => {
+                    sequence += 1;
+                    let (answers, at) = newest;
+                    let held = at.elapsed().try_into().ok();
+                    tell(&self.say, Say::Beat(v1::Beat { sequence, answers, held, load: None })).await?;
+                }
+                word = self.told.message() => {
+                    let word = word.map_err(io::Error::other)?;
+                    let Some(word) = word else { return Err(io::Error::other("the stream has ended")) };
+                    if let Some(Told::Beat(beat)) = word.part {
+                        newest = (beat.sequence, Instant::now());
+                        if let Some(tells) = self.tells.take_if(|_| beat.answers > 0) {
+                            // Whoever does not wait for it does not mind.
+                            let _ = tells.send(());
+                        }
+                    }
+                }
+            }
+        }
+        tell(&self.say, Say::Detach(v1::Detach::default())).await?;
+        while self.told.message().await.map_err(io::Error::other)?.is_some() {}
+        Ok(())
+    }
+}
