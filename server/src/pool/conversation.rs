@@ -11,10 +11,11 @@ use crate::worker::words::{Ask, Said};
 use bytes::Bytes;
 use sidewinder_core::{CallId, Failure, Life, OnAbandon, Request};
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 /// A caller whose deadline has passed waits this long for the traceback of its tool. Less than the slack of the edge.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(250);
@@ -86,16 +87,30 @@ async fn take_the_rest(call: CallId, link: Arc<Link>, mut said: mpsc::Receiver<S
     }
 }
 
-/// Stands in for a caller that may be lost while its call waits.
+/// What of a call comes before its worker.
+type Waiting = Pin<Box<dyn Future<Output = Result<Begun, Refused>> + Send>>;
+
+/// Waits in its caller's own task, and elsewhere once that is lost.
 struct StandIn<'a> {
     ticket: &'a Ticket,
-    waiting: JoinHandle<Result<Begun, Refused>>,
+    waiting: Option<Waiting>,
+}
+
+impl StandIn<'_> {
+    async fn wait(&mut self) -> Result<Begun, Refused> {
+        let Some(waiting) = &mut self.waiting else { return Err(gone()) };
+        let begun = waiting.await;
+        self.waiting = None;
+        begun
+    }
 }
 
 impl Drop for StandIn<'_> {
     fn drop(&mut self) {
-        if !self.waiting.is_finished() && !self.ticket.finishes() {
-            self.waiting.abort();
+        if let (Some(waiting), Ok(runtime)) = (self.waiting.take(), tokio::runtime::Handle::try_current())
+            && self.ticket.finishes()
+        {
+            runtime.spawn(waiting);
         }
     }
 }
@@ -124,8 +139,8 @@ impl Conversation {
         let begun = match request.on_abandon {
             OnAbandon::Cancel => waiting.await,
             OnAbandon::Finish | OnAbandon::FinishIfLost => {
-                let mut beside = StandIn { ticket: &ticket, waiting: tokio::spawn(waiting) };
-                (&mut beside.waiting).await.unwrap_or_else(|_| Err(gone()))
+                let mut beside = StandIn { ticket: &ticket, waiting: Some(Box::pin(waiting)) };
+                beside.wait().await
             }
         };
         match begun {

@@ -11,7 +11,7 @@ use super::parse::{self, Beside, Parsed, bad};
 use super::{not_admitted, said, values};
 use crate::endings::{Endings, Key};
 use crate::lifecycle::Mode;
-use crate::pool::{Conversation, Guard, Pools};
+use crate::pool::{Conversation, Guard, Lost, Pools};
 use crate::presence::{Caller, Register};
 use crate::worker::words::Value;
 use feeding::Feeding;
@@ -75,12 +75,15 @@ impl CallsDoor {
     async fn begin(&self, admitted: Admitted, beside: &Beside) -> Result<Running, Status> {
         let Admitted { parsed, mut caller, key } = admitted;
         let Parsed { pool, mut whose, request, ask } = parsed;
-        let of = format!("{} {}", whose.pool, whose.tool);
-        let alone = key.map(|key| self.endings.hold(key, &of)).transpose().map_err(|taken| refuse(&taken))?;
+        let hold = |key| self.endings.hold(key, &format!("{} {}", whose.pool, whose.tool));
+        let alone = key.map(hold).transpose().map_err(|taken| refuse(&taken))?;
         // The key is held for as long as the call runs, which may be longer than anybody waits for it.
         let alone = alone.map(|alone| Box::new(alone) as Guard);
         let mut meter = pool.meter().call(&ask.tool, beside.deadline);
-        let lost = caller.lost(beside.pulse.clone());
+        let lost = match request.on_abandon {
+            OnAbandon::FinishIfLost => caller.lost(beside.pulse.clone()),
+            OnAbandon::Cancel | OnAbandon::Finish => Lost::never(),
+        };
         let begun = tokio::select! {
             biased;
             begun = Conversation::begin(&pool, request, ask, lost, alone) => {

@@ -9,7 +9,6 @@
 //! Nothing here passes or fails by a time: who reads the table decides. The quick mode goes through everything once, so
 //! that a test can see that every row comes about.
 
-mod attached;
 mod bare;
 mod calls;
 mod client;
@@ -165,17 +164,17 @@ async fn attached(arena: &Arena, plan: Plan, rows: &mut Rows) -> io::Result<()> 
     {
         let served = Served::daemon(arena, "ours", arena.binary(), WORKERS).await?;
         served.ready(WORKERS).await?;
-        attached::calls(&served, WARM_UP.span, &mut Rows::beside("")).await?;
+        calls::attached::calls(&served, WARM_UP.span, &mut Rows::beside("")).await?;
         for round in 0..plan.calls {
             tell("calls of an attached client", round, plan.calls);
-            attached::calls(&served, plan.effort.span, rows).await?;
+            calls::attached::calls(&served, plan.effort.span, rows).await?;
         }
     }
-    let served = Served::daemon(arena, "ours", arena.binary(), attached::WORKERS).await?;
-    served.ready(attached::WORKERS).await?;
+    let served = Served::daemon(arena, "ours", arena.binary(), calls::attached::WORKERS).await?;
+    served.ready(calls::attached::WORKERS).await?;
     for round in 0..plan.attached {
         tell("attached clients", round, plan.attached);
-        attached::idle(&served, plan.idle, round % 2 == 0, rows).await?;
+        calls::attached::idle(&served, plan.idle, round % 2 == 0, rows).await?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Calls: how long one takes, how many there are in a second, items, large bodies.
 
+pub(crate) mod attached;
+
 use crate::load::{Ask, alone, items, together};
 use crate::names;
 use crate::python::Worker;
