@@ -9,7 +9,6 @@
 //! Nothing here passes or fails by a time: who reads the table decides. The quick mode goes through everything once, so
 //! that a test can see that every row comes about.
 
-mod bare;
 mod calls;
 mod client;
 mod load;
@@ -104,7 +103,7 @@ const WORKERS: usize = 2;
 fn main() -> ExitCode {
     let options = Options::parse();
     let done = match (&options.bare, &options.client) {
-        (Some(socket), _) => bare::serve(socket),
+        (Some(socket), _) => served::bare::serve(socket),
         (None, Some(socket)) => beside(socket),
         (None, None) => run(&options),
     };

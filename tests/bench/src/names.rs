@@ -8,6 +8,7 @@ const fn row(place: usize, text: &'static str, unit: &'static str, beside: Optio
 
 const ECHO: Option<&str> = None;
 const WORKERS: Option<&str> = Some("workers without a daemon");
+const WITHOUT: Option<&str> = Some("without a lease");
 const NOBODY: Option<&str> = Some("nobody attached");
 
 pub(crate) const RAW_P50: Name = row(10, "raw bytes, 1 caller, p50", "µs", ECHO);
@@ -16,8 +17,8 @@ pub(crate) const JSON_P50: Name = row(12, "JSON add, 1 caller, p50", "µs", ECHO
 pub(crate) const JSON_P99: Name = row(13, "JSON add, 1 caller, p99", "µs", ECHO);
 pub(crate) const SOCKET: Name = row(14, "raw bytes, a worker's own socket, p50", "µs", ECHO);
 pub(crate) const ADDED: Name = row(15, "added to that by the whole sidecar, p50", "µs", ECHO);
-pub(crate) const LEASED: Name =
-    row(16, "raw bytes of an attached client, p50", "µs", Some("without a lease"));
+pub(crate) const LEASED: Name = row(16, "raw bytes, attached, p50", "µs", WITHOUT);
+pub(crate) const GOING_ON: Name = row(17, "raw bytes, attached, goes on if lost, p50", "µs", WITHOUT);
 pub(crate) const CALLS_16: Name = row(20, "16 callers, 2 workers", "calls/s", ECHO);
 pub(crate) const CALLS_32: Name = row(21, "32 callers, 2 workers", "calls/s", ECHO);
 pub(crate) const TIME: Name = row(22, "processor time of a call, server alone", "µs", ECHO);

@@ -1,5 +1,7 @@
 //! A server in a process of its own: the daemon, or the baseline. Both are asked in the same words.
 
+pub(crate) mod bare;
+
 use rustix::process::{Pid, Signal, kill_process};
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_client::CallsClient;

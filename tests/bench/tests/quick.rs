@@ -5,14 +5,15 @@ use serde_json::Value;
 use std::process::Command;
 
 /// What the table promises. Proportional memory is left out: not every user may look at it.
-const ROWS: [&str; 26] = [
+const ROWS: [&str; 27] = [
     "raw bytes, 1 caller, p50",
     "raw bytes, 1 caller, p99",
     "JSON add, 1 caller, p50",
     "JSON add, 1 caller, p99",
     "raw bytes, a worker's own socket, p50",
     "added to that by the whole sidecar, p50",
-    "raw bytes of an attached client, p50",
+    "raw bytes, attached, p50",
+    "raw bytes, attached, goes on if lost, p50",
     "16 callers, 2 workers",
     "32 callers, 2 workers",
     "processor time of a call, server alone",

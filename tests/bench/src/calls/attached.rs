@@ -10,6 +10,7 @@ use crate::rows::Rows;
 use crate::served::Served;
 use futures_util::stream;
 use sidewinder_proto::v1;
+use sidewinder_proto::v1::OnAbandon;
 use sidewinder_proto::v1::from_client::Part as Say;
 use sidewinder_proto::v1::to_client::Part as Told;
 use sidewinder_tests::figures::Figures;
@@ -22,29 +23,32 @@ use tonic::Streaming;
 const CLIENTS: u32 = 100;
 pub(crate) const WORKERS: usize = 100;
 
-/// One round of calls with a lease, and of the same without: call by call, so that both sides meet the same machine.
+/// One round of calls with a lease, and of the same without: call by call, so that all of them meet the same machine.
 pub(crate) async fn calls(served: &Served, span: Duration, rows: &mut Rows) -> io::Result<()> {
     let client = Client::attach(served, Duration::ZERO).await?;
-    let leased = || {
+    let request = |kind| {
         let mut request = RAW.request();
-        if let Some(call) = &mut request.call {
+        if let (Some(call), Some(on_abandon)) = (&mut request.call, kind) {
             (call.lease, call.epoch) = (client.granted.lease.clone(), client.granted.epoch);
+            call.set_on_abandon(on_abandon);
         }
         request
     };
-    let (mut with, mut without) = (Figures::default(), Figures::default());
+    // Without a lease a call is to be cancelled, so the first of the others differs by its lease alone.
+    let kinds = [None, Some(OnAbandon::Cancel), Some(OnAbandon::Unspecified)];
+    let mut figures = [Figures::default(), Figures::default(), Figures::default()];
     let mut calls = served.calls();
-    let end = Instant::now() + span * 2;
-    while with.count() == 0 || Instant::now() < end {
-        // Each side follows itself as often as the other one.
-        for leased_now in [true, false, false, true] {
-            let request = if leased_now { leased() } else { RAW.request() };
-            let figures = if leased_now { &mut with } else { &mut without };
-            timed(&mut calls, request, figures).await?;
+    let end = Instant::now() + span * 3;
+    while figures[0].count() == 0 || Instant::now() < end {
+        // There and back: none has a place of its own.
+        for kind in [0, 1, 2, 2, 1, 0] {
+            timed(&mut calls, request(kinds[kind]), &mut figures[kind]).await?;
         }
     }
     client.detach().await?;
-    rows.add(names::LEASED, micros(with.median()), micros(without.median()));
+    let [without, leased, going_on] = figures.map(|figures| micros(figures.median()));
+    rows.add(names::LEASED, leased, without);
+    rows.add(names::GOING_ON, going_on, without);
     Ok(())
 }
 
