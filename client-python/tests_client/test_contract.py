@@ -44,12 +44,12 @@ def trailers(
 class Reasons(unittest.TestCase):
     def test_every_reason_of_the_contract_has_its_class(self) -> None:
         reasons = set(contract.Error.DESCRIPTOR.enum_types_by_name["Reason"].values_by_name)
-        by_whether_it_ran = {"REASON_UNSPECIFIED", "STOPPING"}
+        by_whether_it_ran = {"REASON_UNSPECIFIED", "STOPPING", "LEASE_EXPIRED"}
         self.assertEqual(set(BY_REASON), reasons - by_whether_it_ran)
 
     def test_what_has_two_sides_is_told_apart_by_whether_it_ran(self) -> None:
         for ran, kind in (("no", sidewinder.Refusal), ("maybe", sidewinder.Failure)):
-            for reason in ("STOPPING", "SAID_BY_A_NEWER_DAEMON"):
+            for reason in ("STOPPING", "LEASE_EXPIRED", "SAID_BY_A_NEWER_DAEMON"):
                 error = statuses.of(grpc.StatusCode.ABORTED, "why", trailers(reason, {"ran": ran}), WHERE)
                 self.assertIs(type(error), kind)
                 self.assertEqual((error.reason, error.ran), (reason, ran))

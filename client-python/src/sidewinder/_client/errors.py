@@ -163,6 +163,7 @@ def _number(text: str | None) -> int | None:
 
 _GROUPS: dict[type[Error], tuple[str, ...]] = {
     Refusal: (
+        "STALE_EPOCH", "LEASE_REQUIRED", "KEY_RUNNING", "TOO_MANY_CLIENTS", "OTHER_MODE",
         "QUEUE_FULL", "CLIENT_LIMIT", "DRAINING", "AFFINITY_BUSY", "AFFINITY_LOST", "QUARANTINED", "FATAL",
         "UNFIT",
     ),
@@ -175,6 +176,7 @@ _GROUPS: dict[type[Error], tuple[str, ...]] = {
     Raised: ("RAISED",),
     CallCancelled: ("CANCELLED",),
     BadRequest: (
+        "UNKNOWN_KEY",
         "UNKNOWN_POOL", "UNKNOWN_WORKER", "BAD_REQUEST", "BAD_TIMEOUT", "TOO_LARGE", "STALLED",
         "UNKNOWN_METHOD", "NOT_JSON", "BAD_SETTINGS",
     ),

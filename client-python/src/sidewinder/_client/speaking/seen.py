@@ -27,6 +27,8 @@ class Daemon:
     started: datetime | None
     tier: str
     mode: str
+    mode_reason: str
+    clients: int
 
 
 @dataclass(frozen=True)
