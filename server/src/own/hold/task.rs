@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// A keeper that does not move is woken this often,
 const WAKE_EVERY: Duration = Duration::from_millis(500);
@@ -133,6 +133,20 @@ pub(super) struct Task {
     unacknowledged: Vec<u32>,
     /// Who waits for the keeper to say who lives: proof that it is there.
     pings: Vec<oneshot::Sender<()>>,
+    /// The keeper was asked who lives and has not answered yet.
+    owed: Option<Owed>,
+}
+
+/// A sign of life that a keeper owes. Its age is counted in wakes: a daemon that stands still blames nobody for it.
+struct Owed {
+    wakes: u32,
+    next: Instant,
+}
+
+impl Owed {
+    fn from_now() -> Self {
+        Self { wakes: 0, next: Instant::now() + WAKE_EVERY }
+    }
 }
 
 impl Task {
@@ -145,6 +159,7 @@ impl Task {
             workers: HashMap::new(),
             unacknowledged: Vec::new(),
             pings: Vec::new(),
+            owed: None,
         }
     }
 
@@ -163,8 +178,10 @@ impl Task {
         loop {
             self.acknowledge();
             let Some(post) = &self.post else { return mailbox.recv().await };
+            let wake = self.owed.as_ref().map_or_else(Instant::now, |owed| owed.next);
             tokio::select! {
                 order = mailbox.recv() => return order,
+                () = sleep_until(wake), if self.owed.is_some() => self.wake(),
                 ready = post.line.readable() => {
                     if let Ok(mut ready) = ready { ready.clear_ready(); }
                     if !self.hear() { self.lose() }
@@ -174,6 +191,19 @@ impl Task {
                     self.lose();
                 }
             }
+        }
+    }
+
+    /// A keeper that owes a sign of life is woken, and killed when that does not help: what is below it goes with it,
+    /// and nobody waits for it any longer.
+    fn wake(&mut self) {
+        let (Some(post), Some(owed)) = (&self.post, &mut self.owed) else { return };
+        *owed = Owed { wakes: owed.wakes + 1, next: Instant::now() + WAKE_EVERY };
+        let patient = owed.wakes < WAKES_MAX;
+        let _ = pidfd_send_signal(&post.keeper, if patient { Signal::CONT } else { Signal::KILL });
+        if !patient {
+            complain!("the keeper did not answer for {:?} and was killed", WAKE_EVERY * WAKES_MAX);
+            self.owed = None;
         }
     }
 
@@ -188,6 +218,7 @@ impl Task {
         }
         self.workers.clear();
         self.unacknowledged.clear();
+        self.owed = None;
         self.answer_pings();
     }
 
@@ -224,7 +255,19 @@ impl Task {
             (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => self.lose(),
             // A request that cannot be sent at all (an environment too large, say) is a worker that cannot be started.
             (Err(error), Request::Spawn(number, _)) => self.refuse(*number, &error),
+            // A dead worker may take its time in the kernel; its keeper may not.
+            (Ok(()), Request::Kill(_)) => self.ask().await,
+            (Ok(()), Request::List) => _ = self.owed.get_or_insert_with(Owed::from_now),
             (Ok(()) | Err(_), _) => {}
+        }
+    }
+
+    /// Has the keeper show that it is there.
+    async fn ask(&mut self) {
+        let Some(post) = self.post.as_ref().filter(|_| self.owed.is_none()) else { return };
+        match post.send(&Request::List, &[]).await {
+            Ok(()) => self.owed = Some(Owed::from_now()),
+            Err(_) => self.lose(),
         }
     }
 
@@ -285,7 +328,10 @@ impl Task {
             Report::Refused(number, why) => {
                 self.tell(number, News::Failed(Failure { stage: Stage::Fork, errno: 0, message: why }));
             }
-            Report::Listed(_) => self.answer_pings(),
+            Report::Listed(_) => {
+                self.owed = None;
+                self.answer_pings();
+            }
             Report::Welcome(_) | Report::Entry(..) | Report::Drained => {}
         }
     }
