@@ -127,11 +127,21 @@ defmodule Sidewinder.Test.RealDaemon do
     eventually(fn -> not alive?(daemon.pid) end)
   end
 
-  @doc "Whether a process lives. A zombie does not."
+  @doc """
+  Whether a process lives. A zombie does not, but one whose other threads have not ended yet does: its sockets are open,
+  and what is written to them is lost.
+  """
   def alive?(pid) do
-    case File.read("/proc/#{pid}/stat") do
-      {:ok, text} -> not String.contains?(text, ") Z ")
+    case File.ls("/proc/#{pid}/task") do
+      {:ok, threads} -> Enum.any?(threads, &(not ended?("/proc/#{pid}/task/#{&1}/stat")))
       {:error, _} -> false
+    end
+  end
+
+  defp ended?(stat) do
+    case File.read(stat) do
+      {:ok, text} -> String.contains?(text, ") Z ") or String.contains?(text, ") X ")
+      {:error, _} -> true
     end
   end
 
