@@ -178,7 +178,7 @@ defmodule Sidewinder do
   @doc """
   The ending of an earlier call of this client, by its `idempotency_key`: waits for it while the call runs.
 
-  Endings are kept for a while, by a daemon that lives. `name:` asks for a call of a client of another name.
+  Endings are kept for a while, by a daemon that lives; of several daemons all are asked. `name:` asks for a call of a client of another name.
   """
   @spec result(client, String.t(), keyword) :: answer
   def result(client, key, options \\ []) when is_binary(key) do
@@ -188,7 +188,10 @@ defmodule Sidewinder do
          do: Once.result(ask, key, name)
   end
 
-  @doc "How the daemon is: its version, mode and pools, and the lease of this client."
+  @doc """
+  How the daemon is: its version, mode and pools, and the lease of this client. Of several daemons one answers, and `lease`
+  has `leases`, one for each.
+  """
   @spec status(atom) :: {:ok, map} | {:error, Error.t()}
   def status(client \\ __MODULE__), do: Looking.status(Client.fetch!(client))
 
@@ -204,7 +207,8 @@ defmodule Sidewinder do
   The calling process hears what happens, as messages `{:sidewinder, client, %{what: :worker_gone, …}}`.
 
   `:what` is one of the happenings of the contract (`:worker_started`, `:worker_gone`, `:pool_saturated`, `:stopping`, …),
-  or `:attached`, `:lost` and `:standing`, which this library says itself. What a listener missed because it was too slow
+  or `:attached`, `:lost` and `:standing`, which this library says itself. With several daemons `:daemon` is the address of
+  the one it happened to. What a listener missed because it was too slow
   is counted in `:lost`.
   """
   @spec subscribe(atom) :: :ok | {:error, Error.t()}

@@ -24,6 +24,7 @@ defmodule Sidewinder.Channel do
           | {:metadata, Grpc.metadata()}
           | {:wait, boolean | non_neg_integer}
           | {:max_message, pos_integer}
+          | {:under, (address :: term -> {:ok, term} | :none)}
 
   @doc "Starts a channel. It connects by itself; nothing waits for that."
   @spec start_link(keyword) :: GenServer.on_start()
@@ -42,15 +43,16 @@ defmodule Sidewinder.Channel do
   - `wait`: whether to wait for a server that is not there, instead of being told at once: `true` until the deadline,
     or for so many milliseconds. `false`.
   - `max_message`: bytes of the answer. As the channel says.
+  - `under`: what the caller has for an address, such as a lease there: `{:ok, it}`, or `:none` for an address that is not
+    to be called. It is asked in the process of the caller for each try; the request may then be a function of it, and a
+    status tells both (`status.under`). A caller that has it for no address waits, see `stir/1`.
   """
-  @spec unary(channel, binary, iodata, [call_option]) ::
+  @spec unary(channel, binary, iodata | (term -> iodata), [call_option]) ::
           {:ok, binary, Grpc.metadata()} | {:error, Status.t()}
   def unary(channel, path, request, opts \\ []) do
-    {pieces, size} = Grpc.frame(request)
-
-    with {:ok, call} <- call(path, pieces, size, true, opts),
-         {:ok, {fields, chunks, trailers, max}} <- Attempt.run(channel, call, &Attempt.unary/3) do
-      answer(fields, chunks, trailers, max, call)
+    with {:ok, call} <- call(path, request, true, opts),
+         {:ok, {fields, chunks, trailers, request}} <- Attempt.run(channel, call, &Attempt.unary/3) do
+      fields |> answer(chunks, trailers, request.max, call) |> told(request)
     end
   end
 
@@ -79,12 +81,12 @@ defmodule Sidewinder.Channel do
 
   - `request`: the only message that is to be sent; the stream is then finished from the beginning.
   """
-  @spec open(channel, binary, [call_option | {:request, iodata}]) :: {:ok, stream} | {:error, Status.t()}
+  @spec open(channel, binary, [call_option | {:request, iodata | (term -> iodata)}]) ::
+          {:ok, stream} | {:error, Status.t()}
   def open(channel, path, opts \\ []) do
     {request, opts} = Keyword.pop(opts, :request)
-    {pieces, size} = if request == nil, do: {[], 0}, else: Grpc.frame(request)
 
-    with {:ok, call} <- call(path, pieces, size, request != nil, opts),
+    with {:ok, call} <- call(path, request, request != nil, opts),
          do: Attempt.run(channel, call, &Stream.open/3)
   end
 
@@ -92,22 +94,35 @@ defmodule Sidewinder.Channel do
   @spec send(stream, iodata) :: :ok | {:error, Status.t()}
   def send(stream, message) do
     {pieces, size} = Grpc.frame(message)
-    Stream.say(stream, pieces, size, false)
+    stream |> Stream.say(pieces, size, false) |> told(stream)
   end
 
   @doc "There are no more messages to send."
   @spec finish(stream) :: :ok | {:error, Status.t()}
-  def finish(stream), do: Stream.say(stream, [], 0, true)
+  def finish(stream), do: stream |> Stream.say([], 0, true) |> told(stream)
 
   @doc "The next message, or the end. `deadline` bounds this wait only; that of the call holds anyway."
   @spec recv(stream, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
-  def recv(stream, deadline \\ :infinity), do: Stream.recv(stream, deadline)
+  def recv(stream, deadline \\ :infinity), do: stream |> Stream.recv(deadline) |> told(stream)
 
   @doc "Gives a call up."
   @spec cancel(stream) :: :ok
   def cancel(stream), do: Stream.cancel(stream)
 
-  defp call(path, pieces, size, fin, opts) do
+  @doc "What callers have for addresses has changed: those who wait look again."
+  @spec stir(channel) :: :ok
+  defdelegate stir(channel), to: Roster
+
+  @doc "The calling process is told the addresses, now and whenever they change: `{:addresses, addresses}`."
+  @spec follow(channel) :: :ok
+  defdelegate follow(channel), to: Roster
+
+  defp told({:error, status}, %{under: under}), do: {:error, %{status | under: under}}
+  defp told(other, _request), do: other
+
+  defp call(path, request, fin, opts) do
+    {pieces, size} = if request == nil or is_function(request), do: {[], 0}, else: Grpc.frame(request)
+
     case Grpc.metadata(Keyword.get(opts, :metadata, [])) do
       {:ok, metadata} ->
         {:ok,
@@ -116,6 +131,8 @@ defmodule Sidewinder.Channel do
            pieces: pieces,
            size: size,
            fin: fin,
+           pack: if(is_function(request), do: request),
+           under: Keyword.get(opts, :under),
            metadata: metadata,
            deadline: Keyword.get(opts, :deadline, :infinity),
            wait_until: wait_until(Keyword.get(opts, :wait, false)),

@@ -10,7 +10,7 @@ defmodule Sidewinder.Client do
                   ├─ the channel: connections
                   ├─ a supervisor of casts
                   ├─ the bell: who wants to hear events
-                  └─ the lease: that this BEAM lives
+                  └─ the lease: that this BEAM lives; of several daemons one lease each
 
   The lease is started last, so it is stopped first, and detaches while there still is a connection.
   """
@@ -19,11 +19,12 @@ defmodule Sidewinder.Client do
 
   require Logger
 
-  alias Sidewinder.{Lease, Options, Telemetry, Value}
+  alias Sidewinder.{Channel, Lease, Options, Telemetry, Value}
   alias Sidewinder.Client.Mode
+  alias Sidewinder.Connection.Socket
 
   @enforce_keys [:name, :options, :sink, :count, :transport, :channel, :mode, :encoder]
-  defstruct @enforce_keys ++ [further: %{}, leased: true]
+  defstruct @enforce_keys ++ [further: %{}, leases: :one, at: nil]
 
   @type t :: %__MODULE__{
           name: atom,
@@ -35,7 +36,8 @@ defmodule Sidewinder.Client do
           mode: Mode.t(),
           encoder: {module, String.t()},
           further: %{String.t() => module},
-          leased: boolean
+          leases: :none | :one | :each,
+          at: nil | tuple
         }
 
   @doc "Starts a client. Raises an `ArgumentError` that names every option that is wrong."
@@ -69,17 +71,21 @@ defmodule Sidewinder.Client do
       channel: part(options.name, :Channel),
       mode: mode,
       encoder: encoder,
-      leased: options.lease and not Mode.several?(mode),
+      leases: leases(options, mode),
       further: Map.new(options.values, &{&1.content_type(), &1})
     }
   end
+
+  # A stand-in is one daemon, whatever the addresses say.
+  defp leases(%{lease: false}, _mode), do: :none
+  defp leases(options, mode), do: if(Mode.several?(mode) and options.transport == Channel, do: :each, else: :one)
 
   # Never used twice: it is by this that a daemon tells two runs of one client apart.
   defp run, do: Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)
 
   defp children(client) do
     daemon = if client.mode.daemon, do: [{Sidewinder.Daemon, client}], else: []
-    lease = if client.options.lease, do: [{Lease, client}], else: []
+    lease = %{none: [], one: [{Lease, client}], each: [{Lease.Each, client}]}[client.leases]
 
     daemon ++
       [
@@ -115,8 +121,18 @@ defmodule Sidewinder.Client do
 
   def fetch!(other), do: raise(ArgumentError, "a client is named by an atom, and this is #{inspect(other, limit: 3)}")
 
+  @doc "A client as its part sees it that belongs to one of several daemons."
+  @spec at(t, nil | tuple) :: t
+  def at(client, nil), do: client
+  def at(client, address), do: %{client | at: address, sink: Telemetry.at(client.sink, Socket.show(address))}
+
+  @doc "The key of what is written for the daemon that a part belongs to."
+  @spec key(t, atom) :: atom | {atom, tuple}
+  def key(%{at: nil}, key), do: key
+  def key(%{at: address}, key), do: {key, address}
+
   @doc "What is written in the table of a client under a key."
-  @spec lookup(atom, atom) :: {:ok, term} | :error
+  @spec lookup(atom, atom | {atom, tuple}) :: {:ok, term} | :error
   def lookup(name, key) do
     case :ets.lookup(name, key) do
       [{^key, value}] -> {:ok, value}
@@ -127,16 +143,31 @@ defmodule Sidewinder.Client do
   end
 
   @doc "Writes into the table of a client."
-  @spec note(t, atom, term) :: :ok
+  @spec note(t, atom | {atom, tuple}, term) :: :ok
   def note(client, key, value) do
     true = :ets.insert(client.name, {key, value})
     :ok
   end
 
   @doc "Strikes out of the table of a client."
-  @spec forget(t, atom) :: :ok
+  @spec forget(t, atom | {atom, tuple}) :: :ok
   def forget(client, key) do
     true = :ets.delete(client.name, key)
+    :ok
+  end
+
+  @doc "What is written under a key for each of several daemons."
+  @spec each(t, atom) :: [{tuple, term}]
+  def each(client, key) do
+    for [address, value] <- :ets.match(client.name, {{key, :"$1"}, :"$2"}), do: {address, value}
+  rescue
+    ArgumentError -> []
+  end
+
+  @doc "Strikes it out if it says this still."
+  @spec forget(t, {atom, tuple}, term) :: :ok
+  def forget(client, key, value) do
+    true = :ets.delete_object(client.name, {key, value})
     :ok
   end
 end

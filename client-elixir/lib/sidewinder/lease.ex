@@ -7,6 +7,10 @@ defmodule Sidewinder.Lease do
   client's table; only one that finds none, or was refused by it, asks here, and is answered when there is a new one. At
   most `waiting_max` of them wait.
 
+  Where there are several daemons, each grants a lease of its own, and `Sidewinder.Lease.Each` keeps one of these processes
+  for each address. A call is made under the lease of the daemon that it goes to, so it goes to one that has granted a
+  lease; one that is refused because its lease has ended goes to another daemon at once.
+
   When it is stopped by its supervisor it detaches, so that the daemon can tell a stop from a crash. When it crashes, its
   successor comes back with the same run and goes on with the lease.
   """
@@ -14,7 +18,8 @@ defmodule Sidewinder.Lease do
   use GenServer, shutdown: 5_000
 
   alias Sidewinder.{Client, Error}
-  alias Sidewinder.Lease.{Bell, Line, Machine}
+  alias Sidewinder.Connection.Socket
+  alias Sidewinder.Lease.{Bell, Each, Line, Machine}
   alias Sidewinder.Proto.Google.Duration
   alias Sidewinder.Proto.Hello
 
@@ -24,18 +29,28 @@ defmodule Sidewinder.Lease do
   @typedoc "A lease as calls say it: its name and its epoch."
   @type said :: {String.t(), non_neg_integer}
 
+  @typedoc "What a call is to be made under: no lease, the one there is, or that of the daemon it goes to."
+  @type under :: nil | said | :each
+
+  @typedoc "What a call was made under."
+  @type used :: under | {:each, tuple, nil | said}
+
   @doc false
   @spec start_link(Client.t()) :: GenServer.on_start()
-  def start_link(client), do: GenServer.start_link(__MODULE__, client, name: Client.part(client.name, :Lease))
+  def start_link(%{at: nil} = client),
+    do: GenServer.start_link(__MODULE__, client, name: Client.part(client.name, :Lease))
+
+  def start_link(client), do: GenServer.start_link(__MODULE__, client)
 
   @doc """
   The lease for a call: at once when there is one; otherwise when there is, or when the time is up.
 
-  `{:ok, nil}` means that none is said: the client wants none, the daemon knows nothing of leases, or there are several
-  daemons, each of which would know only its own.
+  `{:ok, nil}` means that none is said: the client wants none, or the daemon knows nothing of leases. `{:ok, :each}`: that
+  of the daemon that will be called, see `held/2`.
   """
-  @spec here(Client.t(), integer | :infinity) :: {:ok, nil | said} | {:error, Error.t()}
-  def here(%{leased: false}, _deadline), do: {:ok, nil}
+  @spec here(Client.t(), integer | :infinity) :: {:ok, under} | {:error, Error.t()}
+  def here(%{leases: :none}, _deadline), do: {:ok, nil}
+  def here(%{leases: :each}, _deadline), do: {:ok, :each}
 
   def here(client, deadline) do
     case Client.lookup(client.name, :lease) do
@@ -44,8 +59,27 @@ defmodule Sidewinder.Lease do
     end
   end
 
-  @doc "Another lease than `old`, with which a call was refused."
-  @spec newer(Client.t(), nil | said, integer | :infinity) :: {:ok, nil | said} | {:error, Error.t()}
+  @doc "The lease that is held with one of several daemons."
+  @spec held(Client.t(), tuple) :: {:ok, nil | said} | :none
+  def held(client, address) do
+    with :error <- Client.lookup(client.name, {:lease, address}), do: :none
+  end
+
+  @doc "Why none of several daemons has granted a lease, if that is so and one of them has said why."
+  @spec refused(Client.t()) :: nil | Error.t()
+  def refused(client) do
+    said = for {_, %Error{code: code} = why} when code != :unavailable <- Client.each(client, :lease_refused), do: why
+    if said != [] and Client.each(client, :lease) == [], do: not_attached(hd(said))
+  end
+
+  @doc "What to make a call under that was refused because of what it was made under."
+  @spec newer(Client.t(), used, integer | :infinity) :: {:ok, under} | {:error, Error.t()}
+  def newer(client, {:each, address, old}, _deadline) do
+    :ok = Client.forget(client, {:lease, address}, old)
+    with {:ok, lease} <- Client.lookup(client.name, {:lease_keeper, address}), do: send(lease, {:refused, old})
+    {:ok, :each}
+  end
+
   def newer(client, old, deadline) do
     until = min(deadline, now() + client.options.wait)
     ask(client, {:newer, old, until}, until)
@@ -66,6 +100,16 @@ defmodule Sidewinder.Lease do
 
   @doc "What is known of the lease and of the daemon behind it."
   @spec info(Client.t()) :: map
+  def info(%{leases: :each} = client) do
+    trips = Map.new(Client.each(client, :round_trip_us))
+
+    leases =
+      for {address, info} <- Client.each(client, :lease_info),
+          do: Map.merge(info, %{daemon: Socket.show(address), round_trip_us: trips[address]})
+
+    %{attached: Enum.any?(leases, & &1.attached), leases: Enum.sort_by(leases, & &1.daemon)}
+  end
+
   def info(client) do
     case Client.lookup(client.name, :lease_info) do
       {:ok, info} -> info
@@ -77,9 +121,23 @@ defmodule Sidewinder.Lease do
   def init(client) do
     Process.flag(:trap_exit, true)
     Process.flag(:priority, :high)
-    {:ok, run} = Client.lookup(client.name, :run)
-    state = %{client: client, machine: Machine.new(hello(client, run)), line: nil, waiting: [], timer: nil, why: nil}
+    if client.at, do: Client.note(client, Client.key(client, :lease_keeper), self())
+
+    state = %{
+      client: client,
+      machine: Machine.new(hello(client, run(client))),
+      line: nil,
+      waiting: [],
+      timer: nil,
+      why: nil
+    }
+
     {:ok, state, {:continue, :start}}
+  end
+
+  defp run(%{at: at} = client) do
+    {:ok, run} = Client.lookup(client.name, :run)
+    if at, do: Each.run(run, at), else: run
   end
 
   defp hello(client, run) do
@@ -106,7 +164,7 @@ defmodule Sidewinder.Lease do
 
   @impl true
   def handle_call({:newer, old, until}, from, %{machine: machine} = state) do
-    case {Client.lookup(state.client.name, :lease), {machine.lease, machine.epoch}} do
+    case {Client.lookup(state.client.name, key(state)), {machine.lease, machine.epoch}} do
       {{:ok, nil}, _} -> {:reply, {:ok, nil}, state}
       {_, held} when machine.phase == :attached and held != old -> {:reply, {:ok, noted(state, held)}, state}
       _ -> {:noreply, state |> refused_by(old) |> wait_for(from, old, until)}
@@ -114,7 +172,7 @@ defmodule Sidewinder.Lease do
   end
 
   defp noted(state, held) do
-    :ok = Client.note(state.client, :lease, held)
+    :ok = Client.note(state.client, key(state), held)
     held
   end
 
@@ -136,6 +194,13 @@ defmodule Sidewinder.Lease do
     {:noreply, %{state | waiting: waiting}}
   end
 
+  # Somebody's call was, and has gone elsewhere.
+  def handle_info({:refused, old}, %{machine: machine} = state) do
+    if machine.phase == :attached and {machine.lease, machine.epoch} != old,
+      do: {:noreply, granted(state, {machine.lease, machine.epoch})},
+      else: {:noreply, refused_by(state, old)}
+  end
+
   def handle_info(_other, state), do: {:noreply, state}
 
   @impl true
@@ -145,7 +210,7 @@ defmodule Sidewinder.Lease do
     case {effects, state.line} do
       {[{:send, message}], %{} = line} ->
         :ok = Line.say_goodbye(line, message, @goodbye_ms)
-        Client.forget(state.client, :lease)
+        Client.forget(state.client, key(state))
         if machine.lease, do: Bell.ring(state.client, {:detached, {machine.lease, machine.epoch}, why(reason)})
 
       {_, line} ->
@@ -194,22 +259,18 @@ defmodule Sidewinder.Lease do
   defp act({:send, message}, state), do: if(state.line, do: %{state | line: Line.say(state.line, message)}, else: state)
 
   defp act({:granted, told}, state) do
-    said = {told.lease, told.epoch}
-    :ok = Client.note(state.client, :lease, said)
     Bell.ring(state.client, {:granted, told})
-    for {from, _old, _timer} <- state.waiting, do: GenServer.reply(from, {:ok, said})
-    %{state | waiting: cancel(state.waiting), why: nil}
+    granted(state, {told.lease, told.epoch})
   end
 
   defp act(:unsupported, state) do
     Bell.ring(state.client, :unsupported)
-    for {from, _old, _timer} <- state.waiting, do: GenServer.reply(from, {:ok, nil})
-    :ok = Client.note(state.client, :lease, nil)
-    %{state | waiting: cancel(state.waiting)}
+    granted(state, nil)
   end
 
   defp act({:refused, why, pause}, state) do
     Bell.ring(state.client, {:refused, why, pause})
+    if state.client.at, do: Client.note(state.client, Client.key(state.client, :lease_refused), why)
     if final?(why), do: for({from, _, _} <- state.waiting, do: GenServer.reply(from, {:error, why}))
     %{state | waiting: if(final?(why), do: cancel(state.waiting), else: state.waiting), why: why}
   end
@@ -227,6 +288,21 @@ defmodule Sidewinder.Lease do
     state
   end
 
+  # Whoever waits for a lease goes on under it; with several daemons callers wait at the channel.
+  defp granted(%{client: client} = state, said) do
+    :ok = Client.note(client, key(state), said)
+    for {from, _old, _timer} <- state.waiting, do: GenServer.reply(from, {:ok, said})
+
+    if client.at do
+      Client.forget(client, Client.key(client, :lease_refused))
+      client.transport.stir(client.channel)
+    end
+
+    %{state | waiting: cancel(state.waiting), why: nil}
+  end
+
+  defp key(state), do: Client.key(state.client, :lease)
+
   # Waiting would not help: an operator has to change something.
   defp final?(%Error{reason: reason}), do: reason in [:other_mode, :bad_request, :permission_denied, :unauthenticated]
   defp final?(_why), do: false
@@ -239,7 +315,7 @@ defmodule Sidewinder.Lease do
   defp refused_by(state, nil), do: state
 
   defp refused_by(state, old) do
-    Client.forget(state.client, :lease)
+    Client.forget(state.client, key(state))
     step(state, {:refused_call, old})
   end
 

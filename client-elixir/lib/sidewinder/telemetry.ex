@@ -6,7 +6,8 @@ defmodule Sidewinder.Telemetry do
   may be there. A handler that raises is the handler's trouble: it is logged once in a minute at most, and the call goes on.
 
   Durations are in native time units, as `:telemetry` has them, unless a name ends in `_ms`. All metadata have `client`,
-  the name of the client.
+  the name of the client. Where there are several daemons, those of leases, beats, events and pools have `daemon` as well,
+  its address.
 
   #{Enum.map_join(Sidewinder.Telemetry.Events.all(), "\n\n  ", &Sidewinder.Telemetry.Events.line/1)}
 
@@ -19,7 +20,12 @@ defmodule Sidewinder.Telemetry do
   alias Sidewinder.Telemetry.Events
 
   @type handler :: nil | ([atom], map, map -> any)
-  @type sink :: %{client: atom, telemetry?: boolean, handler: handler}
+  @type sink :: %{
+          required(:client) => atom,
+          required(:telemetry?) => boolean,
+          required(:handler) => handler,
+          optional(:daemon) => String.t()
+        }
 
   @doc "Every event that is ever emitted."
   @spec events() :: [[atom]]
@@ -31,10 +37,14 @@ defmodule Sidewinder.Telemetry do
     %{client: client, handler: handler, telemetry?: Code.ensure_loaded?(:telemetry)}
   end
 
+  @doc "The sink for what belongs to one of several daemons."
+  @spec at(sink, String.t()) :: sink
+  def at(sink, daemon), do: Map.put(sink, :daemon, daemon)
+
   @doc "Tells one event."
   @spec emit(sink, [atom], map, map) :: :ok
   def emit(sink, event, measurements, metadata) do
-    metadata = Map.put(metadata, :client, sink.client)
+    metadata = Map.merge(metadata, Map.take(sink, [:client, :daemon]))
     if sink.telemetry?, do: apply(:telemetry, :execute, [event, measurements, metadata])
     if sink.handler, do: handle(sink.handler, event, measurements, metadata)
     :ok

@@ -33,7 +33,7 @@ defmodule Sidewinder.Daemon.PortTest do
       capture_log(fn ->
         name =
           start(
-            ~s(echo '{"sequence":1,"level":"WARN","text":"look here","pool":"fast"}'; : > said; exec cat >/dev/null),
+            ~s(until [ -e go ]; do sleep 0.01; done; echo '{"level":"WARN","text":"look here","pool":"fast"}'; exec cat >/dev/null),
             folder,
             cd: folder
           )
@@ -41,8 +41,11 @@ defmodule Sidewinder.Daemon.PortTest do
         pid = Daemon.os_pid(name)
         assert alive?(pid)
         assert_receive {[:sidewinder, :daemon, :started], %{count: 1}, %{os_pid: ^pid}}
-        eventually(fn -> File.exists?(Path.join(folder, "said")) end)
-        # What it said before is in the mailbox by now, and this question is behind it.
+        keeper = Process.whereis(Sidewinder.Client.part(name, :Daemon))
+        :erlang.trace(keeper, true, [:receive])
+        File.touch!(Path.join(folder, "go"))
+        assert_receive {:trace, ^keeper, :receive, {_port, {:data, _}}}, 10_000
+        # What it said is in the mailbox, and this question is behind it.
         assert ^pid = Daemon.os_pid(name)
         stop_supervised!(name)
         refute alive?(pid)

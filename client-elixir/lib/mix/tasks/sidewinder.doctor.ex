@@ -113,8 +113,18 @@ defmodule Mix.Tasks.Sidewinder.Doctor do
     case Sidewinder.Lease.here(client, System.monotonic_time(:millisecond) + @wait_ms) do
       {:ok, nil} -> say(:note, "this daemon knows nothing of leases")
       {:ok, {lease, epoch}} -> say(:ok, "it grants a lease: #{lease}, epoch #{epoch}")
+      {:ok, :each} -> leases(client)
       {:error, error} -> say(:bad, "it grants no lease: #{error.message}")
     end
+  end
+
+  # A question that changes nothing, and that only a client with a lease may ask.
+  defp leases(client) do
+    {:error, answer} = Sidewinder.result(@name, "sidewinder.doctor", timeout: @wait_ms)
+    if answer.reason != :unknown_key, do: say(:bad, "no daemon grants a lease: #{answer.message}")
+
+    for %{daemon: daemon} = lease <- Sidewinder.Lease.info(client).leases,
+        do: say(:ok, "#{daemon} grants a lease: #{lease.lease}, epoch #{lease.epoch}")
   end
 
   defp pool(%{trouble: "", phase: :serving} = pool),

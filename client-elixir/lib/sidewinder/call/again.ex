@@ -6,7 +6,9 @@ defmodule Sidewinder.Call.Again do
 
   - What did not run (`ran: :no`), where the daemon says after what time trying again is sensible. Each pause is twice the
     one before, and up to half of it again at random, so that callers who were refused together do not come back together.
-  - What was refused because of its lease, once, as soon as there is another lease. No pause, and no try is used up.
+  - What was refused because of its lease, once, as soon as there is another lease. No pause, and no try is used up. Where
+    there are several daemons, each may have ended its lease while this BEAM stood still: it goes to the next one, and
+    that often at most.
   """
 
   alias Sidewinder.{Error, Lease}
@@ -16,20 +18,21 @@ defmodule Sidewinder.Call.Again do
   @pause_max 5_000
   @about_lease [:lease_expired, :stale_epoch, :lease_required]
 
-  @type tries :: %{tried: non_neg_integer, renewed: boolean}
+  @renewals %{one: 1, each: 8, none: 0}
+
+  @type tries :: %{tried: non_neg_integer, renewed: non_neg_integer}
 
   @doc "No try yet."
   @spec none() :: tries
-  def none, do: %{tried: 0, renewed: false}
+  def none, do: %{tried: 0, renewed: 0}
 
   @doc "What is to be done about an error: another try under this lease, at once or after a pause; or nothing."
-  @spec decide(Ask.t(), Error.t(), nil | Lease.said(), tries) ::
-          {:again, :at_once | pos_integer, nil | Lease.said(), tries} | {:stop, Error.t()}
-  def decide(ask, %Error{reason: reason, ran: :no} = error, said, %{renewed: false} = tries)
-      when reason in @about_lease do
-    with true <- ask.client.leased,
-         {:ok, {_, _} = newer} <- Lease.newer(ask.client, said, ask.deadline) do
-      {:again, :at_once, newer, %{tries | renewed: true}}
+  @spec decide(Ask.t(), Error.t(), Lease.used(), tries) ::
+          {:again, :at_once | pos_integer, Lease.under(), tries} | {:stop, Error.t()}
+  def decide(ask, %Error{reason: reason, ran: :no} = error, said, tries) when reason in @about_lease do
+    with true <- tries.renewed < @renewals[ask.client.leases],
+         {:ok, newer} when newer != nil <- Lease.newer(ask.client, said, ask.deadline) do
+      {:again, :at_once, newer, %{tries | renewed: tries.renewed + 1}}
     else
       _ -> {:stop, error}
     end
@@ -38,9 +41,12 @@ defmodule Sidewinder.Call.Again do
   def decide(ask, error, said, tries) do
     case pause(error, tries.tried, ask.retries, left(ask.deadline), :rand.uniform()) do
       nil -> {:stop, error}
-      pause -> {:again, pause, said, %{tries | tried: tries.tried + 1}}
+      pause -> {:again, pause, under(said), %{tries | tried: tries.tried + 1}}
     end
   end
+
+  defp under({:each, _, _}), do: :each
+  defp under(said), do: said
 
   defp left(:infinity), do: :infinity
   defp left(deadline), do: deadline - System.monotonic_time(:millisecond)

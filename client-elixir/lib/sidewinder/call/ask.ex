@@ -6,7 +6,7 @@ defmodule Sidewinder.Call.Ask do
   carries data. They are packed once, also when the call is tried again.
   """
 
-  alias Sidewinder.{Client, Error, Options, Proto, Session, Value}
+  alias Sidewinder.{Client, Error, Lease, Options, Proto, Session, Value}
 
   @enforce_keys [:client, :tool, :call, :encoder, :deadline, :retries]
   defstruct @enforce_keys ++ [:kind, :arguments, :started, headers: []]
@@ -113,16 +113,38 @@ defmodule Sidewinder.Call.Ask do
 
   @doc "An error from a status."
   @spec error(t, map) :: Error.t()
-  def error(ask, status), do: Error.from_status(status, tool: ask.tool, pool: ask.call.pool)
+  def error(ask, status) do
+    case unattached(ask.client, status) do
+      nil -> Error.from_status(status, tool: ask.tool, pool: ask.call.pool)
+      error -> %{error | tool: ask.tool}
+    end
+  end
+
+  # No daemon was called: because none wants us?
+  defp unattached(%{leases: :each} = client, %{sent: :no, under: nil}), do: Lease.refused(client)
+  defp unattached(_client, _status), do: nil
+
+  @doc "What a call was made under, that was to be made under this."
+  @spec used(map, Lease.under()) :: Lease.used()
+  def used(%{under: {address, said}}, :each), do: {:each, address, said}
+  def used(_status, under), do: under
+
+  @doc "Bytes that say a lease; where there are several daemons, as a function of the lease of the one that is called."
+  @spec packed(Lease.under(), (nil | Lease.said() -> iodata)) :: iodata | (nil | Lease.said() -> iodata)
+  def packed(:each, pack), do: pack
+  def packed(said, pack), do: pack.(said)
 
   @doc "The request, under this lease."
-  @spec request(t, nil | Sidewinder.Lease.said()) :: Proto.CallRequest.t()
+  @spec request(t, nil | Lease.said()) :: Proto.CallRequest.t()
   def request(ask, said), do: %Proto.CallRequest{call: leased(ask.call, said), arguments: ask.arguments}
 
   defp leased(call, nil), do: call
   defp leased(call, {lease, epoch}), do: %{call | lease: lease, epoch: epoch}
 
   @doc "What the channel needs to know."
-  @spec transport_options(t) :: keyword
-  def transport_options(ask), do: [deadline: ask.deadline, metadata: ask.headers, wait: ask.client.options.wait]
+  @spec transport_options(t, Lease.under()) :: keyword
+  def transport_options(ask, under) do
+    options = [deadline: ask.deadline, metadata: ask.headers, wait: ask.client.options.wait]
+    if under == :each, do: [under: &Lease.held(ask.client, &1)] ++ options, else: options
+  end
 end

@@ -40,18 +40,18 @@ defmodule Sidewinder.Call.Flow do
 
     case opened(flow, transport, channel, path) do
       {:ok, stream} -> feed(%{flow | stream: stream})
-      {:error, status} -> again(flow, Ask.error(ask, status))
+      {:error, status} -> again(flow, Ask.error(ask, status), status)
     end
   end
 
   defp opened(%{inputs: nil} = flow, transport, channel, path) do
-    request = Proto.CallRequest.encode(Ask.request(flow.ask, flow.said))
-    transport.open(channel, path, [request: request] ++ Ask.transport_options(flow.ask))
+    request = Ask.packed(flow.said, &Proto.CallRequest.encode(Ask.request(flow.ask, &1)))
+    transport.open(channel, path, [request: request] ++ Ask.transport_options(flow.ask, flow.said))
   end
 
   defp opened(flow, transport, channel, path) do
-    with {:ok, stream} <- transport.open(channel, path, Ask.transport_options(flow.ask)),
-         :ok <- transport.send(stream, Once.opening(flow.ask, flow.said)),
+    with {:ok, stream} <- transport.open(channel, path, Ask.transport_options(flow.ask, flow.said)),
+         :ok <- transport.send(stream, Once.opening(flow.ask, stream, flow.said)),
          do: {:ok, stream}
   end
 
@@ -99,7 +99,7 @@ defmodule Sidewinder.Call.Flow do
     case ask.client.transport.recv(flow.stream, ask.deadline) do
       {:ok, data} -> item(flow, data)
       {:end, _trailers} -> {:halt, %{flow | stream: nil}}
-      {:error, status} -> flow |> gave_up() |> again(Ask.error(ask, status)) |> next()
+      {:error, status} -> flow |> gave_up() |> again(Ask.error(ask, status), status) |> next()
     end
   end
 
@@ -128,8 +128,8 @@ defmodule Sidewinder.Call.Flow do
     end
   end
 
-  defp again(%{items: 0, inputs: nil} = flow, error) do
-    case Again.decide(flow.ask, error, flow.said, flow.tries) do
+  defp again(%{items: 0, inputs: nil} = flow, error, status) do
+    case Again.decide(flow.ask, error, Ask.used(status, flow.said), flow.tries) do
       {:again, pause, said, tries} ->
         Span.pause(flow.ask, error, pause, tries)
         open(%{flow | said: said, tries: tries, stream: nil})
@@ -139,7 +139,7 @@ defmodule Sidewinder.Call.Flow do
     end
   end
 
-  defp again(flow, error), do: fail(%{flow | stream: nil}, error)
+  defp again(flow, error, _status), do: fail(%{flow | stream: nil}, error)
 
   defp fail(flow, error) do
     clear(flow)

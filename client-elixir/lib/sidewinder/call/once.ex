@@ -6,7 +6,7 @@ defmodule Sidewinder.Call.Once do
   cancelled, because the connection watches whoever it works for.
   """
 
-  alias Sidewinder.{Error, Lease, Proto}
+  alias Sidewinder.{Client, Error, Lease, Proto}
   alias Sidewinder.Call.{Again, Ask, Span}
 
   @call "/sidewinder.v1.Calls/Call"
@@ -22,12 +22,36 @@ defmodule Sidewinder.Call.Once do
   def result(ask, key, name) do
     Span.around(ask, fn ->
       leased(ask, fn said ->
-        {lease, epoch} = said || {"", 0}
-        question = %Proto.ResultRequest{idempotency_key: key, name: name, lease: lease, epoch: epoch}
-        ask |> unary(@result, Proto.ResultRequest.encode(question)) |> Span.tried(0)
+        question = fn said ->
+          {lease, epoch} = said || {"", 0}
+          Proto.ResultRequest.encode(%Proto.ResultRequest{idempotency_key: key, name: name, lease: lease, epoch: epoch})
+        end
+
+        ask |> found(Ask.packed(said, question), said, []) |> Span.tried(0)
       end)
     end)
   end
+
+  # Of several daemons it is the one that ran it that knows.
+  defp found(ask, question, said, asked) do
+    options = Ask.transport_options(ask, said)
+    options = if said == :each, do: [under: elsewhere(options[:under], asked)] ++ options, else: options
+
+    case unary(ask, @result, question, said, options) do
+      {:error, %Error{reason: :unknown_key} = error, {:each, address, _}} ->
+        asked = [address | asked]
+        left = for {address, _} <- Client.each(ask.client, :lease), address not in asked, do: address
+        if left == [], do: {:error, error}, else: found(ask, question, said, asked)
+
+      {:error, error, _used} ->
+        {:error, error}
+
+      answer ->
+        answer
+    end
+  end
+
+  defp elsewhere(under, asked), do: fn address -> if address in asked, do: :none, else: under.(address) end
 
   defp leased(ask, fun) do
     case Lease.here(ask.client, ask.deadline) do
@@ -37,10 +61,10 @@ defmodule Sidewinder.Call.Once do
   end
 
   defp attempt(ask, said, tries) do
-    request = Proto.CallRequest.encode(Ask.request(ask, said))
+    request = Ask.packed(said, &Proto.CallRequest.encode(Ask.request(ask, &1)))
 
-    with {:error, %Error{} = error} <- unary(ask, @call, request),
-         {:again, pause, newer, more} <- Again.decide(ask, error, said, tries) do
+    with {:error, %Error{} = error, used} <- unary(ask, @call, request, said, Ask.transport_options(ask, said)),
+         {:again, pause, newer, more} <- Again.decide(ask, error, used, tries) do
       Span.pause(ask, error, pause, more)
       attempt(ask, newer, more)
     else
@@ -49,12 +73,12 @@ defmodule Sidewinder.Call.Once do
     end
   end
 
-  defp unary(ask, path, request) do
+  defp unary(ask, path, request, said, options) do
     %{transport: transport, channel: channel} = ask.client
 
-    case transport.unary(channel, path, request, Ask.transport_options(ask)) do
-      {:ok, data, _trailers} -> answer(ask, data)
-      {:error, status} -> {:error, Ask.error(ask, status)}
+    case transport.unary(channel, path, request, options) do
+      {:ok, data, _trailers} -> with {:error, error} <- answer(ask, data), do: {:error, error, said}
+      {:error, status} -> {:error, Ask.error(ask, status), Ask.used(status, said)}
     end
   end
 
@@ -67,7 +91,7 @@ defmodule Sidewinder.Call.Once do
     end
   end
 
-  @doc "Inputs in as the tool takes them, one value out. Never tried again, but for a lease that had ended."
+  @doc "Inputs in as the tool takes them, one value out. Never tried again: the inputs may be gone."
   @spec upload(Ask.t(), Enumerable.t()) :: {:ok, term} | {:error, Error.t()}
   def upload(ask, inputs) do
     Span.around(ask, fn -> leased(ask, &uploaded(ask, inputs, &1)) end)
@@ -76,7 +100,7 @@ defmodule Sidewinder.Call.Once do
   defp uploaded(ask, inputs, said) do
     %{transport: transport, channel: channel} = ask.client
 
-    case transport.open(channel, @upload, Ask.transport_options(ask)) do
+    case transport.open(channel, @upload, Ask.transport_options(ask, said)) do
       {:ok, stream} -> ask |> push(stream, inputs, said) |> Span.tried(0)
       {:error, status} -> Span.tried({:error, Ask.error(ask, status)}, 0)
     end
@@ -85,7 +109,7 @@ defmodule Sidewinder.Call.Once do
   defp push(ask, stream, inputs, said) do
     transport = ask.client.transport
 
-    with :ok <- transport.send(stream, opening(ask, said)),
+    with :ok <- transport.send(stream, opening(ask, stream, said)),
          :ok <- push_all(ask, stream, inputs),
          :ok <- transport.finish(stream) do
       pull(ask, stream, nil)
@@ -136,6 +160,9 @@ defmodule Sidewinder.Call.Once do
   end
 
   @doc false
-  @spec opening(Ask.t(), nil | Lease.said()) :: iodata
-  def opening(ask, said), do: Proto.Input.encode(%Proto.Input{part: {:open, Ask.request(ask, said)}})
+  @spec opening(Ask.t(), map, Lease.under()) :: iodata
+  def opening(ask, stream, said) do
+    said = if said == :each, do: elem(stream.under, 1), else: said
+    Proto.Input.encode(%Proto.Input{part: {:open, Ask.request(ask, said)}})
+  end
 end

@@ -9,7 +9,7 @@ defmodule Sidewinder.Channel.Attempt do
 
   alias Sidewinder.Channel.{Breaker, Choice, Roster}
   alias Sidewinder.Connection
-  alias Sidewinder.Wire.Status
+  alias Sidewinder.Wire.{Grpc, Status}
 
   # How often a call that was not sent is tried again, unless its caller waits.
   @retries 5
@@ -34,16 +34,28 @@ defmodule Sidewinder.Channel.Attempt do
 
   defp run(channel, call, try, tried, retries) do
     case connection(channel, call, tried) do
-      {:ok, {connection, _, address, breaker}, limits} ->
+      {:ok, {connection, _, address, breaker}, limits, has} ->
         call = %{call | max: call.max || limits.max_message}
-        request = Map.merge(call, %{fuse: {channel, address, breaker}, window: limits.window})
-        outcome = try.(connection, request, left(call.deadline))
+        request = call |> Map.merge(%{fuse: {channel, address, breaker}, window: limits.window}) |> packed(address, has)
+        outcome = told(try.(connection, request, left(call.deadline)), request)
         with {:unsent, status} <- outcome, do: again(channel, call, try, tried, retries, connection, status)
 
       {:error, status} ->
         {:error, status}
     end
   end
+
+  # What is asked may depend on what is held where it is asked.
+  defp packed(%{under: nil} = request, _, _), do: %{request | pack: nil}
+  defp packed(%{pack: nil} = request, address, has), do: %{request | under: {address, has}}
+
+  defp packed(%{pack: pack} = request, address, has) do
+    {pieces, size} = Grpc.frame(pack.(has))
+    %{request | pack: nil, under: {address, has}, pieces: pieces, size: size}
+  end
+
+  defp told({how, %Status{} = status}, request), do: {how, %{status | under: request.under}}
+  defp told(outcome, _), do: outcome
 
   @doc "Tells the fuse of an address how a call there went."
   @spec learn({atom, term, Breaker.t() | nil}, :good | :bad) :: :ok
@@ -92,8 +104,8 @@ defmodule Sidewinder.Channel.Attempt do
   def left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   defp connection(channel, call, tried) do
-    case Choice.take(channel, tried) do
-      {:ok, place, limits} -> {:ok, place, limits}
+    case Choice.take(channel, tried, call.under) do
+      {:ok, place, limits, has} -> {:ok, place, limits, has}
       :none -> wait(channel, call, tried)
       :no_channel -> {:error, Status.unsent(:unavailable, "there is no channel #{inspect(channel)}")}
     end
@@ -101,7 +113,7 @@ defmodule Sidewinder.Channel.Attempt do
 
   defp wait(channel, call, tried) do
     ref = monitor(channel)
-    Roster.await(channel, ref, tried, call.wait_until != nil)
+    Roster.await(channel, ref, tried ++ Choice.closed_to(channel, call.under), call.wait_until != nil)
 
     receive do
       {^ref, :ready} -> connection(channel, call, tried)
@@ -119,7 +131,7 @@ defmodule Sidewinder.Channel.Attempt do
   defp unready(_), do: Status.unsent(:unavailable, "no connection became ready in the time to wait", :transport)
 
   @doc "Asks a connection for an answer as a whole."
-  @spec unary(pid, map, timeout) :: outcome({list, iodata, list, pos_integer}) | {:unsent, Status.t()}
+  @spec unary(pid, map, timeout) :: outcome({list, iodata, list, map}) | {:unsent, Status.t()}
   def unary(connection, request, timeout) do
     ref = monitor(connection)
     Connection.call(connection, ref, :unary, request)
@@ -127,7 +139,7 @@ defmodule Sidewinder.Channel.Attempt do
     receive do
       {^ref, {:answer, fields, chunks, trailers}} ->
         learn(request.fuse, :good)
-        {:ok, {fields, chunks, trailers, request.max}}
+        {:ok, {fields, chunks, trailers, request}}
 
       {^ref, {:error, status}} ->
         learn_from(status, request.fuse)

@@ -28,7 +28,7 @@ defmodule Sidewinder.Channel.Roster do
   # However often a server complains: a silent one is asked after an hour, in milliseconds.
   @keepalive_max 3_600_000
 
-  defstruct [:table, :opts, :waiting, names: %{}, addresses: %{}, slots: %{}]
+  defstruct [:table, :opts, :waiting, follower: nil, names: %{}, addresses: %{}, slots: %{}]
 
   @doc "Starts with options that are complete."
   @spec start_link(map) :: GenServer.on_start()
@@ -45,6 +45,14 @@ defmodule Sidewinder.Channel.Roster do
   @doc "The fuse of an address has changed."
   @spec fuse(atom, :opened | :closed, Socket.address()) :: :ok
   def fuse(channel, what, address), do: say(channel, {:fuse, what, address})
+
+  @doc "Callers that wait look again."
+  @spec stir(atom) :: :ok
+  def stir(channel), do: say(channel, :stir)
+
+  @doc "The calling process, and no other any more, is told the addresses."
+  @spec follow(atom) :: :ok
+  def follow(channel), do: say(channel, {:follow, self()})
 
   # A channel that is gone is found out by the monitor that came before.
   defp say(channel, message) do
@@ -104,6 +112,8 @@ defmodule Sidewinder.Channel.Roster do
     do: {:noreply, of_slot(state, pid, fn {address, _}, _, state -> change(state, address, %{health: health}) end)}
 
   def handle_info({:fuse, what, address}, state), do: {:noreply, fused(what, address, state)}
+  def handle_info(:stir, state), do: {:noreply, %{state | waiting: Waiting.stir(state.waiting)}}
+  def handle_info({:follow, pid}, state), do: {:noreply, followed(%{state | follower: pid})}
   def handle_info({:resolve, endpoint}, state), do: {:noreply, resolve(endpoint, state)}
   def handle_info({:resolved, endpoint, found}, state), do: {:noreply, resolved(endpoint, found, state)}
   def handle_info(_, state), do: {:noreply, state}
@@ -151,7 +161,12 @@ defmodule Sidewinder.Channel.Roster do
     named = state.names |> Map.values() |> Enum.flat_map(& &1.addresses) |> Enum.uniq()
     state = Enum.reduce(Map.keys(state.addresses) -- named, state, &retire/2)
     state = Enum.reduce(named -- Map.keys(state.addresses), state, &found/2)
-    tell(state)
+    state |> followed() |> tell()
+  end
+
+  defp followed(state) do
+    if state.follower, do: send(state.follower, {:addresses, Map.keys(state.addresses)})
+    state
   end
 
   defp found(address, state) do

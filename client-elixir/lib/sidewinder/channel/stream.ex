@@ -25,7 +25,7 @@ defmodule Sidewinder.Channel.Stream do
   @ended 2
   @finished 3
 
-  defstruct [:ref, :connection, :deadline, :max, :window, :shared, :fuse]
+  defstruct [:ref, :connection, :deadline, :max, :window, :shared, :fuse, :under]
 
   @type t :: %__MODULE__{}
 
@@ -57,7 +57,7 @@ defmodule Sidewinder.Channel.Stream do
         {:ok,
          struct!(
            __MODULE__,
-           Map.merge(Map.take(request, [:deadline, :max, :window, :fuse]), %{
+           Map.merge(Map.take(request, [:deadline, :max, :window, :fuse, :under]), %{
              ref: ref,
              connection: connection,
              shared: shared

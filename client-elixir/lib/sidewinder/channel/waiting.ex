@@ -56,6 +56,16 @@ defmodule Sidewinder.Channel.Waiting do
     end
   end
 
+  @doc "Everybody looks again."
+  @spec stir(t) :: t
+  def stir(waiting) do
+    for {ref, _} <- waiting.callers, reduce: waiting do
+      waiting ->
+        go(ref)
+        forget(waiting, ref)
+    end
+  end
+
   @doc "Nothing can be connected to: the impatient are told why."
   @spec disappoint(t, String.t()) :: t
   def disappoint(waiting, why) do

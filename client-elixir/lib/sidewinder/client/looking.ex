@@ -16,7 +16,7 @@ defmodule Sidewinder.Looking do
     with {:ok, daemon} <- ask(client, "Describe", %Proto.DescribeRequest{}, timeout),
          {:ok, pools} <- ask(client, "ListPools", %Proto.ListPoolsRequest{}, timeout) do
       shown = Map.take(daemon, [:version, :run, :pid, :tier, :mode, :mode_reason, :clients])
-      lease = Map.put(Lease.info(client), :round_trip_us, noted(client, :round_trip_us))
+      lease = Map.put_new(Lease.info(client), :round_trip_us, noted(client, :round_trip_us))
       {:ok, Map.merge(shown, %{started: moment(daemon.started), lease: lease, pools: Enum.map(pools.pools, &pool/1)})}
     end
   end

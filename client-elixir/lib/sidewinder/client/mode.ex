@@ -12,9 +12,9 @@ defmodule Sidewinder.Client.Mode do
   In all but `:coupled` this library connects, waits, and starts nothing. The mode is said to the daemon, which refuses a
   client that believes it to be in another one.
 
-  Several addresses, or a name that may mean several, are several daemons. The lease is then held with one of them, for its
-  events, and calls do not say it: the others do not know it. Such calls end with their connection, as those of a client
-  that never attached, and a daemon that wants a lease in every call refuses them.
+  Several addresses, or a name that may mean several, are several daemons. Each grants a lease of its own, and a call is made
+  under the lease of the daemon that it goes to. What a daemon keeps is known to that one only: workers of a session, calls
+  by their keys; `Sidewinder.result/3` asks all of them.
 
   `:auto` picks one and says why: with `daemon:` options it is `:coupled`; with an address of another machine
   `:distributed`; otherwise it goes by whatever the daemon says of itself.

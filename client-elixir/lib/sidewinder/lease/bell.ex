@@ -44,7 +44,7 @@ defmodule Sidewinder.Lease.Bell do
   def ring(client, happening) do
     if :counters.get(client.count, @given) - :counters.get(client.count, @told) < @untold_max do
       :counters.add(client.count, @given, 1)
-      GenServer.cast(Client.part(client.name, :Bell), {:ring, happening})
+      GenServer.cast(Client.part(client.name, :Bell), {:ring, client.at, happening})
     else
       :counters.add(client.count, @dropped, 1)
     end
@@ -70,10 +70,10 @@ defmodule Sidewinder.Lease.Bell do
   def handle_call({:unsubscribe, pid}, _from, state), do: {:reply, :ok, drop(state, pid)}
 
   @impl true
-  def handle_cast({:ring, happening}, state) do
+  def handle_cast({:ring, at, happening}, state) do
     :counters.add(state.client.count, @told, 1)
 
-    case Report.happened(state.client, happening) do
+    case Report.happened(Client.at(state.client, at), happening) do
       nil ->
         {:noreply, state}
 

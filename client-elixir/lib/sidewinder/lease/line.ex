@@ -73,7 +73,7 @@ defmodule Sidewinder.Lease.Line do
   defp hear(lease, client, hello) do
     transport = client.transport
 
-    with {:ok, stream} <- transport.open(client.channel, @path, wait: @wait_ms),
+    with {:ok, stream} <- transport.open(client.channel, @path, [wait: @wait_ms] ++ only(client.at)),
          :ok <- transport.send(stream, hello) do
       ear = self()
       mouth = :erlang.spawn_opt(fn -> speak(lease, ear, transport, stream) end, [:link, priority: :high])
@@ -83,6 +83,10 @@ defmodule Sidewinder.Lease.Line do
       {:error, status} -> send(lease, {:line, self(), {:closed, Error.from_status(status)}})
     end
   end
+
+  # With several daemons a lease is held with one of them.
+  defp only(nil), do: []
+  defp only(address), do: [under: fn other -> if(other == address, do: {:ok, nil}, else: :none) end]
 
   defp listen(lease, transport, stream) do
     case transport.recv(stream, :infinity) do

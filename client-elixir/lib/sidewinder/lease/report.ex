@@ -34,15 +34,29 @@ defmodule Sidewinder.Lease.Report do
 
   @doc "Tells it, and gives back what listeners hear."
   @spec happened(Client.t(), tuple) :: nil | map
-  def happened(client, {:granted, told}) do
+  def happened(%{at: nil} = client, happening), do: told(client, happening)
+
+  # Of several daemons it is said which one.
+  def happened(client, happening) do
+    with %{} = event <- told(client, happening), do: Map.put(event, :daemon, client.sink.daemon)
+  end
+
+  defp told(client, {:granted, told}) do
     shown = Map.take(told, [:lease, :epoch, :mode, :daemon_run, :daemon_changed, :resumed])
-    :ok = Client.note(client, :lease_info, Map.merge(shown, %{attached: true, interval: told.interval, ttl: told.ttl}))
+
+    :ok =
+      Client.note(
+        client,
+        Client.key(client, :lease_info),
+        Map.merge(shown, %{attached: true, interval: told.interval, ttl: told.ttl})
+      )
+
     Logger.debug("sidewinder: #{inspect(client.name)} holds lease #{told.lease}, epoch #{told.epoch}")
     Telemetry.emit(client.sink, [:sidewinder, :lease, :attached], %{duration_ms: told.duration_ms}, shown)
     Map.put(shown, :what, :attached)
   end
 
-  def happened(client, {:lost, {lease, epoch}, why}) do
+  defp told(client, {:lost, {lease, epoch}, why}) do
     note_detached(client)
     shown = %{lease: lease, epoch: epoch, reason: reason(why), error: sentence(why)}
     Logger.warning("sidewinder: #{inspect(client.name)} lost the daemon: #{shown.error}")
@@ -50,7 +64,7 @@ defmodule Sidewinder.Lease.Report do
     Map.put(shown, :what, :lost)
   end
 
-  def happened(client, {:refused, why, pause}) do
+  defp told(client, {:refused, why, pause}) do
     shown = %{reason: reason(why), error: sentence(why)}
     level = if match?(%Error{code: :unavailable}, why), do: :debug, else: :warning
     Logger.log(level, "sidewinder: #{inspect(client.name)} has no lease: #{shown.error}")
@@ -58,40 +72,40 @@ defmodule Sidewinder.Lease.Report do
     nil
   end
 
-  def happened(client, :unsupported) do
+  defp told(client, :unsupported) do
     Logger.info("sidewinder: #{inspect(client.name)} meets a daemon without leases, and calls without one")
     nil
   end
 
-  def happened(client, {:detached, {lease, epoch}, why}) do
+  defp told(client, {:detached, {lease, epoch}, why}) do
     note_detached(client)
     shown = %{lease: lease, epoch: epoch, why: why}
     Telemetry.emit(client.sink, [:sidewinder, :lease, :detached], %{count: 1}, shown)
     nil
   end
 
-  def happened(client, {:beat_sent, lease, beat}) do
+  defp told(client, {:beat_sent, lease, beat}) do
     Telemetry.emit(client.sink, [:sidewinder, :beat, :sent], beat, %{lease: lease})
     Telemetry.emit(client.sink, [:snakepit, :worker, :heartbeat, :sent], %{count: 1}, %{worker_id: lease})
     nil
   end
 
-  def happened(client, {:heard, lease, beat}) do
-    if beat.round_trip_us, do: Client.note(client, :round_trip_us, beat.round_trip_us)
+  defp told(client, {:heard, lease, beat}) do
+    if beat.round_trip_us, do: Client.note(client, Client.key(client, :round_trip_us), beat.round_trip_us)
     Telemetry.emit(client.sink, [:sidewinder, :beat, :received], beat, %{lease: lease})
     measured = %{latency_ms: beat.round_trip_us && beat.round_trip_us / 1000}
     Telemetry.emit(client.sink, [:snakepit, :worker, :heartbeat, :received], measured, %{worker_id: lease})
     nil
   end
 
-  def happened(client, {:missed, lease, silent}) do
+  defp told(client, {:missed, lease, silent}) do
     Telemetry.emit(client.sink, [:sidewinder, :beat, :missed], %{silent_ms: silent}, %{lease: lease})
     measured = %{time_since_heartbeat_ms: silent}
     Telemetry.emit(client.sink, [:snakepit, :worker, :heartbeat, :timeout], measured, %{worker_id: lease})
     nil
   end
 
-  def happened(client, {:event, %Event{} = event}) do
+  defp told(client, {:event, %Event{} = event}) do
     shown = event(event)
     measured = %{sequence: event.sequence, lost: event.lost}
     Telemetry.emit(client.sink, [:sidewinder, :event, :received], measured, Map.drop(shown, [:sequence, :lost, :at]))
@@ -99,9 +113,15 @@ defmodule Sidewinder.Lease.Report do
     shown
   end
 
-  def happened(client, {:standing, %Standing{} = standing}) do
+  defp told(client, {:standing, %Standing{} = standing}) do
     pools = for pool <- standing.pools, do: pool(pool)
-    :ok = Client.note(client, :standing, %{mode: standing.mode, stopping: standing.stopping, pools: pools})
+
+    :ok =
+      Client.note(client, Client.key(client, :standing), %{
+        mode: standing.mode,
+        stopping: standing.stopping,
+        pools: pools
+      })
 
     for pool <- pools do
       {measured, shown} = Map.split(pool, [:ready, :waiting, :running])
@@ -113,8 +133,8 @@ defmodule Sidewinder.Lease.Report do
   end
 
   defp note_detached(client) do
-    with {:ok, info} <- Client.lookup(client.name, :lease_info),
-         do: Client.note(client, :lease_info, %{info | attached: false})
+    with {:ok, info} <- Client.lookup(client.name, Client.key(client, :lease_info)),
+         do: Client.note(client, Client.key(client, :lease_info), %{info | attached: false})
   end
 
   @doc "An event as listeners hear it."

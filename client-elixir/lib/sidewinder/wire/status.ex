@@ -5,9 +5,10 @@ defmodule Sidewinder.Wire.Status do
   `sent` is what matters to whoever would try again: `:no` means that no server has begun with the call, for certain;
   `:maybe` means that it may have. `origin` says who speaks: `:peer` for what the server said of this call (in trailers,
   or by refusing its stream), `:transport` for what became of the connection, `:client` for what was found out here.
+  `under` is what the call was made under, when that depends on the address (`Sidewinder.Channel.unary/4`).
   """
 
-  defstruct code: 2, message: "", details: nil, sent: :maybe, origin: :client, metadata: []
+  defstruct code: 2, message: "", details: nil, sent: :maybe, origin: :client, metadata: [], under: nil
 
   @type code :: 0..16
   @type t :: %__MODULE__{
@@ -16,7 +17,8 @@ defmodule Sidewinder.Wire.Status do
           details: binary | nil,
           sent: :no | :maybe,
           origin: :peer | :transport | :client,
-          metadata: [{binary, binary}]
+          metadata: [{binary, binary}],
+          under: nil | {address :: term, term}
         }
 
   @names ~w(ok cancelled unknown invalid_argument deadline_exceeded not_found already_exists permission_denied
