@@ -14,7 +14,7 @@ defmodule Sidewinder.Channel do
   #{Sidewinder.Channel.Settings.docs()}
   """
 
-  alias Sidewinder.Channel.{Attempt, Roster, Settings, Stream}
+  alias Sidewinder.Channel.{Attempt, Choice, Roster, Settings, Stream}
   alias Sidewinder.Wire.{Grpc, Status}
 
   @type channel :: atom
@@ -112,6 +112,10 @@ defmodule Sidewinder.Channel do
   @doc "What callers have for addresses has changed: those who wait look again."
   @spec stir(channel) :: :ok
   defdelegate stir(channel), to: Roster
+
+  @doc "Why there is no connection, as far as it is known; empty otherwise."
+  @spec why(channel) :: String.t()
+  defdelegate why(channel), to: Choice
 
   @doc "The calling process is told the addresses, now and whenever they change: `{:addresses, addresses}`."
   @spec follow(channel) :: :ok

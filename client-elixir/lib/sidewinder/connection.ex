@@ -38,7 +38,20 @@ defmodule Sidewinder.Connection do
           | {:connection_window, pos_integer}
           | {:fields_max, pos_integer}
 
-  defstruct [:opts, :owner, :address, :socket, :machine, :calls, :why, :away, :ping, heard: true, closing: false]
+  defstruct [
+    :opts,
+    :owner,
+    :address,
+    :socket,
+    :machine,
+    :calls,
+    :why,
+    :away,
+    :ping,
+    heard: true,
+    settled: false,
+    closing: false
+  ]
 
   @doc "Starts connecting. The owner hears `{:connection, pid, :ready | :draining | :pinged_too_often}`, and of the end as of any process."
   @spec start_link([option]) :: GenServer.on_start()
@@ -194,7 +207,7 @@ defmodule Sidewinder.Connection do
   defp event(:settled, state) do
     send(state.owner, {:connection, self(), :ready})
     arm(state)
-    state
+    %{state | settled: true}
   end
 
   # The words with which gRPC servers say that they are asked too often whether they are there.
@@ -286,12 +299,22 @@ defmodule Sidewinder.Connection do
   # What the server said before it went is in the mailbox still, and may be a goodbye that tells which calls it never saw.
   defp gone(why, state) do
     state = read_ahead(state)
-    stop(state.why || state.away || why, state)
+    why = state.why || state.away || why
+    stop(if(state.settled, do: why, else: unheard(why, state)), state)
+  end
+
+  # Whoever hangs up before anything was agreed on likely wants to be spoken to otherwise.
+  defp unheard(why, %{address: {:unix, _} = address}), do: "#{Socket.show(address)}: #{why}"
+
+  defp unheard(why, state) do
+    wanted = if state.socket.kind == :tls, do: "a certificate (certfile:, keyfile:)", else: "TLS"
+    "#{Socket.show(state.address)}: #{why}, before HTTP/2 was agreed on; it may want #{wanted}"
   end
 
   defp read_ahead(%{socket: %{socket: socket}} = state) do
     receive do
       {kind, ^socket, bytes} when kind in [:tcp, :ssl] and is_binary(bytes) -> read_ahead(heard(state, bytes))
+      {:ssl_error, ^socket, why} -> read_ahead(%{state | why: state.why || Socket.reason(why)})
     after
       0 -> state
     end

@@ -190,7 +190,8 @@ defmodule Sidewinder.Lease do
 
   def handle_info({:impatient, from}, state) do
     {gone, waiting} = Enum.split_with(state.waiting, fn {waiter, _, _} -> waiter == from end)
-    for {waiter, _, _} <- gone, do: GenServer.reply(waiter, {:error, not_attached(state.why)})
+    why = state.why || unconnected(state.client)
+    for {waiter, _, _} <- gone, do: GenServer.reply(waiter, {:error, not_attached(why)})
     {:noreply, %{state | waiting: waiting}}
   end
 
@@ -326,6 +327,13 @@ defmodule Sidewinder.Lease do
     else
       timer = Process.send_after(self(), {:impatient, from}, until, abs: true)
       %{state | waiting: [{from, old, timer} | state.waiting]}
+    end
+  end
+
+  defp unconnected(client) do
+    case client.transport.why(client.channel) do
+      "" -> nil
+      why -> "no connection: #{why}"
     end
   end
 

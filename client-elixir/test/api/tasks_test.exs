@@ -23,6 +23,12 @@ defmodule Sidewinder.TasksTest do
     assert said =~ "lease"
   end
 
+  test "the doctor asks each of several daemons for a lease" do
+    port = RealDaemon.port(RealDaemon.start(["--tcp", "127.0.0.1:0", "--mode", "distributed"]))
+    Doctor.run(["--address", "dns:localhost:#{port}"])
+    assert said() =~ ~r/ok    127\.0\.0\.1:#{port} grants a lease: /
+  end
+
   test "the doctor says what would help", %{folder: folder} do
     assert_raise Mix.Error, fn -> Doctor.run(["--adress", "x"]) end
     assert_raise Mix.Error, ~r/no address/, fn -> Doctor.run(["--address", "nonsense"]) end

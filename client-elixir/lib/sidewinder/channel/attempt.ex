@@ -123,9 +123,12 @@ defmodule Sidewinder.Channel.Attempt do
       min(left(call.deadline), left(call.wait_until || :infinity)) ->
         Roster.forget(channel, ref)
         hush(ref)
-        {:error, unready(left(call.deadline))}
+        {:error, unready(left(call.deadline), Choice.why(channel))}
     end
   end
+
+  defp unready(left, ""), do: unready(left)
+  defp unready(left, why), do: left |> unready() |> Map.update!(:message, &"#{&1}: #{why}")
 
   defp unready(0), do: Status.unsent(:deadline_exceeded, "no connection became ready before the deadline")
   defp unready(_), do: Status.unsent(:unavailable, "no connection became ready in the time to wait", :transport)

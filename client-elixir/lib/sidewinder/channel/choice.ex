@@ -27,6 +27,21 @@ defmodule Sidewinder.Channel.Choice do
   @spec publish(:ets.table(), [place], limits) :: true
   def publish(table, places, limits), do: :ets.insert(table, {:places, places, limits})
 
+  @doc "Why nothing may be chosen now, as far as it is known."
+  @spec explain(:ets.table(), String.t()) :: true
+  def explain(table, why), do: :ets.insert(table, {:why, why})
+
+  @doc "Why nothing may be chosen; empty: nobody has said so."
+  @spec why(atom) :: String.t()
+  def why(channel) do
+    case :ets.lookup(channel, :why) do
+      [{:why, why}] -> why
+      [] -> ""
+    end
+  rescue
+    ArgumentError -> ""
+  end
+
   @doc "What may be chosen now."
   @spec published(atom) :: {[place], limits}
   def published(channel) do

@@ -280,6 +280,7 @@ defmodule Sidewinder.Channel.Roster do
   defp tell(state) do
     places = places(state)
     Choice.publish(state.table, places, limits(state.opts))
+    Choice.explain(state.table, if(places == [], do: why(state), else: ""))
     waiting = Waiting.serve(state.waiting, passable(places))
     waiting = if hopeless?(state), do: Waiting.disappoint(waiting, why(state)), else: waiting
     %{state | waiting: waiting}

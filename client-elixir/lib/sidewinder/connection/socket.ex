@@ -31,13 +31,13 @@ defmodule Sidewinder.Connection.Socket do
 
   def connect({:tls, host, port, given} = address, timeout, send_timeout) do
     {to, family} = host(host)
-    options = family ++ [nodelay: true, keepalive: true] ++ options(send_timeout) ++ tls(host, given)
+    options = family ++ [nodelay: true, keepalive: true] ++ options(send_timeout) ++ tls(to, given)
 
     with {:ok, socket} <- :ssl.connect(to, port, options, timeout),
          {:ok, "h2"} <- negotiated(socket) do
       {:ok, %__MODULE__{kind: :tls, socket: socket}}
     else
-      {:error, why} -> {:error, "#{show(address)}: #{reason(why)}"}
+      {:error, why} -> {:error, "#{show(address)}: #{untrusted(why, options) || reason(why)}"}
     end
   end
 
@@ -52,6 +52,10 @@ defmodule Sidewinder.Connection.Socket do
     case :ssl.negotiated_protocol(socket) do
       {:ok, "h2"} ->
         {:ok, "h2"}
+
+      {:error, why} when why != :protocol_not_negotiated ->
+        :ssl.close(socket)
+        {:error, "#{reason(why)} at once; it may want a certificate (certfile:, keyfile:)"}
 
       _ ->
         :ssl.close(socket)
@@ -83,7 +87,7 @@ defmodule Sidewinder.Connection.Socket do
     end
   end
 
-  # Whoever says nothing about trust trusts what the machine trusts.
+  # Whoever says nothing about trust trusts what the machine trusts. An address is no name: it is looked for as an address.
   defp tls(host, given) do
     trust =
       if Keyword.has_key?(given, :verify) or Keyword.has_key?(given, :cacerts) or
@@ -91,11 +95,32 @@ defmodule Sidewinder.Connection.Socket do
          do: [verify: :verify_peer],
          else: [verify: :verify_peer, cacerts: :public_key.cacerts_get()]
 
-    name = if is_binary(host), do: [server_name_indication: String.to_charlist(host)], else: []
+    name = if is_list(host), do: [server_name_indication: host], else: []
     match = [customize_hostname_check: [match_fun: :public_key.pkix_verify_hostname_match_fun(:https)]]
     alpn = [alpn_advertised_protocols: ["h2"], versions: [:"tlsv1.2", :"tlsv1.3"]]
     (trust ++ name ++ match ++ alpn) |> Keyword.merge(given)
   end
+
+  # What an operator can do about it, for what happens most.
+  defp untrusted({:tls_alert, {kind, text}}, options) do
+    cond do
+      kind == :unknown_ca and to_string(text) =~ "CLIENT ALERT" ->
+        "TLS: its certificate comes from no authority that is trusted here (cacertfile:)"
+
+      to_string(text) =~ "hostname_check_failed" ->
+        name = options[:server_name_indication]
+        called = if is_list(name), do: " #{name}", else: ""
+        "TLS: its certificate is not for the name#{called} that it is called by (server_name_indication:)"
+
+      to_string(text) =~ "SERVER ALERT" ->
+        "TLS: it refused us: #{kind}; it may want a certificate of an authority that it trusts (certfile:, keyfile:)"
+
+      true ->
+        nil
+    end
+  end
+
+  defp untrusted(_why, _options), do: nil
 
   @doc "From now on what is read comes as messages."
   @spec listen(t) :: :ok | {:error, term}
@@ -144,7 +169,7 @@ defmodule Sidewinder.Connection.Socket do
   def reason(why) when is_binary(why), do: why
   def reason(:closed), do: "the connection was closed"
   def reason(:timeout), do: "timed out"
-  def reason({:tls_alert, {kind, text}}), do: "TLS: #{kind}: #{text}"
+  def reason({:tls_alert, _} = why), do: untrusted(why, []) || "TLS: #{alert(why)}"
 
   def reason(why) when is_atom(why) do
     text = why |> :inet.format_error() |> List.to_string()
@@ -152,4 +177,6 @@ defmodule Sidewinder.Connection.Socket do
   end
 
   def reason(why), do: inspect(why)
+
+  defp alert({:tls_alert, {kind, text}}), do: "#{kind}: #{String.trim(to_string(text))}"
 end

@@ -79,6 +79,10 @@ defmodule Sidewinder.Testing.Transport do
     end
   end
 
+  @doc "Why there is no connection: there is one."
+  @spec why(GenServer.server()) :: String.t()
+  def why(_channel), do: ""
+
   @doc "Gives a call up."
   @spec cancel(map) :: :ok
   def cancel(%{runner: runner}) do

@@ -31,10 +31,10 @@ defmodule Sidewinder.Test.RealDaemon do
   end
 
   @doc "Starts one; it is killed after the test. Gives back its socket, its process id and its folder."
-  def start(args \\ []) do
+  def start(args \\ [], further \\ []) do
     folder = folder()
     socket = Path.join(folder, "s.sock")
-    daemon = start_at(folder, socket, args)
+    daemon = start_at(folder, socket, args, further)
     on_exit(fn -> kill(daemon) end)
     daemon
   end
@@ -48,6 +48,7 @@ defmodule Sidewinder.Test.RealDaemon do
     env = [
       {~c"SIDEWINDER_RUNTIME_DIR", String.to_charlist(Path.join(folder, "run"))},
       {~c"PYTHONDONTWRITEBYTECODE", ~c"1"}
+      | for({name, value} <- further[:env] || [], do: {String.to_charlist(name), String.to_charlist(value)})
     ]
 
     port =
@@ -104,6 +105,13 @@ defmodule Sidewinder.Test.RealDaemon do
       :stop ->
         Port.close(port)
     end
+  end
+
+  @doc "The TCP port of one that was started with `--tcp 127.0.0.1:0`."
+  def port(daemon) do
+    line = Enum.find(log(daemon), &String.contains?(&1, "listens on"))
+    [_, port] = Regex.run(~r/ and 127\.0\.0\.1:(\d+)/, line)
+    String.to_integer(port)
   end
 
   @doc "What it has printed."
