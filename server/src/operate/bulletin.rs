@@ -4,19 +4,17 @@
 //! given up asks for none, so the manager's own patience ends it.
 
 use super::Operator;
-use crate::pool::Look;
+use crate::pool::{Look, Seen};
 use crate::systemd::{Rule, Sight, When, busy, serving, starting};
 use sidewinder_core::State;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the manager hears of it.
 const EVERY: Duration = Duration::from_secs(1);
 /// Asked for every time while there is hope. Much longer than that, so that a busy machine is no death.
 const MORE: Duration = Duration::from_secs(15);
-/// A pool that does not answer for so long is not seen this time.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Operator {
     /// Tells the service manager, as long as the daemon lives. `swept` comes when earlier runs are swept away.
@@ -57,16 +55,13 @@ impl Operator {
     }
 
     async fn see(&self) -> Vec<Sight> {
-        let mut sights = Vec::new();
-        for (name, pool) in self.pools.all() {
-            if let Ok(Some(look)) = timeout(PATIENCE, pool.look()).await {
-                sights.push(sight(name, &look));
-            } else {
-                // It counts as one that has nobody, and may have.
-                sights.push(Sight { pool: name, kept: 1, coming: true, ..Sight::default() });
-            }
-        }
-        sights
+        let seen = self.pools.look().await.into_iter();
+        seen.map(|(name, seen)| match seen {
+            Seen::Look(look) => sight(name, &look),
+            // It counts as one that has nobody, and may have.
+            Seen::Ended | Seen::Nothing => Sight { pool: name, kept: 1, coming: true, ..Sight::default() },
+        })
+        .collect()
     }
 }
 

@@ -59,6 +59,16 @@ impl Pools {
         looks.join_all().await.into_iter().collect()
     }
 
+    /// A look at these pools, at all of them at the same time, however long that takes. A pool that has ended is not there
+    /// any more.
+    pub(crate) async fn look_at(wanted: BTreeMap<String, Handle>) -> BTreeMap<String, Look> {
+        let mut looks = JoinSet::new();
+        for (name, pool) in wanted {
+            looks.spawn(async move { pool.look().await.map(|look| (name, look)) });
+        }
+        looks.join_all().await.into_iter().flatten().collect()
+    }
+
     pub(crate) fn add(&self, name: String, pool: Handle) {
         self.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(name, pool);
     }

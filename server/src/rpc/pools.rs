@@ -2,7 +2,7 @@
 
 use super::logs::{self, Lines};
 use super::watch::{self, Watching};
-use super::{find, said};
+use super::{find_named, said};
 use crate::lifecycle::Decided;
 use crate::pool::{self, Handle, Look, Pools};
 use crate::presence::Register;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use sidewinder_core::{Phase, Size, State};
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::pools_server::Pools as PoolsService;
+use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 use tonic::{Request, Response, Status};
 
@@ -69,19 +70,15 @@ impl PoolsDoor {
         Self { pools, daemon, events, log }
     }
 
-    /// The pools that are asked for, each with a look at it. A pool that has ended is not there any more.
-    async fn look(&self, names: &[String]) -> Result<Vec<(String, Look)>, Status> {
-        let wanted: Vec<(String, Handle)> = if names.is_empty() {
-            self.pools.all().into_iter().collect()
+    /// The pools that are asked for, by name, each with a look at it. A pool that has ended is not there any more.
+    async fn look(&self, names: &[String]) -> Result<BTreeMap<String, Look>, Status> {
+        let wanted: BTreeMap<String, Handle> = if names.is_empty() {
+            self.pools.all()
         } else {
-            let find = |name: &String| Ok((name.clone(), find(&self.pools, name).map_err(said)?));
+            let find = |name: &String| find_named(&self.pools, name).map_err(said);
             names.iter().map(find).collect::<Result<_, Status>>()?
         };
-        let mut looks = Vec::new();
-        for (name, pool) in wanted {
-            looks.extend(pool.look().await.map(|look| (name, look)));
-        }
-        Ok(looks)
+        Ok(Pools::look_at(wanted).await)
     }
 }
 

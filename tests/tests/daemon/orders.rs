@@ -4,17 +4,14 @@ use super::{answer, config, plain, refusal};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sidewinder_proto::v1::WatchRequest;
 use sidewinder_proto::v1::pools_client::PoolsClient;
-use sidewinder_proto::v1::{Call, Event, Happening};
+use sidewinder_proto::v1::{Event, Happening};
 use sidewinder_tests::arena::Arena;
-use sidewinder_tests::client::{ask, call, connect, wire, with};
+use sidewinder_tests::client::wire;
 use sidewinder_tests::daemon::Daemon;
 use sidewinder_tests::procfs;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tonic_health::ServingStatus;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 
 /// A verb that must succeed; returns what it said.
 pub(super) fn order(daemon: &Daemon<'_>, verb: &str, arguments: &[&str]) -> String {
@@ -171,60 +168,6 @@ fn a_pool_whose_keeper_is_killed_comes_back() {
     }
     // The same worker as ever: its pool has not noticed.
     assert_eq!(config::pids(&daemon, "other"), other);
-}
-
-#[tokio::test]
-async fn health_is_the_truth_and_being_busy_changes_nothing() {
-    let arena = Arena::prepare("health").unwrap();
-    let daemon = plain(&arena);
-    let (channel, origin) = wire(&daemon).await.unwrap();
-    let mut health = HealthClient::with_origin(channel, origin);
-    let serving = ServingStatus::Serving as i32;
-    let service = |name: &str| HealthCheckRequest { service: name.to_owned() };
-    let mut told = health.watch(service("default")).await.unwrap().into_inner();
-    // Nothing is ready before a canary has come back; then it is.
-    while told.message().await.unwrap().unwrap().status != serving {}
-    let mut calls = connect(&daemon).await.unwrap();
-    let busy = tokio::spawn(async move { calls.call(ask("sleep", r#"{"seconds": 60}"#)).await });
-    super::grpc::until("the call runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
-    for name in ["default", ""] {
-        assert_eq!(health.check(service(name)).await.unwrap().into_inner().status, serving, "{name:?}");
-    }
-    busy.abort();
-    order(&daemon, "drain", &["default", "--within", "0s"]);
-    while told.message().await.unwrap().unwrap().status == serving {}
-    order(&daemon, "resume", &["default"]);
-    while told.message().await.unwrap().unwrap().status != serving {}
-    let unknown = health.check(service("no-such-pool")).await.unwrap_err();
-    assert_eq!(unknown.code(), tonic::Code::NotFound);
-}
-
-/// Its only worker has the last of its calls, and nobody can come in its place yet.
-#[tokio::test]
-async fn the_last_call_of_a_worker_does_not_change_health() {
-    let arena = Arena::prepare("last-call").unwrap();
-    let pool = |name: &str| format!("[pools.{name}]\nexpose = [\"time:sleep\"]\nworkers = 1\nheadroom = 0\n");
-    let rules = "recycle.calls = 1\nrecycle.spread_percent = 0\n";
-    let daemon = config::start(&arena, &(pool("last") + rules + &pool("other")));
-    order(&daemon, "wait", &["--ready"]);
-    let (channel, origin) = wire(&daemon).await.unwrap();
-    let mut health = HealthClient::with_origin(channel, origin);
-    let serving = ServingStatus::Serving as i32;
-    let service = |name: &str| HealthCheckRequest { service: name.to_owned() };
-    let mut last = health.watch(service("last")).await.unwrap().into_inner();
-    let mut other = health.watch(service("other")).await.unwrap().into_inner();
-    for told in [&mut last, &mut other] {
-        while told.message().await.unwrap().unwrap().status != serving {}
-    }
-    let mut calls = connect(&daemon).await.unwrap();
-    let request = with(Call { pool: "last".to_owned(), ..call("sleep") }, "[60]");
-    let busy = tokio::spawn(async move { calls.call(request).await });
-    super::grpc::until("the call runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
-    // One look sees to both pools, the other pool last.
-    order(&daemon, "drain", &["other", "--within", "0s"]);
-    while other.message().await.unwrap().unwrap().status == serving {}
-    assert_eq!(health.check(service("last")).await.unwrap().into_inner().status, serving);
-    busy.abort();
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod conversations;
 mod deadlines;
 mod endings;
 mod hangups;
+mod health;
 mod payloads;
 mod refusals;
 mod routing;
