@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import sys
 import threading
@@ -178,3 +179,15 @@ def deep_down() -> None:
 def computes() -> None:
     """Is busy somewhere below."""
     deep_down()
+
+
+@sidewinder.tool
+def holds(depth: int = 0) -> int:
+    """Counts in C for hours, below many frames: no other thread gets the interpreter."""
+    return holds(depth - 1) if depth else sum(range(10**13))
+
+
+@sidewinder.tool
+def backtracks() -> bool:
+    """Matches for longer than anybody lives."""
+    return re.match(r"(a+)+$", "a" * 64 + "b") is None

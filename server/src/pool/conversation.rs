@@ -7,6 +7,7 @@
 use super::handle::{Handle, Lost, Refused, Submitted, Ticket, Verdict, gone};
 use super::mailbox::Answer;
 use crate::worker::link::Link;
+use crate::worker::witness::Witness;
 use crate::worker::words::{Ask, Said};
 use bytes::Bytes;
 use sidewinder_core::{CallId, Failure, Life, OnAbandon, Request};
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// A caller whose deadline has passed waits this long for the traceback of its tool. Less than the slack of the edge.
-const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(250);
+const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(750);
 
 /// A call that a worker has.
 #[derive(Debug)]
@@ -188,7 +189,7 @@ impl Conversation {
                 // The pool lets go without a verdict when it has heard of an ending that is still on its way here.
                 Ok(mut verdict) = &mut self.begun.verdict, if !self.begun.verdict.is_terminated() => {
                     if verdict.failure == Failure::DeadlineExceeded {
-                        verdict.traceback = where_it_was(said).await;
+                        verdict.traceback = where_it_was(said, &self.begun.link).await;
                     }
                     return Heard::Verdict(verdict);
                 }
@@ -229,17 +230,22 @@ impl Inputs {
     }
 }
 
-/// A tool that gives up at its deadline says where it was.
-async fn where_it_was(said: &mut mpsc::Receiver<Said>) -> String {
+/// A tool that gives up at its deadline says where it was, and others say it of one that does not.
+async fn where_it_was(said: &mut mpsc::Receiver<Said>, link: &Link) -> String {
     let gives_up = async {
         while let Some(said) = said.recv().await {
             if let Said::Raised(raised) = said {
                 return raised.traceback;
             }
         }
-        String::new()
+        std::future::pending().await
     };
-    tokio::time::timeout(LAST_WORDS_PATIENCE, gives_up).await.unwrap_or_default()
+    tokio::select! {
+        biased;
+        traceback = gives_up => traceback,
+        stack = Witness::stack(link) => stack,
+        () = tokio::time::sleep(LAST_WORDS_PATIENCE) => String::new(),
+    }
 }
 
 /// The worker and the pool ended without a word.
@@ -254,6 +260,7 @@ mod tests {
     use crate::telemetry::Metrics;
     use crate::telemetry::Telemetry;
     use crate::worker::socket::Socket;
+    use crate::worker::witness::Shown;
     use crate::worker::words::Value;
     use futures_util::FutureExt;
     use sidewinder_core::{ClientId, SlotId};
@@ -262,7 +269,8 @@ mod tests {
     async fn begun() -> (Conversation, Arc<Link>, oneshot::Sender<Verdict>, [std::os::fd::OwnedFd; 2]) {
         let ((calls, one), (control, two)) =
             (Socket::pair().expect("sockets"), Socket::pair().expect("sockets"));
-        let link = Arc::new(Link::new(Life { slot: SlotId(0), number: 1 }, calls, control));
+        let witness = Witness::new(crate::own::hold::Hold::deaf().0.weak(), 1, Shown::default());
+        let link = Arc::new(Link::new(Life { slot: SlotId(0), number: 1 }, calls, control, witness));
         let (ways, mut ears) = mailbox::open();
         let metrics = Metrics::begin(&Telemetry::default(), "a test").expect("metrics");
         let pool = Handle::new(ways, metrics.pool("a pool"));

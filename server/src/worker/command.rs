@@ -1,7 +1,8 @@
 //! How a worker is started: which program, with which arguments, environment and directory.
 
-use sidewinder_keeper::wire::SpawnRequest;
+use sidewinder_keeper::wire::{Failure, SpawnRequest};
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -49,7 +50,7 @@ pub(crate) struct Command {
 
 impl Command {
     /// The request for the keeper.
-    pub(crate) fn request(&self) -> std::io::Result<SpawnRequest> {
+    pub(crate) fn request(&self) -> io::Result<SpawnRequest> {
         let arguments: Vec<OsString> = if self.program.is_empty() {
             vec![self.interpreter(), "-m".into(), "sidewinder.worker".into()]
         } else {
@@ -58,7 +59,7 @@ impl Command {
         let directory = self.directory.clone().map_or_else(std::env::current_dir, Ok)?;
         // The kernel's answer would not say whether the directory or the program is missing.
         std::fs::metadata(&directory).map_err(|error| {
-            std::io::Error::new(error.kind(), format!("cannot run in {}: {error}", directory.display()))
+            io::Error::new(error.kind(), format!("cannot run in {}: {error}", directory.display()))
         })?;
         Ok(SpawnRequest {
             arguments: arguments.into_iter().map(OsString::into_vec).collect(),
@@ -105,4 +106,16 @@ impl Command {
 
 fn variable((name, value): (OsString, OsString)) -> Vec<u8> {
     [name.as_bytes(), b"=", value.as_bytes()].concat()
+}
+
+/// Why a program could not be started, and what to do.
+pub(super) fn explain(program: &str, failure: &Failure) -> String {
+    let why = io::Error::from_raw_os_error(failure.errno);
+    match failure.errno {
+        0 => failure.message.clone(),
+        libc::ENOENT => {
+            format!("{program}: not found: name an interpreter with --python, or a `command` that is there")
+        }
+        _ => format!("{program}: {why} ({:?} {})", failure.stage, failure.message),
+    }
 }

@@ -3,12 +3,13 @@
 //! It asks the keeper for the process, hears hello and ready, passes on what the worker says, and notices when it
 //! says nothing. Whatever the worker does wrong ends its life; nothing it does ends the task.
 
-use super::command::Command;
+use super::command::{Command, explain};
 use super::frame::{Assembler, VERSION};
 use super::link::{Link, Unasked};
 use super::output::{self, LastLines};
 use super::socket::{Reader, Socket};
 use super::voice::{Stream, Voice};
+use super::witness::Witness;
 use super::words::{self, Ask, CANARY_CALL, Notice, Said, ToWorker};
 use crate::own::hold::{Hold, News};
 use crate::own::identity;
@@ -16,7 +17,7 @@ use crate::telemetry::metrics::PoolMeter;
 use bytes::Bytes;
 use rustix::pipe::PipeFlags;
 use sidewinder_core::{Event, Jitter, Life};
-use sidewinder_keeper::wire::{Ending, Failure, Gone};
+use sidewinder_keeper::wire::{Ending, Gone};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -150,15 +151,17 @@ struct Started {
 }
 
 async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Started, String> {
+    let last = LastLines::default();
     let prepare = || -> io::Result<_> {
         let (calls, their_calls) = Socket::pair()?;
         let (control, their_control) = Socket::pair()?;
         let (stdout, their_stdout) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, their_stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let theirs = vec![their_stdout, their_stderr, their_calls, their_control];
-        Ok((Link::new(life, calls, control), theirs, stdout, stderr, spec.command.request()?))
+        let link = Link::new(life, calls, control, Witness::new(hold.weak(), number, last.shown.clone()));
+        Ok((link, theirs, stdout, stderr, spec.command.request()?))
     };
-    let (link, theirs, stdout, stderr, request) = prepare().map_err(|error| error.to_string())?;
+    let (link, theirs, stdout, stderr, request) = prepare().map_err(told)?;
     let program = String::from_utf8_lossy(request.arguments.first().map_or(b"", Vec::as_slice)).into_owned();
     let mut news = hold.spawn(number, request, theirs).await;
     let pid = match news.recv().await {
@@ -166,22 +169,11 @@ async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Star
         Some(News::Failed(failure)) => return Err(explain(&program, &failure)),
         Some(News::Exited(_) | News::Gone(_)) | None => return Err("the keeper was lost".to_owned()),
     };
-    let last = LastLines::default();
+    link.witness.is_process(pid);
     let voice = Voice::new(&spec.pool, &life.to_string(), spec.meter.clone());
     let read = |pipe, stream| tokio::spawn(output::read(pipe, stream, last.clone(), voice.clone()));
     let outputs = vec![read(stdout, Stream::Stdout), read(stderr, Stream::Stderr)];
     Ok(Started { link: Arc::new(link), pid, news, outputs, last, voice })
-}
-
-fn explain(program: &str, failure: &Failure) -> String {
-    let why = io::Error::from_raw_os_error(failure.errno);
-    match failure.errno {
-        0 => failure.message.clone(),
-        libc::ENOENT => {
-            format!("{program}: not found: name an interpreter with --python, or a `command` that is there")
-        }
-        _ => format!("{program}: {why} ({:?} {})", failure.stage, failure.message),
-    }
 }
 
 impl Started {

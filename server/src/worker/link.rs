@@ -2,6 +2,7 @@
 
 use super::frame::Message;
 use super::socket::Socket;
+use super::witness::Witness;
 use super::words::{Ask, Said, ToWorker};
 use bytes::Bytes;
 use sidewinder_core::Life;
@@ -21,6 +22,8 @@ pub(crate) struct Link {
     pub(crate) life: Life,
     pub(crate) calls: Socket,
     pub(crate) control: Socket,
+    /// Who says where the worker is when it does not say so itself.
+    pub(crate) witness: Witness,
     table: Mutex<Table>,
 }
 
@@ -66,8 +69,8 @@ pub(crate) enum Unasked {
 }
 
 impl Link {
-    pub(crate) fn new(life: Life, calls: Socket, control: Socket) -> Self {
-        Self { life, calls, control, table: Mutex::default() }
+    pub(crate) fn new(life: Life, calls: Socket, control: Socket, witness: Witness) -> Self {
+        Self { life, calls, control, witness, table: Mutex::default() }
     }
 
     /// The pool gives this life to a call.

@@ -19,6 +19,7 @@ pub(crate) mod output;
 pub(crate) mod placed;
 pub(crate) mod socket;
 pub(crate) mod voice;
+pub(crate) mod witness;
 pub(crate) mod words;
 
 /// 64 bits of chance: the core rolls no dice itself.

@@ -1,6 +1,7 @@
 //! What a worker prints: read to its end, whatever becomes of it, and cut into lines.
 
 use super::voice::{Stream, Voice, printable};
+use super::witness::Shown;
 use crate::own::watched::watched;
 use std::collections::VecDeque;
 use std::io;
@@ -14,9 +15,10 @@ const LINE_MAX: usize = 8 * 1024;
 /// The last lines of standard error are evidence when the worker dies.
 const LAST_LINES: usize = 40;
 
-/// The last lines of standard error.
+/// The last lines of standard error, and the stack that is shown among them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastLines {
+    pub(super) shown: Shown,
     lines: Arc<Mutex<VecDeque<Vec<u8>>>>,
 }
 
@@ -27,6 +29,7 @@ impl LastLines {
     }
 
     fn push(&self, line: &[u8]) {
+        self.shown.line(line);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut oldest =
             if lines.len() < LAST_LINES { Vec::new() } else { lines.pop_front().unwrap_or_default() };

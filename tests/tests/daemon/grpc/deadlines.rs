@@ -70,6 +70,27 @@ async fn a_deadline_that_passes_in_the_tool_is_told_with_its_traceback() {
     assert_eq!(answer(&mut calls, "who", "{}").await.unwrap(), pid, "the worker gave up the call and lives");
 }
 
+/// Neither waits for its own words: one waits in the kernel, the others hold the interpreter.
+#[tokio::test]
+async fn a_tool_that_does_not_give_up_is_told_with_its_traceback_too() {
+    let arena = Arena::prepare("lost-in-c").unwrap();
+    let daemon = serving(&arena, "endings", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    let stuck = [
+        ("rests", r#"{"seconds": 1000}"#, "in rests"),
+        ("holds", "{}", "in holds"),
+        ("holds", r#"{"depth": 400}"#, "in holds"),
+        ("backtracks", "{}", "in backtracks"),
+    ];
+    for (tool, arguments, evidence) in stuck {
+        answer(&mut calls, "who", "{}").await.unwrap();
+        let late = why(calls.call(within("100m", ask(tool, arguments))).await);
+        assert_eq!((late.reason(), late.fact("ran")), ("DEADLINE_EXCEEDED", "maybe"), "{late:?}");
+        assert!(late.evidence().contains(evidence), "{tool} {arguments}: {late:?}");
+        assert!(late.evidence().len() < 3_000, "{} bytes", late.evidence().len());
+    }
+}
+
 #[tokio::test]
 async fn the_deadline_and_the_trace_reach_the_tool() {
     let arena = Arena::prepare("context").unwrap();
