@@ -43,6 +43,9 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
     if daemon.telemetry.otlp_interval.is_zero() {
         problems.add(&at("telemetry.otlp_interval"), "telemetry.otlp_interval", "this must not be nothing");
     }
+    if daemon.telemetry.trace_percent > 100 {
+        problems.add(&at("telemetry.trace_percent"), "telemetry.trace_percent", "this must be at most 100");
+    }
     if draft.pools.is_empty() && !draft.broken {
         let what =
             "there is no pool: name a module with --tools, or write [pools.NAME] in a file for --config";

@@ -156,13 +156,15 @@ cpus = 2
 #[test]
 fn what_is_told_to_the_outside_is_checked_as_well() {
     let told = bad(&format!(
-        "[telemetry]\nlog = \"loud\"\nprometheus = \"0.0.0.0:9464\"\notlp = \"ftp://x\"\notlp_interval = 0\n{POOL_A}"
+        "[telemetry]\nlog = \"loud\"\nprometheus = \"0.0.0.0:9464\"\notlp = \"ftp://x\"\notlp_interval = 0\n\
+         trace_percent = 101\n{POOL_A}"
     ));
     let expected = [
         "2:7: telemetry.log: `loud` does not say what to log",
         "3:1: telemetry.prometheus: other machines can reach 0.0.0.0:9464",
         "4:8: telemetry.otlp: `ftp://x` is not what belongs here: write an http or https URL",
         "5:1: telemetry.otlp_interval: this must not be nothing",
+        "6:1: telemetry.trace_percent: this must be at most 100",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (told, expected) in told.iter().zip(expected) {

@@ -74,12 +74,13 @@ impl CallsDoor {
     /// Begins a call that nobody can join.
     async fn begin(&self, admitted: Admitted, beside: &Beside) -> Result<Running, Status> {
         let Admitted { parsed, mut caller, key } = admitted;
-        let Parsed { pool, mut whose, request, ask } = parsed;
+        let Parsed { pool, mut whose, request, mut ask, origin } = parsed;
         let hold = |key| self.endings.hold(key, &format!("{} {}", whose.pool, whose.tool));
         let alone = key.map(hold).transpose().map_err(|taken| refuse(&taken))?;
         // The key is held for as long as the call runs, which may be longer than anybody waits for it.
         let alone = alone.map(|alone| Box::new(alone) as Guard);
-        let mut meter = pool.meter().call(&ask.tool, beside.deadline);
+        let mut meter = pool.meter().call(&ask.tool, beside.deadline, &origin);
+        ask.traceparent = meter.traceparent().or(ask.traceparent);
         let lost = match request.on_abandon {
             OnAbandon::FinishIfLost => caller.lost(beside.pulse.clone()),
             OnAbandon::Cancel | OnAbandon::Finish => Lost::never(),
@@ -95,8 +96,8 @@ impl CallsDoor {
             meter.end(status::reason(&outcome));
             status::status(&outcome, &whose)
         })?;
-        meter.began();
         whose.worker = conversation.life().to_string();
+        meter.began(&whose.worker);
         let (deadline, caller) = (beside.deadline, Some(caller));
         let running = Running { conversation, meter, whose, deadline, feeding: None, caller, unpaid: 0 };
         Ok(running)

@@ -3,6 +3,7 @@
 use super::find_named;
 use crate::endings::Key;
 use crate::pool::{Handle, Pools};
+use crate::telemetry::Origin;
 use crate::worker::words::Ask;
 use sidewinder_core::{Affinity, AffinityKey, AffinityMode, CallKey, ClientId, OnAbandon, Priority, Request};
 use sidewinder_edge::call::Deadline;
@@ -29,6 +30,7 @@ pub(super) struct Parsed {
     pub(super) whose: Whose,
     pub(super) request: Request,
     pub(super) ask: Ask,
+    pub(super) origin: Origin,
 }
 
 /// What came beside the message.
@@ -36,7 +38,7 @@ pub(super) struct Beside {
     pub(super) deadline: Option<Instant>,
     client: u64,
     origin: String,
-    traceparent: Option<String>,
+    trace: Origin,
     /// How the connection of the caller does.
     pub(super) pulse: Arc<Pulse>,
 }
@@ -44,12 +46,12 @@ pub(super) struct Beside {
 impl Beside {
     pub(super) fn of(metadata: &MetadataMap, extensions: &Extensions) -> Self {
         let peer = extensions.get::<Peer>();
-        let traceparent = metadata.get("traceparent").and_then(|value| value.to_str().ok());
+        let word = |name| metadata.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Self {
             deadline: extensions.get::<Deadline>().map(|deadline| deadline.0),
             client: peer.map_or(0, |peer| peer.connection),
             origin: peer.map(|peer| peer.origin.to_string()).unwrap_or_default(),
-            traceparent: traceparent.map(str::to_owned),
+            trace: Origin { traceparent: word("traceparent"), tracestate: word("tracestate") },
             pulse: peer.map(|peer| peer.pulse.clone()).unwrap_or_default(),
         }
     }
@@ -87,14 +89,14 @@ pub(super) fn call(
         content_type: arguments.content_type,
         deadline: beside.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
         metadata: call.metadata.into_iter().collect(),
-        traceparent: beside.traceparent.clone(),
+        traceparent: beside.trace.traceparent.clone(),
         client: Some(beside.origin.clone()).filter(|origin| !origin.is_empty()),
         credit,
         input: false,
         attempt: 1,
         body: arguments.data,
     };
-    Ok(Parsed { pool, whose, request, ask })
+    Ok(Parsed { pool, whose, request, ask, origin: beside.trace.clone() })
 }
 
 fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Outcome> {

@@ -13,10 +13,12 @@ pub(crate) struct Telemetry {
     pub(crate) log_format: LogFormat,
     /// Where metrics can be fetched.
     pub(crate) prometheus: Option<SocketAddr>,
-    /// Where metrics are sent.
+    /// Where metrics and spans are sent.
     pub(crate) otlp: Option<String>,
-    /// How often they are sent.
+    /// How often metrics are sent.
     pub(crate) otlp_interval: Duration,
+    /// Of a hundred calls whose caller says nothing of a trace, so many begin one. With none there are no spans at all.
+    pub(crate) trace_percent: u8,
 }
 
 /// How a line of the log looks.
@@ -39,6 +41,7 @@ impl Default for Telemetry {
             prometheus: None,
             otlp: None,
             otlp_interval: OTLP_INTERVAL,
+            trace_percent: 100,
         }
     }
 }

@@ -127,7 +127,7 @@ fn a_public_address_has_to_be_asked_for() {
 }
 
 #[test]
-fn a_receiver_that_is_away_costs_one_line() {
+fn a_receiver_that_is_away_costs_one_line_for_metrics_and_one_for_spans() {
     let arena = Arena::prepare("away").unwrap();
     let arguments =
         ["--tools", "plain", "--workers", "1", "--otlp", "http://127.0.0.1:1", "--otlp-interval", "50ms"];
@@ -136,6 +136,8 @@ fn a_receiver_that_is_away_costs_one_line() {
     for _ in 0..5 {
         answer(&daemon, "add", r#"{"a": 1}"#);
     }
+    daemon.log_until("spans cannot be sent to http://127.0.0.1:1").unwrap();
+    answer(&daemon, "add", r#"{"a": 1}"#);
     let asked = Instant::now();
     daemon.send(Signal::TERM).unwrap();
     let (status, log) = daemon.end().unwrap();

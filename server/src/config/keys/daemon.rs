@@ -129,6 +129,8 @@ pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
     key!(Address "telemetry.prometheus" telemetry.prometheus, "\"127.0.0.1:9464\"",
         "Where Prometheus can fetch metrics.", absent "nowhere"),
     key!(Url "telemetry.otlp" telemetry.otlp, "\"http://127.0.0.1:4317\"",
-        "Where to send metrics by OTLP over gRPC.", absent "nowhere"),
-    key!(Span "telemetry.otlp_interval" telemetry.otlp_interval, "\"10s\"", "How often to send them."),
+        "Where to send metrics and spans by OTLP over gRPC.", absent "nowhere"),
+    key!(Span "telemetry.otlp_interval" telemetry.otlp_interval, "\"10s\"", "How often to send metrics."),
+    key!(Count "telemetry.trace_percent" telemetry.trace_percent, "5",
+        "Of a hundred calls without a `traceparent` so many begin a trace. With 0 no spans are sent at all."),
 ];

@@ -89,11 +89,12 @@ async fn told(joined: Joined<Told>, caller: &mut Caller) -> Result<(Value, v1::R
 
 /// Runs the call to its ending, or until nobody wants it.
 async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
-    let Parsed { pool, mut whose, mut request, ask } = parsed;
+    let Parsed { pool, mut whose, mut request, mut ask, origin } = parsed;
     let deadline = request.deadline;
     // Dropping it here means that nobody wants it; that somebody may come back for it is said by `leave`.
     request.on_abandon = OnAbandon::FinishIfLost;
-    let mut meter = pool.meter().call(&ask.tool, deadline);
+    let mut meter = pool.meter().call(&ask.tool, deadline, &origin);
+    ask.traceparent = meter.traceparent().or(ask.traceparent);
     let mut left = false;
     let conversation = {
         let mut begun = pin!(Conversation::begin(&pool, request, ask, Lost::never(), None));
@@ -118,8 +119,8 @@ async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
             return Some(ending(Err((outcome, whose))));
         }
     };
-    meter.began();
     whose.worker = conversation.life().to_string();
+    meter.began(&whose.worker);
     if left {
         conversation.leave();
     }

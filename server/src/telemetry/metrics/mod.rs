@@ -15,6 +15,7 @@ mod otlp;
 mod pool;
 
 use crate::telemetry::Telemetry;
+use crate::telemetry::traces::Traces;
 use catalogue::Metric;
 pub(crate) use gauges::{Look, Sight, Sights};
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
@@ -26,6 +27,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// The last export may take so long.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
@@ -44,6 +46,8 @@ pub(crate) struct Metrics {
     instruments: Arc<Instruments>,
     registry: prometheus::Registry,
     pools: Arc<Mutex<BTreeMap<String, Arc<PoolMeter>>>>,
+    /// A call is measured and traced by the same hand.
+    traces: Traces,
 }
 
 /// What is counted as it happens.
@@ -71,7 +75,8 @@ impl Metrics {
             .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .with_attribute(opentelemetry::KeyValue::new("service.instance.id", run.to_owned()))
             .build();
-        let mut builder = SdkMeterProvider::builder().with_resource(resource);
+        let mut builder = SdkMeterProvider::builder().with_resource(resource.clone());
+        let traces = Traces::begin(settings, resource)?;
         let registry = prometheus::Registry::new();
         if settings.prometheus.is_some() {
             let exporter = opentelemetry_prometheus::exporter()
@@ -85,13 +90,13 @@ impl Metrics {
         let provider = builder.build();
         let meter = provider.meter("sidewinder");
         let instruments = Arc::new(Instruments::new(&meter));
-        Ok(Self { provider, meter, instruments, registry, pools: Arc::default() })
+        Ok(Self { provider, meter, instruments, registry, pools: Arc::default(), traces })
     }
 
     /// What the pool of this name measures, before and after a reload.
     pub(crate) fn pool(&self, name: &str) -> Arc<PoolMeter> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(PoolMeter::new(self.instruments.clone(), name));
+        let new = || Arc::new(PoolMeter::new(self.instruments.clone(), self.traces.clone(), name));
         pools.entry(name.to_owned()).or_insert_with(new).clone()
     }
 
@@ -108,9 +113,13 @@ impl Metrics {
 
     /// Sends what has not been sent, if that can be done soon.
     pub(crate) async fn end(self) {
-        let ending = tokio::task::spawn_blocking(move || self.provider.shutdown());
-        if tokio::time::timeout(LAST_EXPORT, ending).await.is_err() {
-            tracing::warn!("the last metrics could not be sent within {LAST_EXPORT:?}");
+        let traces = tokio::task::spawn_blocking(move || self.traces.end(LAST_EXPORT));
+        let metrics = tokio::task::spawn_blocking(move || self.provider.shutdown());
+        let until = Instant::now() + LAST_EXPORT;
+        for (what, ending) in [("metrics", metrics), ("spans", traces)] {
+            if timeout_at(until, ending).await.is_err() {
+                tracing::warn!("the last {what} could not be sent within {LAST_EXPORT:?}");
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What one pool measures, with its attributes made once: a call costs three look-ups and no text.
 
 use super::Instruments;
+use crate::telemetry::traces::{CallSpan, Origin, Traces};
 use opentelemetry::KeyValue;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ const OTHER: &str = "_OTHER";
 /// The figures of one pool.
 pub(crate) struct PoolMeter {
     instruments: Arc<Instruments>,
+    traces: Traces,
     name: Arc<str>,
     pool: [KeyValue; 1],
     /// Those that workers offer. Whoever calls something else must not make figures.
@@ -40,10 +42,10 @@ struct Named {
 }
 
 impl PoolMeter {
-    pub(super) fn new(instruments: Arc<Instruments>, name: &str) -> Self {
+    pub(super) fn new(instruments: Arc<Instruments>, traces: Traces, name: &str) -> Self {
         let name: Arc<str> = Arc::from(name);
         let pool = [KeyValue::new("pool", name.clone())];
-        Self { instruments, name, pool, tools: RwLock::default() }
+        Self { instruments, traces, name, pool, tools: RwLock::default() }
     }
 
     /// Workers offer these tools, as JSON. Names that were known stay known.
@@ -63,11 +65,18 @@ impl PoolMeter {
         tools.get(name).cloned().unwrap_or_else(|| KeyValue::new("tool", OTHER))
     }
 
-    /// Begins to measure a call.
-    pub(crate) fn call(self: &Arc<Self>, tool: &str, deadline: Option<Instant>) -> CallMeter {
+    /// Begins to measure a call, which belongs to the trace of its caller.
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        tool: &str,
+        deadline: Option<Instant>,
+        origin: &Origin,
+    ) -> CallMeter {
+        let tool: Arc<str> = Arc::from(tool);
         CallMeter {
             meter: self.clone(),
-            tool: Arc::from(tool),
+            span: self.traces.call(origin, &self.name, &tool),
+            tool,
             deadline,
             asked: Instant::now(),
             began: None,
@@ -105,6 +114,7 @@ impl PoolMeter {
 pub(crate) struct CallMeter {
     meter: Arc<PoolMeter>,
     tool: Arc<str>,
+    span: CallSpan,
     deadline: Option<Instant>,
     asked: Instant,
     began: Option<Instant>,
@@ -112,8 +122,14 @@ pub(crate) struct CallMeter {
 }
 
 impl CallMeter {
+    /// What stands above whatever the tool does, when spans are sent.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        self.span.traceparent()
+    }
+
     /// A worker has it.
-    pub(crate) fn began(&mut self) {
+    pub(crate) fn began(&mut self, worker: &str) {
+        self.span.began(worker);
         let now = Instant::now();
         let waited = now.saturating_duration_since(self.asked);
         self.began = Some(now);
@@ -135,6 +151,7 @@ impl CallMeter {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        self.span.end(outcome);
         let pool = &self.meter.pool[0];
         let tool = self.meter.tool(&self.tool);
         if self.began.is_some() {

@@ -1,9 +1,10 @@
 //! Deadlines: those that are none, those that have passed, those that pass in the line and in the tool.
 
 use super::{lives, serving, until, until_idle, why};
-use sidewinder_proto::v1::CallRequest;
+use sidewinder_proto::v1::{Call, CallRequest};
 use sidewinder_tests::arena::Arena;
-use sidewinder_tests::client::{answer, ask, connect, text};
+use sidewinder_tests::client::{answer, ask, call, connect, text, with};
+use sidewinder_tests::daemon::Daemon;
 use tonic::{Code, Request};
 
 fn within(timeout: &str, request: CallRequest) -> Request<CallRequest> {
@@ -106,4 +107,25 @@ async fn the_deadline_and_the_trace_reach_the_tool() {
     assert_eq!((&said["traceparent"], &said["attempt"]), (&trace.into(), &1.into()));
     let said = answer(&mut calls, "context", "{}").await.unwrap();
     assert!(said.contains(r#""remaining":null"#), "without a timeout there is no deadline: {said}");
+}
+
+#[tokio::test]
+async fn with_spans_the_tool_stands_below_that_of_its_call() {
+    let arena = Arena::prepare("spans").unwrap();
+    let arguments = ["--tools", "values", "--workers", "1", "--otlp", "http://127.0.0.1:1"];
+    let daemon = Daemon::start(&arena, &arguments).unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for key in ["", "a key"] {
+        let call = Call { idempotency_key: key.to_owned(), ..call("context") };
+        let mut request = Request::new(with(call, "{}"));
+        request.metadata_mut().insert("traceparent", trace.parse().unwrap());
+        let said = text(calls.call(request).await.unwrap().into_inner().value);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let told = said["traceparent"].as_str().unwrap();
+        assert_eq!((&told[..36], &told[52..]), (&trace[..36], "-01"), "{told}: of the same trace");
+        assert_ne!(&told[36..52], &trace[36..52], "{told}: with the daemon's span between");
+    }
+    let said = answer(&mut calls, "context", "{}").await.unwrap();
+    assert!(said.contains(r#""traceparent":"00-"#), "a trace begins here: {said}");
 }
