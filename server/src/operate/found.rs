@@ -5,16 +5,16 @@ use crate::own::hold::{Ended, Hold, Wishes};
 use crate::pool::{self, Handle};
 use crate::telemetry::{Events, Metrics};
 use crate::worker::life::Spec;
+use crate::worker::placed::Placed;
 use sidewinder_keeper::wire::{Graces, Welcome};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What every pool of this daemon has in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Founder {
     /// Where workers find their runtime.
-    pub(crate) runtime: PathBuf,
+    pub(crate) runtime: Placed,
     pub(crate) metrics: Metrics,
 }
 
@@ -74,7 +74,7 @@ impl Founder {
     /// How the workers of a pool are started and talked to.
     pub(crate) fn spec(&self, name: &str, pool: &PoolSettings, settings: &Settings) -> Spec {
         let mut command = pool.command.clone();
-        command.runtime = Some(self.runtime.clone());
+        command.runtime = Some(self.runtime.path.clone());
         Spec {
             pool: name.to_owned(),
             meter: self.metrics.pool(name),

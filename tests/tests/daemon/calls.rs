@@ -1,10 +1,12 @@
 //! Calls that go well, and calls that make no sense.
 
 use super::{answer, plain, refusal};
+use rustix::fs::{FlockOperation, flock};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::Daemon;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -141,7 +143,7 @@ fn raw_bytes_go_both_ways_from_a_file_and_from_standard_input() {
     let argument = format!("@{}", file.display());
     let said = daemon.verb("call", &["same", &argument, "--raw"]).output().unwrap();
     assert_eq!((said.status.code(), said.stdout), (Some(0), bytes.clone()));
-    let input = Stdio::from(std::fs::File::open(&file).unwrap());
+    let input = Stdio::from(File::open(&file).unwrap());
     let said = daemon.verb("call", &["same", "-", "--raw"]).stdin(input).output().unwrap();
     assert_eq!((said.status.code(), said.stdout), (Some(0), bytes));
 }
@@ -152,12 +154,38 @@ fn the_runtime_is_private_and_keeps_its_bytecode() {
     let arena = Arena::prepare("bytecode").unwrap();
     let daemon = plain(&arena);
     answer(&daemon, "who", "{}");
-    let names = std::fs::read_dir(arena.runtime()).unwrap().map(|entry| entry.unwrap().path());
-    let is_placed =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("runtime-"));
-    let placed: Vec<PathBuf> = names.filter(is_placed).collect();
+    let placed = runtimes(&arena);
     assert_eq!(placed.len(), 1, "{placed:?}");
     assert_eq!(std::fs::metadata(&placed[0]).unwrap().permissions().mode() & 0o777, 0o700);
     let compiled = std::fs::read_dir(placed[0].join("sidewinder/__pycache__")).unwrap().count();
     assert!(compiled > 5, "{compiled} files");
+}
+
+fn runtimes(arena: &Arena) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(arena.runtime()).unwrap().map(|entry| entry.unwrap().path());
+    let is_placed =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("runtime-"));
+    names.filter(is_placed).collect()
+}
+
+/// A daemon of another version runs from the one, and nobody from the other.
+#[test]
+fn the_runtime_of_another_version_is_removed_once_nobody_uses_it() {
+    let arena = Arena::prepare("versions").unwrap();
+    drop(plain(&arena));
+    let own = runtimes(&arena).remove(0);
+    let [used, unused] =
+        ["runtime-00000000000000aa", "runtime-00000000000000bb"].map(|name| arena.runtime().join(name));
+    std::fs::rename(&own, &unused).unwrap();
+    std::fs::DirBuilder::new().mode(0o700).create(&used).unwrap();
+    let theirs = File::open(&used).unwrap();
+    flock(&theirs, FlockOperation::LockShared).unwrap();
+    let daemon = plain(&arena);
+    assert!(used.exists() && !unused.exists(), "{:?}", runtimes(&arena));
+    // Its own is used in this sense as well.
+    let alone = FlockOperation::NonBlockingLockExclusive;
+    assert!(flock(File::open(&own).unwrap(), alone).is_err());
+    drop((daemon, theirs));
+    drop(plain(&arena));
+    assert_eq!(runtimes(&arena), [own]);
 }
