@@ -1,7 +1,7 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-leaks soak sim proto docs fmt setup test-machine clean
+.PHONY: help run test check bench bench-leaks soak sim mutants proto docs fmt setup test-machine clean
 .NOTPARALLEL:
 .PHONY: build test-assertions test-client-python test-client-elixir check-rust check-deny check-tidy check-python check-shell check-elixir
 
@@ -63,13 +63,18 @@ docs: ## write the tables of docs/telemetry.md from the code, to be committed
 	@$(SETUP) build
 	WRITE_DOCS=1 $(CARGO) test $(LOCKED) --quiet -p sidewinder document
 
-soak: ## the full reaper matrix, 1,000 cycles, a long simulation: hours
+mutants: ## break the core in every small way, and list what no test notices: MUTANTS='--shard 0/4', MUTANTS_TIME=seconds
+	@$(SETUP) build mutants
+	@sh tests/mutants.sh
+
+soak: ## the full reaper matrix, 1,000 cycles, a long simulation, the mutants of the core: hours
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory build
 	MATRIX=full CYCLES=1000 $(CARGO) test $(LOCKED) --no-fail-fast -p sidewinder-tests
 	@MATRIX=full CYCLES=1000 sh tests/unprivileged.sh
 	$(MIX) test --only soak
 	@$(MAKE) --no-print-directory sim SIM_EVENTS=$(or $(SIM_EVENTS),100000000)
+	@$(MAKE) --no-print-directory mutants
 
 bench: ## figures of keeper, daemon and clients, beside baselines; writes docs/bench.md, BENCH=--quick does not
 	@$(SETUP) build test

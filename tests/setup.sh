@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs what a verb of the Makefile needs and says so first. Quick when nothing is missing.
 #
-#   sh tests/setup.sh NEED…      build | test | check | peers
+#   sh tests/setup.sh NEED…      build | test | check | peers | mutants
 #
 # Debian packages come from apt-get (as root; otherwise the command to run is printed), Python
-# packages go into .venv, cargo-deny goes below the target directory. Nothing else is touched.
+# packages go into .venv, cargo-deny and cargo-mutants go below the target directory. Nothing else is touched.
 set -eu
 cd "$(dirname "$0")/.."
 
 deny_version=0.20.2
+mutants_version=27.1.0
 tools=${CARGO_TARGET_DIR:-target}/tools
 packages=
 reasons=
@@ -67,6 +68,7 @@ want_packages() {
             have tini || want 'tini, to compare with' tini
             have dumb-init || want 'dumb-init, to compare with' dumb-init
             ;;
+        mutants) ;;
         *) fail "unknown need: $1" ;;
     esac
 }
@@ -113,6 +115,12 @@ install_cargo_deny() {
     cargo install --quiet --locked --root "$tools" cargo-deny --version "$deny_version"
 }
 
+install_cargo_mutants() {
+    [ "$("$tools/bin/cargo-mutants" mutants --version 2>/dev/null)" = "cargo-mutants $mutants_version" ] && return 0
+    say "installing cargo-mutants $mutants_version into $tools (a few minutes, once)"
+    cargo install --quiet --locked --root "$tools" cargo-mutants --version "$mutants_version"
+}
+
 # Header compression is tried against an implementation that others wrote. Debian has it inside of another package; the
 # tests say so where it cannot be had.
 install_header_oracle() {
@@ -143,5 +151,6 @@ for need in "$@"; do
             install_python_tools
             install_cargo_deny
             ;;
+        mutants) install_cargo_mutants ;;
     esac
 done

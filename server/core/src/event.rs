@@ -212,3 +212,21 @@ impl Jitter {
         Duration::from_micros(self.shorten(die, micros, percent))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each limit is shortened by dice of its own.
+    #[test]
+    fn a_die_is_read_where_it_lies() {
+        let dice = [(Die::Calls, 0), (Die::Age, 16), (Die::Idle, 32), (Die::Memory, 48)];
+        for (die, shift) in dice {
+            let jitter = Jitter(0x8000 << shift);
+            for (other, at) in dice {
+                let expected = if at == shift { 750 } else { 1_000 };
+                assert_eq!(jitter.shorten(other, 1_000, 50), expected, "{other:?} of {die:?}");
+            }
+        }
+    }
+}

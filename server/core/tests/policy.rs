@@ -1,11 +1,21 @@
 //! A policy is accepted whole, or every flaw of it is named at once.
 
-use sidewinder_core::{Policy, SLOTS_MAX, SPAN_MAX, Size};
+use sidewinder_core::{Policy, Pool, SLOTS_MAX, SPAN_MAX, Size};
 use std::time::Duration;
 
 #[test]
 fn the_default_has_no_flaws() {
     assert!(Policy::default().check().is_ok());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a pool begins at a real instant")]
+fn a_pool_shows_the_rules_that_hold() {
+    let mut policy = Policy { seats: 3, ..Policy::default() };
+    policy.grace.stop = Duration::from_hours(9 * 365 * 24);
+    assert!(policy.grace.stop < SPAN_MAX, "nine years are less than ten");
+    let checked = policy.check().expect("no flaws");
+    assert_eq!(*Pool::new(std::time::Instant::now(), checked.clone()).policy(), checked);
 }
 
 #[test]

@@ -104,7 +104,8 @@ impl Pool {
     /// No life serves, and none will without an operator.
     pub(super) fn is_hopeless(&self) -> bool {
         let census = self.places.census();
-        let full = census.fatal > 0 && census.keeping() >= self.policy.size.max().into();
+        // Without hope all that is kept has given up.
+        let full = census.keeping() >= self.policy.size.max().into();
         self.drain.is_none() && census.hopeful() == 0 && (self.proof.fatal || full)
     }
 

@@ -1,6 +1,7 @@
 //! Single decisions, told one at a time. What must always hold is the business of the simulation.
 
 use super::*;
+use crate::policy::SPAN_MAX;
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -190,4 +191,69 @@ fn more_clients_than_may_be_are_denied() {
     let denied = stage.presence.attach(stage.begin, asked, &mut Vec::new());
     assert_eq!(denied, Err(Denied::Full));
     stage.attach(1, "a");
+}
+
+/// Whoever comes by a little late has not stood still.
+#[test]
+fn a_pause_has_to_be_longer_than_its_bound() {
+    for (pause, stalls) in [(ms(0), 0), (ms(1), 1)] {
+        let mut stage = Stage::new(PresenceRules::default());
+        stage.attach(0, "a");
+        let mut deeds = Vec::new();
+        stage.presence.handle_timeout(stage.begin + TICK + LATE + pause, &mut deeds);
+        assert_eq!(deeds.len(), stalls, "{deeds:?}");
+    }
+}
+
+#[test]
+fn a_count_goes_on_under_rules_that_say_the_same_of_it() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let amended = |stage: &mut Stage, at: u64, rules: PresenceRules| {
+        let mut deeds = stage.wait(at);
+        stage.presence.amend(stage.begin + ms(at), rules.check().expect("no flaws"), &mut deeds);
+        (deeds, stage.presence.snapshot(stage.begin + ms(at)).leaves_in)
+    };
+    let (granted, _) = stage.attach(0, "a");
+    let longer = PresenceRules { no_client: Some(ms(90_000)), ..PresenceRules::default() };
+    assert_eq!(
+        amended(&mut stage, 10, longer.clone()),
+        (vec![], None),
+        "somebody is there: nothing is counted"
+    );
+    stage.told(20, Fact::Left(granted.lease, granted.epoch));
+    let other = PresenceRules { clients_max: 7, ..longer };
+    assert_eq!(amended(&mut stage, 30_020, other).1, Some(ms(60_000)), "it has been counted for 30 s");
+}
+
+#[test]
+fn rules_that_would_surprise_are_flaws() {
+    let flaws = |change: fn(&mut PresenceRules)| {
+        let mut rules = PresenceRules::default();
+        change(&mut rules);
+        rules.check().err().map(|flaws| flaws[0].name)
+    };
+    assert_eq!(flaws(|_| {}), None);
+    assert_eq!(flaws(|rules| rules.interval.least = rules.interval.most * 2), Some("interval"));
+    assert_eq!(flaws(|rules| rules.clients_max = 0), Some("clients_max"));
+    assert_eq!(flaws(|rules| rules.startup = Some(SPAN_MAX)), None);
+    assert_eq!(flaws(|rules| rules.startup = Some(SPAN_MAX * 2)), Some("startup"));
+    assert_eq!(flaws(|rules| rules.interval.local = rules.ttl.local), Some("ttl"));
+    assert_eq!(flaws(|rules| rules.interval.remote = rules.ttl.remote), Some("ttl"));
+}
+
+#[test]
+fn beats_are_counted_and_so_are_those_that_did_not_come() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let (granted, _) = stage.attach(0, "a");
+    for at in [2_000, 4_000, 9_500] {
+        stage.told(at, Fact::Heard(granted.lease, granted.epoch));
+    }
+    let seen = |stage: &Stage, at| {
+        let all = stage.presence.snapshot(stage.begin + ms(at)).leases;
+        all.into_values().map(|lease| (lease.beats, lease.missed, lease.heard_ago)).collect::<Vec<_>>()
+    };
+    // After 4 s the next was due within 2 s more, and one further was missed.
+    assert_eq!(seen(&stage, 9_500), [(3, 1, ms(0))]);
+    stage.wait(14_500);
+    assert_eq!(seen(&stage, 14_500), [(3, 2, ms(5_000))]);
 }

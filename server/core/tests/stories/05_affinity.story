@@ -31,3 +31,5 @@ policy workers=2..2
 21ms   resize workers=1..1          -> stop 0.2 Resize
 22ms   exit 0.2
 23ms   finish 1.1 10                -> answer 10, assign 11 1.1
+24ms   finish 1.1 11                -> answer 11
+25ms   submit 12 client=2 fail-fast=7 -> assign 12 1.1
