@@ -3228,7 +3228,8 @@ pub struct Granted {
     /// Fences whoever comes back late: a call with an older epoch is refused. To be said in calls.
     #[prost(uint64, tag = "2")]
     pub epoch: u64,
-    /// Each side sends a beat at least this often.
+    /// The client sends a beat at least this often. The daemon answers each at once, and sends one by itself a quarter of
+    /// this later than it would have answered.
     #[prost(message, optional, tag = "3")]
     pub interval: ::core::option::Option<::prost_types::Duration>,
     /// The lease ends this long after the client was last heard.
@@ -3447,7 +3448,8 @@ pub mod clients_client {
             self
         }
         /// Holds a lease. The first message says hello; the first answer grants the lease, or a status says why not. Afterwards
-        /// each side sends a beat at least once in an interval and measures how long the other one takes to answer it.
+        /// the client sends a beat at least once in an interval, which is answered with a beat at once; where there is nothing
+        /// to answer the daemon sends one by itself. Each side measures how long the other one takes to answer.
         /// A client that hangs up without a word keeps its lease until it ends by itself, unless it is known to be dead.
         pub async fn attach(
             &mut self,
@@ -3520,7 +3522,8 @@ pub mod clients_server {
             + std::marker::Send
             + 'static;
         /// Holds a lease. The first message says hello; the first answer grants the lease, or a status says why not. Afterwards
-        /// each side sends a beat at least once in an interval and measures how long the other one takes to answer it.
+        /// the client sends a beat at least once in an interval, which is answered with a beat at once; where there is nothing
+        /// to answer the daemon sends one by itself. Each side measures how long the other one takes to answer.
         /// A client that hangs up without a word keeps its lease until it ends by itself, unless it is known to be dead.
         async fn attach(
             &self,

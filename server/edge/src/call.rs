@@ -24,6 +24,7 @@ pub(crate) mod fate;
 pub(crate) mod inbound;
 pub(crate) mod outbound;
 pub(crate) mod timeout;
+pub(crate) mod turn;
 
 use crate::limits::Limits;
 use crate::outcome::Outcome;
@@ -31,6 +32,7 @@ use crate::peer::Peer;
 use crate::routes::Routes;
 use crate::status;
 use fate::Fate;
+pub use fate::{NoCall, beside};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use inbound::Inbound;

@@ -109,10 +109,12 @@ impl Register {
         };
         let (granted, held) = self.enter(|now, state, deeds| {
             let granted = state.core.attach(now, asked, deeds).map_err(|_| Denied::Full)?;
-            let held = state.held.entry(granted.lease);
-            let held = held.or_insert_with(|| Arc::new(Held::new(granted.lease, client, granted.epoch)));
-            held.connect(true);
-            Ok((granted, held.clone()))
+            let held = Arc::new(match state.held.get(&granted.lease) {
+                Some(before) => before.again(&granted, client),
+                None => Held::new(&granted, client),
+            });
+            state.held.insert(granted.lease, held.clone());
+            Ok((granted, held))
         })?;
         let (what, word) = if granted.resumed {
             (What::ClientResumed, "is back")
@@ -271,7 +273,10 @@ impl Register {
             tokio::select! {
                 () = due => {
                     self.lock().armed = None;
-                    self.enter(|now, state, deeds| state.core.handle_timeout(now, deeds));
+                    self.enter(|now, state, deeds| {
+                        state.core.handle_timeout(now, deeds);
+                        state.held.values().for_each(|held| held.come_by(now));
+                    });
                 }
                 () = self.inner.nearer.notified() => {}
             }

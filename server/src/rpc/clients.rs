@@ -1,8 +1,8 @@
 //! The service for those who attach: beats in both directions, and what is told beside them.
 //!
-//! Two sides that do not wait for each other. What the client says is read by a task of its own, so that a client that
-//! reads slowly is heard all the same. What is told to it is made when it asks for more: of the state it gets the
-//! newest, of events those that are left.
+//! Two sides that do not wait for each other, in one task: a beat is answered where it was read. What the client says is
+//! heard whether or not it reads. What is told to it is made when it asks for more: of the state it gets the newest, of
+//! events those that are left. No lease has a timer; who is due a beat of ours is seen by whoever keeps the time.
 
 mod hello;
 mod standing;
@@ -15,7 +15,7 @@ use crate::lifecycle::Decided;
 use crate::presence::{Denied, Register, Seen};
 use crate::telemetry::Events;
 use sidewinder_core::presence::Watch;
-use sidewinder_edge::outcome::{Outcome, Refusal};
+use sidewinder_edge::outcome::{Failure, Outcome, Refusal};
 use sidewinder_edge::peer::Peer;
 use sidewinder_edge::status;
 use sidewinder_proto::v1;
@@ -80,7 +80,10 @@ impl Clients for ClientsDoor {
             run: self.run.clone(),
             resumed: granted.resumed,
         };
-        let line = Line::open(attached, words, peer);
+        let line = Line::open(attached, words, peer).map_err(|_| {
+            let what = "there is no call to hear a client beside of".to_owned();
+            status::of(&Outcome::Failed(Failure::Broken { what }))
+        })?;
         let told = self.events.watch();
         Ok(Response::new(stream::of(grant, line, self.standings.clone(), told, wants_events)))
     }

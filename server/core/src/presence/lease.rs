@@ -75,8 +75,8 @@ impl Lease {
     }
 
     pub(super) fn renew(&mut self, moment: Moment, epoch: Epoch, interval: Duration, ttl: Duration) {
-        self.heard(moment);
         (self.epoch, self.interval, self.ttl) = (epoch, interval, ttl);
+        (self.heard, self.beats, self.missed) = (moment, 0, 0);
     }
 
     pub(super) fn heard(&mut self, moment: Moment) {

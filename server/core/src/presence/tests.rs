@@ -257,3 +257,17 @@ fn beats_are_counted_and_so_are_those_that_did_not_come() {
     stage.wait(14_500);
     assert_eq!(seen(&stage, 14_500), [(3, 2, ms(5_000))]);
 }
+
+#[test]
+fn who_comes_back_to_a_lease_is_counted_anew() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let (granted, _) = stage.attach(0, "a");
+    for beat in 1..=3 {
+        stage.told(beat * 100, Fact::Heard(granted.lease, granted.epoch));
+    }
+    // Three intervals without a word.
+    let (again, _) = stage.attach(6_500, "a");
+    assert!(again.resumed);
+    let view = stage.presence.snapshot(stage.begin + ms(6_500)).leases[&granted.lease];
+    assert_eq!((view.beats, view.missed, view.heard_ago), (0, 0, ms(0)));
+}

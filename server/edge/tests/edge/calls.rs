@@ -1,6 +1,6 @@
 //! What every call has, whatever the service: a deadline, a peer, sizes, a name.
 
-use crate::client::{CALL, STREAM, UPLOAD, call, framed};
+use crate::client::{CALL, CONVERSE, STREAM, UPLOAD, call, framed};
 use crate::world::{World, fact, reaches};
 use prost::bytes::Bytes;
 use sidewinder_edge::limits::Limits;
@@ -154,4 +154,20 @@ async fn an_unknown_method_is_named() {
     let status = client.ask("/no.Such/Thing", &[], &call("", b"")).await.ended().await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNKNOWN_METHOD"));
     assert!(status.message().contains("/no.Such/Thing"));
+}
+
+/// The answer is stuck in the windows of a reader that takes nothing, and whoever asked is heard all the same.
+#[tokio::test]
+async fn who_reads_nothing_is_heard_beside_the_answer() {
+    let world = World::new(Limits::default());
+    let mut client = world.client().await;
+    let mut open = client.open(CONVERSE, &[]).await;
+    let items = || world.facts.0.items.load(std::sync::atomic::Ordering::SeqCst);
+    fact(|| items() > 0).await;
+    for round in 1..=50 {
+        let input = Input { part: Some(Part::Item(sidewinder_proto::v1::Payload::default())) };
+        open.request.send_data(framed(&input), false).unwrap();
+        fact(|| world.facts.0.heard.load(std::sync::atomic::Ordering::SeqCst) == round).await;
+    }
+    assert!(items() < 40, "{} items of 10 kB were taken by nobody", items());
 }

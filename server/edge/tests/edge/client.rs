@@ -19,6 +19,7 @@ use tonic::Status;
 pub(crate) const CALL: &str = "/sidewinder.v1.Calls/Call";
 pub(crate) const STREAM: &str = "/sidewinder.v1.Calls/Stream";
 pub(crate) const UPLOAD: &str = "/sidewinder.v1.Calls/Upload";
+pub(crate) const CONVERSE: &str = "/sidewinder.v1.Calls/Converse";
 pub(crate) const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 pub(crate) struct Client {

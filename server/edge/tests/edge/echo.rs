@@ -1,6 +1,6 @@
 //! The smallest service: what a tool would do is done here, by its name.
 
-use sidewinder_edge::call::Deadline;
+use sidewinder_edge::call::{Deadline, beside};
 use sidewinder_edge::peer::Peer;
 use sidewinder_proto::v1::calls_server::Calls;
 use sidewinder_proto::v1::{
@@ -26,6 +26,8 @@ pub(crate) struct Inner {
     pub(crate) most: AtomicUsize,
     /// Items that were taken from streams.
     pub(crate) items: AtomicUsize,
+    /// Inputs that were heard beside an answer.
+    pub(crate) heard: AtomicUsize,
     /// Lets one waiting call end.
     pub(crate) release: Notify,
     pub(crate) peer: Mutex<Option<Peer>>,
@@ -54,6 +56,15 @@ impl Drop for Inside {
 }
 
 pub(crate) struct Echo(pub(crate) Facts);
+
+impl Inside {
+    fn repeat(self, value: Option<Payload>) -> Items<Item> {
+        Box::pin(tokio_stream::iter(std::iter::repeat(value)).map(move |value| {
+            self.0.0.items.fetch_add(1, Ordering::SeqCst);
+            Ok(Item { value })
+        }))
+    }
+}
 
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -85,11 +96,7 @@ impl Calls for Echo {
             });
             return Ok(Response::new(Box::pin(nothing)));
         }
-        let items = tokio_stream::iter(std::iter::repeat(arguments)).map(move |value| {
-            inside.0.0.items.fetch_add(1, Ordering::SeqCst);
-            Ok(Item { value })
-        });
-        Ok(Response::new(Box::pin(items)))
+        Ok(Response::new(inside.repeat(arguments)))
     }
 
     /// Answers with the number of inputs.
@@ -107,8 +114,17 @@ impl Calls for Echo {
 
     type ConverseStream = Items<Item>;
 
-    async fn converse(&self, _: Request<Streaming<Input>>) -> Result<Response<Self::ConverseStream>, Status> {
-        Err(Status::unimplemented("not needed"))
+    /// Hears its inputs beside an answer that never ends.
+    async fn converse(&self, inputs: Request<Streaming<Input>>) -> Result<Response<Items<Item>>, Status> {
+        let (mut inputs, facts) = (inputs.into_inner(), self.0.clone());
+        let hearing = async move {
+            while let Ok(Some(_)) = inputs.message().await {
+                facts.0.heard.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        beside(hearing).map_err(|_| Status::internal("there is no call"))?;
+        let value = Some(Payload { data: vec![0; 10_000].into(), content_type: String::new() });
+        Ok(Response::new(self.0.enter().repeat(value)))
     }
 
     async fn call_struct(

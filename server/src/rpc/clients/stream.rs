@@ -7,17 +7,20 @@ use crate::telemetry::What;
 use crate::telemetry::events::Told;
 use futures_util::stream::{Stream, unfold};
 use sidewinder_core::presence::{Epoch, Parting};
+use sidewinder_edge::call::{NoCall, beside};
 use sidewinder_edge::outcome::{Outcome, Refusal};
 use sidewinder_edge::peer::{Origin, Peer};
 use sidewinder_edge::status;
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::from_client::Part as Said;
 use sidewinder_proto::v1::to_client::Part as Tell;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, watch as latest};
-use tokio::task::JoinHandle;
+use tokio::sync::{broadcast, watch as latest};
 use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
 
@@ -27,40 +30,57 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Everything that one client is told.
 pub(super) type Attaching = Pin<Box<dyn Stream<Item = Result<v1::ToClient, Status>> + Send>>;
 
-/// One client's end of the line: a task listens to it for as long as this lives.
+/// One client's end of the line.
 pub(super) struct Line {
     held: Arc<Held>,
     lease: latest::Receiver<Lease>,
     epoch: Epoch,
-    interval: Duration,
     bells: Arc<Bells>,
-    listening: JoinHandle<()>,
 }
 
-/// What the listening side wants of the telling side.
+/// What the listening side wants of the telling side. Both are turned by one task, the listening side first, so nobody
+/// has to be woken.
 #[derive(Debug, Default)]
 struct Bells {
     /// A beat has come, and is to be answered.
-    beat: Notify,
+    beat: AtomicBool,
     /// A question has come.
-    question: Notify,
+    question: AtomicBool,
     /// Nothing more will come.
-    over: Notify,
+    over: AtomicBool,
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.listening.abort();
+impl Bells {
+    /// The first that rings.
+    fn heard(&self) -> Option<Turn> {
+        let rang = |bell: &AtomicBool| bell.swap(false, Ordering::Relaxed);
+        if self.over.load(Ordering::Relaxed) {
+            Some(Turn::Silent)
+        } else if rang(&self.beat) {
+            Some(Turn::Beat)
+        } else {
+            rang(&self.question).then_some(Turn::Look)
+        }
+    }
+
+    /// Rings by the next turn of the task, or the one after that.
+    async fn ring(&self) -> Turn {
+        poll_fn(|_| self.heard().map_or(Poll::Pending, Poll::Ready)).await
     }
 }
 
 impl Line {
-    pub(super) fn open(attached: Attached, words: Streaming<v1::FromClient>, peer: Option<Peer>) -> Self {
-        let granted = attached.granted();
+    /// What the client says is heard beside the call that is being answered, however slowly the answer is read.
+    pub(super) fn open(
+        attached: Attached,
+        words: Streaming<v1::FromClient>,
+        peer: Option<Peer>,
+    ) -> Result<Self, NoCall> {
         let (held, lease, bells) = (attached.held(), attached.lease(), Arc::<Bells>::default());
+        let epoch = attached.granted().epoch;
         attached.watch_over(peer.as_ref().and_then(|peer| peer.process.clone()));
-        let listening = tokio::spawn(Ear { attached, peer, bells: bells.clone() }.listen(words));
-        Self { held, lease, epoch: granted.epoch, interval: granted.interval, bells, listening }
+        beside(Ear { attached, peer, bells: bells.clone() }.listen(words))?;
+        Ok(Self { held, lease, epoch, bells })
     }
 }
 
@@ -93,11 +113,11 @@ impl Ear {
                     let held = beat.held.and_then(|held| held.try_into().ok()).unwrap_or_default();
                     let heard = Beat { sequence: beat.sequence, answers: beat.answers, held };
                     self.attached.hear(heard, beat.load);
-                    self.bells.beat.notify_one();
+                    self.bells.beat.store(true, Ordering::Relaxed);
                 }
                 Some(Said::Question(_)) => {
                     self.attached.heard();
-                    self.bells.question.notify_one();
+                    self.bells.question.store(true, Ordering::Relaxed);
                 }
                 Some(Said::Detach(_)) => {
                     self.attached.leaves();
@@ -107,7 +127,7 @@ impl Ear {
                 Some(Said::Hello(_)) | None => self.attached.heard(),
             }
         }
-        self.bells.over.notify_one();
+        self.bells.over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -118,9 +138,13 @@ enum Turn {
     /// The client has said its last word.
     Silent,
     Beat,
-    State,
+    /// The state is wanted, and has to be looked at first.
+    Look,
+    State(v1::Standing),
     Event(Result<Arc<Told>, broadcast::error::RecvError>),
 }
+
+type Looking = Pin<Box<dyn Future<Output = v1::Standing> + Send>>;
 
 /// What is told to one client, one message at a time.
 struct Telling {
@@ -128,10 +152,11 @@ struct Telling {
     standings: Standings,
     events: broadcast::Receiver<Arc<Told>>,
     wants_events: bool,
-    /// Something has changed since the state was told, and when it may be told again.
+    /// Something has changed since the state was looked at, and when it may be looked at again.
     state_due: Option<Instant>,
     state_told: Instant,
-    beat_due: Instant,
+    /// Pools that are busy are slow to tell how they are, and no beat waits for that.
+    looking: Option<Looking>,
     lost: u64,
     over: bool,
 }
@@ -145,13 +170,13 @@ pub(super) fn of(
 ) -> Attaching {
     let now = Instant::now();
     let telling = Telling {
-        beat_due: now + line.interval,
         line,
         standings,
         events,
         wants_events,
         state_due: Some(now),
         state_told: now,
+        looking: None,
         lost: 0,
         over: false,
     };
@@ -175,7 +200,11 @@ impl Telling {
                 }
                 Turn::Silent => self.over = true,
                 Turn::Beat => return Some(Ok(self.beat())),
-                Turn::State => return Some(Ok(self.state().await)),
+                Turn::Look => self.look(),
+                Turn::State(standing) => {
+                    self.looking = None;
+                    return Some(Ok(Tell::State(standing)));
+                }
                 Turn::Event(told) => {
                     if let Some(event) = self.on_event(told) {
                         return Some(Ok(Tell::Event(event)));
@@ -194,25 +223,25 @@ impl Telling {
             Ok(lease) = self.line.lease.wait_for(|lease| lease.ended.is_some() || lease.epoch != epoch) => {
                 Turn::Over(*lease)
             }
-            () = self.line.bells.over.notified() => Turn::Silent,
-            () = self.line.bells.beat.notified() => Turn::Beat,
-            () = sleep_until(self.beat_due) => Turn::Beat,
-            () = self.line.bells.question.notified() => Turn::State,
-            () = due(self.state_due) => Turn::State,
+            turn = self.line.bells.ring() => turn,
+            () = self.line.held.beat_is_due() => Turn::Beat,
+            () = due(self.state_due) => Turn::Look,
+            standing = looked(&mut self.looking) => Turn::State(standing),
             told = self.events.recv() => Turn::Event(told),
         }
     }
 
-    fn beat(&mut self) -> Tell {
-        self.beat_due = Instant::now() + self.line.interval;
+    fn beat(&self) -> Tell {
         let Beat { sequence, answers, held } = self.line.held.beat();
         Tell::Beat(v1::Beat { sequence, answers, held: held.try_into().ok(), load: None })
     }
 
-    async fn state(&mut self) -> Tell {
+    /// A question during a look is answered by the next one.
+    fn look(&mut self) {
         self.state_due = None;
         self.state_told = Instant::now();
-        Tell::State(self.standings.now().await)
+        let standings = self.standings.clone();
+        self.looking = Some(Box::pin(async move { standings.now().await }));
     }
 
     fn on_event(&mut self, told: Result<Arc<Told>, broadcast::error::RecvError>) -> Option<v1::Event> {
@@ -241,6 +270,13 @@ fn farewell(lease: Lease) -> Option<Result<Tell, Status>> {
         None => Refusal::StaleEpoch,
     };
     Some(Err(status::of(&Outcome::Refused(refusal))))
+}
+
+async fn looked(looking: &mut Option<Looking>) -> v1::Standing {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn due(at: Option<Instant>) {

@@ -128,6 +128,50 @@ async fn one_that_comes_back_overtakes_itself_and_keeps_what_it_had() {
     assert_eq!(Why::of(calls.call(forged).await.unwrap_err()).reason(), "LEASE_EXPIRED");
 }
 
+/// What it says of itself is what holds, and its beats begin again.
+#[tokio::test]
+async fn one_that_comes_back_is_seen_as_it_is_now() {
+    let arena = Arena::prepare("seen-anew").unwrap();
+    let daemon = serving(&arena);
+    let labelled = |version: &str| {
+        let labels = [("version".to_owned(), version.to_owned())].into();
+        Hello { labels, pid: 7, ..brief("app", "run-1", 60_000) }
+    };
+    let first = Attached::to(&daemon, labelled("1")).await.unwrap();
+    for sequence in 1..=3 {
+        first.beat(sequence).await;
+    }
+    let seen = || list(&daemon)["clients"][0].clone();
+    soon("its beats are counted", || seen()["beats"] == 3 && seen()["load"] == 7).await;
+    let second = Attached::to(&daemon, labelled("2")).await.unwrap();
+    assert_eq!(second.granted.lease, first.granted.lease);
+    let after = seen();
+    assert_eq!((&after["labels"]["version"], &after["beats"]), (&"2".into(), &0.into()), "{after}");
+    assert!(after["load"].is_null() && after["connected"] == true, "{after}");
+}
+
+/// Who is silent is sent beats all the same, and who beats in time is sent answers and nothing else.
+#[tokio::test]
+async fn the_daemon_beats_by_itself_where_there_is_nothing_to_answer() {
+    let arena = Arena::prepare("own-beats").unwrap();
+    let daemon = serving(&arena);
+    let beat = |told| if let Told::Beat(beat) = told { Some(beat) } else { None };
+    let attached = Instant::now();
+    let mut silent = Attached::to(&daemon, brief("silent", "1", 2_000)).await.unwrap();
+    let first = silent.hears(beat).await;
+    let took = attached.elapsed();
+    println!("with an interval of 1 s a silent client was sent a beat after {took:?}");
+    assert_eq!((first.sequence, first.answers), (1, 0));
+    assert!(took >= Duration::from_millis(1_240), "early: {took:?}");
+    assert!(took <= Duration::from_millis(1_250) + GENEROUS * Duration::from_millis(150), "late: {took:?}");
+    let mut talking = Attached::to(&daemon, brief("talking", "1", 60_000)).await.unwrap();
+    for sequence in 1..=20 {
+        talking.beat(sequence).await;
+        let answer = talking.hears(beat).await;
+        assert_eq!((answer.sequence, answer.answers), (sequence, sequence));
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_is_gone_at_once() {
     let arena = Arena::prepare("detach").unwrap();
