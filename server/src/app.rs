@@ -22,8 +22,7 @@ use sidewinder_edge::limits::Limits;
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
-use sidewinder_edge::server::{Wish, serve};
-use sidewinder_edge::tally::Tally;
+use sidewinder_edge::server::{Sight, Wish, serve};
 use sidewinder_edge::tls::Tls;
 use sidewinder_keeper::linux::sys::peer_pidfd;
 use sidewinder_keeper::wire::Welcome;
@@ -33,7 +32,6 @@ use sidewinder_proto::v1::clients_server::ClientsServer;
 use sidewinder_proto::v1::pools_server::PoolsServer;
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -68,7 +66,9 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
     let (wish, wishes) = watch::channel(Wish::Serve);
     let register = Register::begin(rules, settings.lifecycle.lease_required, &run, events.clone());
     let endings = Endings::new(settings.endings);
-    let whole = Whole { register: register.clone(), mode: decided.mode, evidence, tls };
+    let seen = Sight::default();
+    let crowd = seen.crowd.clone();
+    let whole = Whole { register: register.clone(), mode: decided.mode, evidence, tls, crowd };
     let rule = settings.ready;
     let (instance, told) = (settings.listen.socket.to_string_lossy().into_owned(), events.clone());
     let (operator, welcomes) =
@@ -79,10 +79,9 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
         // Whether anybody waits for it or not.
         let _ = sweep.send(());
     });
-    let tally = Arc::new(Tally::default());
     metrics.look_at(Sights {
         pools: sight::of(operator.pools().clone()),
-        tally: tally.clone(),
+        tally: seen.tally.clone(),
         events: events.clone(),
         log: log.clone(),
     });
@@ -99,8 +98,9 @@ async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -
         let operator = prover.clone();
         async move { operator.prove(patience).await }
     }));
-    let health = serve_health(for_health, &operator, &events, limits.clone(), wishes.clone());
-    let (_, health) = tokio::join!(serve(listeners, routes, limits, tally, wishes), health);
+    let beside = Sight { crowd: seen.crowd.clone(), ..Sight::default() };
+    let health = serve_health(for_health, &operator, &events, (limits.clone(), beside), wishes.clone());
+    let (_, health) = tokio::join!(serve(listeners, routes, limits, seen, wishes), health);
     operator.end().await;
     metrics.end().await;
     for task in [signals, attending, coupled] {
@@ -173,7 +173,7 @@ async fn serve_health(
     listeners: Vec<Listener>,
     operator: &Operator,
     events: &Events,
-    limits: Limits,
+    (limits, sight): (Limits, Sight),
     wishes: watch::Receiver<Wish>,
 ) -> io::Result<()> {
     if listeners.is_empty() {
@@ -181,7 +181,7 @@ async fn serve_health(
     }
     let (routes, health) = Routes::default().with_standard_services().map_err(io::Error::other)?;
     rpc::report_health(health, operator.pools().clone(), events).await;
-    serve(listeners, routes, limits, Arc::default(), wishes).await;
+    serve(listeners, routes, limits, sight, wishes).await;
     Ok(())
 }
 

@@ -14,8 +14,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
@@ -58,6 +60,18 @@ impl GrpcService<Body> for Wire {
 /// A new client of this daemon.
 pub async fn connect(daemon: &Daemon<'_>) -> io::Result<Calls> {
     Ok(connect_to_hang_up(daemon).await?.0)
+}
+
+/// A new client of whoever listens there.
+pub async fn connect_at(socket: &Path) -> io::Result<Calls> {
+    connect_late(socket, Duration::ZERO).await
+}
+
+/// The same, silent for so long before its first word.
+pub async fn connect_late(socket: &Path, pause: Duration) -> io::Result<Calls> {
+    let stream = UnixStream::connect(socket).await?;
+    tokio::time::sleep(pause).await;
+    Ok(CallsClient::with_origin(shake_hands(stream).await?, Uri::from_static("http://sidewinder")))
 }
 
 /// A connection for any of the daemon's services, and where they are.

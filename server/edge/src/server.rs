@@ -4,10 +4,13 @@
 //!   serve ─┬─ accept (one task for each listener) ─┬─ connection ─┬─ stream
 //!          │                                       │              └─ stream
 //!          │                                       └─ connection ─── …
-//!          └─ phase: Open ─▶ Draining ─▶ Ending ─▶ Gone       heard by every task
+//!          └─ phase: Open ◀─▶ Closing ─▶ Draining ─▶ Ending ─▶ Gone       heard by every task
 //! ```
 //!
 //! - **Open.** Everybody is served.
+//! - **Closing.** Nobody is let in: who comes waits in the line of the kernel. Who has no call is told to come again, and
+//!   whoever calls all the same is served. So somebody who thinks of leaving can look whether anybody is there ([`Crowd`]),
+//!   and stay if so.
 //! - **Draining.** No listener is left. Each connection is told to go away (`GOAWAY`); one that has never said anything
 //!   is closed at once, and one without a call a moment later. Endless streams are ended, because nobody else would.
 //!   What runs goes on.
@@ -23,6 +26,9 @@
 
 mod accept;
 mod connection;
+mod crowd;
+
+pub use crowd::{Crowd, Seen};
 
 use crate::limits::Limits;
 use crate::listener::Listener;
@@ -41,6 +47,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Open,
+    Closing,
     Draining,
     Ending,
     Gone,
@@ -51,6 +58,8 @@ pub(crate) enum Phase {
 pub enum Wish {
     /// Serve.
     Serve,
+    /// Serve, but let nobody in, and have those without a call come again. Can be taken back.
+    CloseUp,
     /// Stop. What runs may go on for this long, from when it was said. Said again, the earlier end holds.
     StopWithin(Duration),
 }
@@ -72,11 +81,21 @@ struct Shared {
     routes: Arc<Routes>,
     limits: Arc<Limits>,
     tally: Arc<Tally>,
+    crowd: Crowd,
     /// Room for connections.
     room: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
     /// Held by every task for as long as it lives.
     _token: mpsc::Sender<Infallible>,
+}
+
+/// What is seen of a server from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// What it has counted.
+    pub tally: Arc<Tally>,
+    /// Who is there.
+    pub crowd: Crowd,
 }
 
 /// Serves `routes` on `listeners` until told to stop, and returns when everything is over. A wish that nobody can change
@@ -85,9 +104,10 @@ pub async fn serve(
     listeners: Vec<Listener>,
     routes: Routes,
     limits: Limits,
-    tally: Arc<Tally>,
+    sight: Sight,
     mut wish: watch::Receiver<Wish>,
 ) -> Stopped {
+    let Sight { tally, crowd } = sight;
     let (phase, heard) = watch::channel(Phase::Open);
     let (token, mut tokens) = mpsc::channel(1);
     let shared = Shared {
@@ -95,6 +115,7 @@ pub async fn serve(
         room: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
         limits: Arc::new(limits),
         tally,
+        crowd,
         phase: heard,
         _token: token,
     };
@@ -104,7 +125,7 @@ pub async fn serve(
     }
     drop(shared);
 
-    let bound = told_to_stop(&mut wish).await;
+    let bound = told_to_stop(&mut wish, &phase).await;
     phase.send_replace(Phase::Draining);
     tokio::select! {
         _ = tokens.recv() => return Stopped::Whole,
@@ -122,11 +143,14 @@ pub async fn serve(
 }
 
 /// Waits for the wish to stop, and tells until when.
-async fn told_to_stop(wish: &mut watch::Receiver<Wish>) -> Instant {
+async fn told_to_stop(wish: &mut watch::Receiver<Wish>, phase: &watch::Sender<Phase>) -> Instant {
     loop {
-        if let Wish::StopWithin(span) = *wish.borrow_and_update() {
-            return end_of(span);
-        }
+        let now = *wish.borrow_and_update();
+        match now {
+            Wish::Serve => phase.send_replace(Phase::Open),
+            Wish::CloseUp => phase.send_replace(Phase::Closing),
+            Wish::StopWithin(span) => return end_of(span),
+        };
         if wish.changed().await.is_err() {
             return Instant::now();
         }

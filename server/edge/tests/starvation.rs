@@ -12,7 +12,7 @@ use sidewinder_edge::limits::Limits;
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
-use sidewinder_edge::server::{Stopped, Wish, serve};
+use sidewinder_edge::server::{Sight, Stopped, Wish, serve};
 use sidewinder_edge::tally::Tally;
 use std::fs::File;
 use std::io::Read;
@@ -69,7 +69,7 @@ fn without_a_descriptor_newcomers_are_told_and_no_core_burns() {
         vec![listener],
         Routes::default(),
         Limits::default(),
-        Arc::clone(&tally),
+        Sight { tally: Arc::clone(&tally), ..Sight::default() },
         wished,
     ));
     let mut resident = connected(new_socket(), &path);

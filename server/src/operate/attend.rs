@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
-/// A pool that could not be seen is looked at again after this.
+/// A pool that could not be seen, or is still leaving, is looked at again after this; and so is one who says nothing.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Follows what is wanted for as long as the daemon runs.
@@ -29,19 +29,20 @@ pub(crate) async fn follow(operator: Operator, register: Register) {
             register.tell(Fact::Ready);
         }
         apply(now, &looks, &mut told).await;
+        let quiet = whole && operator.has_left();
         if matches!(now, Wanted::Nobody { .. })
-            && whole
+            && quiet
             && looks.iter().all(|(_, look)| look.snapshot.processes == 0)
         {
             register.tell(Fact::Emptied);
         }
         // Somebody may have come while it was looked at.
-        if now == Wanted::Nothing && *wanted.borrow() == Wanted::Nothing {
-            operator.quit(None).await;
+        let nothing = now == Wanted::Nothing && *wanted.borrow() == Wanted::Nothing;
+        if nothing && operator.leave(&wanted).await {
             return;
         }
         tokio::select! {
-            () = sleep(AGAIN), if !whole => {}
+            () = sleep(AGAIN), if !quiet || nothing => {}
             changed = wanted.changed() => if changed.is_err() { return },
             () = something(&mut events) => {}
         }

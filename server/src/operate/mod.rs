@@ -6,6 +6,7 @@
 
 pub(crate) mod attend;
 mod bulletin;
+mod closing;
 mod found;
 
 mod proof;
@@ -21,7 +22,7 @@ use crate::telemetry::{Event, Events, What};
 pub(crate) use found::Founder;
 use found::{Leaving, Member};
 use sidewinder_core::presence::Fact;
-use sidewinder_edge::server::Wish;
+use sidewinder_edge::server::{Crowd, Wish};
 use sidewinder_edge::tls::{Fresh, Tls};
 use sidewinder_keeper::wire::Welcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +54,8 @@ pub(crate) struct Whole {
     pub(crate) mode: Mode,
     pub(crate) evidence: Evidence,
     pub(crate) tls: Option<Tls>,
+    /// Who is at the doors.
+    pub(crate) crowd: Crowd,
 }
 
 #[derive(Debug)]
@@ -184,13 +187,13 @@ impl Operator {
         let mut wish = self.wish.subscribe();
         tokio::select! {
             biased;
-            _ = wish.wait_for(|wish| *wish != Wish::Serve) => Err(STOPPING.to_owned()),
+            _ = wish.wait_for(|wish| matches!(wish, Wish::StopWithin(_))) => Err(STOPPING.to_owned()),
             read = reading => read.map_err(|error| error.to_string())?,
         }
     }
 
     fn may_go_on(&self) -> Result<(), String> {
-        if *self.wish.borrow() == Wish::Serve { Ok(()) } else { Err(STOPPING.to_owned()) }
+        if self.is_stopping() { Err(STOPPING.to_owned()) } else { Ok(()) }
     }
 
     async fn found_all(

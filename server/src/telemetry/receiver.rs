@@ -63,7 +63,7 @@ pub(super) mod real {
     use sidewinder_edge::limits::Limits;
     use sidewinder_edge::listener::Listener;
     use sidewinder_edge::routes::Routes;
-    use sidewinder_edge::server::{Wish, serve};
+    use sidewinder_edge::server::{Sight, Wish, serve};
     use std::sync::Arc;
     use tokio::sync::{mpsc, watch};
     use tonic::{Request, Response, Status};
@@ -114,7 +114,7 @@ pub(super) mod real {
             .with(MetricsServiceServer::new(Takes(metrics_in)))
             .with(TraceServiceServer::new(Takes(spans_in)));
         let (wish, wishes) = watch::channel(Wish::Serve);
-        tokio::spawn(serve(vec![listener], routes, Limits::default(), Arc::default(), wishes));
+        tokio::spawn(serve(vec![listener], routes, Limits::default(), Sight::default(), wishes));
         Received { url, metrics, spans, _wish: wish }
     }
 }

@@ -8,6 +8,7 @@
 //! for ever. So a spare descriptor is held: it is given up, the connection is accepted, told and closed, and the spare
 //! is taken again. Beyond that the loop rests after each failure: a flood costs a bounded share of a core.
 
+use super::crowd::Open;
 use super::{Phase, Shared, connection};
 use crate::listener::{Listener, Stream};
 use crate::peer::{Origin, Peer};
@@ -18,7 +19,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 /// After a connection was turned away for want of a descriptor.
@@ -36,16 +37,24 @@ const LINGERING_MAX: usize = 32;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 const INADEQUATE_SECURITY: u32 = 0xc;
 
-/// Accepts until the server drains.
+/// Accepts until the server drains, whenever it is open.
 pub(super) async fn accept(listener: Listener, shared: Shared) {
     let mut phase = shared.phase.clone();
     let mut spare = Spare::take();
     let door = Door { listener, shared, lingering: Arc::new(Semaphore::new(LINGERING_MAX)) };
+    let mut open = Some(door.shared.crowd.open());
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = phase.wait_for(|phase| *phase > Phase::Open) => return,
-            accepted = door.listener.accept() => accepted,
+            () = closed(&mut phase) => {
+                // Everybody who was let in has been counted by now.
+                open = None;
+                if !is_reopened(&mut phase).await {
+                    return;
+                }
+                continue;
+            }
+            accepted = accepted(&door, &mut open) => accepted,
         };
         match accepted {
             Ok((stream, origin)) => door.admit(stream, origin),
@@ -68,6 +77,23 @@ pub(super) async fn accept(listener: Listener, shared: Shared) {
             }
         }
     }
+}
+
+/// The next connection. It comes through a door that is open.
+async fn accepted(door: &Door, open: &mut Option<Open>) -> io::Result<(Stream, Origin)> {
+    open.get_or_insert_with(|| door.shared.crowd.open());
+    door.listener.accept().await
+}
+
+/// Waits until nobody is to be let in.
+async fn closed(phase: &mut watch::Receiver<Phase>) {
+    // Without anybody who could say so it is over, too.
+    let _ = phase.wait_for(|phase| *phase > Phase::Open).await;
+}
+
+/// Whether it opens again, and does not drain.
+async fn is_reopened(phase: &mut watch::Receiver<Phase>) -> bool {
+    phase.wait_for(|phase| *phase != Phase::Closing).await.is_ok_and(|phase| *phase == Phase::Open)
 }
 
 struct Door {
@@ -94,7 +120,8 @@ impl Door {
         let process = self.listener.process_behind(&stream);
         let peer = Peer { connection: tally.accepted.one_more(), origin, process, pulse: Arc::default() };
         let tls = self.listener.handshake().cloned();
-        tokio::spawn(connection::begin(stream, tls, peer, self.shared.clone(), room));
+        let here = self.shared.crowd.enter();
+        tokio::spawn(connection::begin(stream, tls, peer, self.shared.clone(), (room, here)));
     }
 
     /// A client that writes into a closed socket hears of nothing but that. So for a moment, and for a few at a time,
@@ -115,7 +142,7 @@ impl Door {
             };
             tokio::select! {
                 _ = timeout(LINGER, lingering) => {}
-                _ = phase.wait_for(|phase| *phase > Phase::Open) => {}
+                _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {}
             }
         });
     }

@@ -2,8 +2,10 @@
 //!
 //! hyper cannot be asked whether a client has said anything yet, and neither its timeouts nor its graceful shutdown
 //! hold before that. So the bytes that come in are counted below it: a client that has not said the preface and the
-//! head of its first frame when the time is up is closed, and one that has said nothing at a stop is closed at once.
+//! head of its first frame when the time is up is closed, and one that has said nothing at a stop is closed at once. While
+//! the server only thinks of leaving it is left alone.
 
+use super::crowd::Here;
 use super::{Phase, Shared};
 use crate::call::{Answers, fate};
 use crate::limits::Limits;
@@ -36,7 +38,7 @@ pub(super) async fn begin(
     tls: Option<Tls>,
     peer: Peer,
     shared: Shared,
-    _room: OwnedSemaphorePermit,
+    (_room, here): (OwnedSemaphorePermit, Here),
 ) {
     let by = Instant::now() + shared.limits.handshake;
     let stream = match tls {
@@ -45,7 +47,7 @@ pub(super) async fn begin(
     };
     let tally = Arc::clone(&shared.tally);
     if let Some(stream) = stream {
-        run(stream, peer, shared, by).await;
+        run(stream, peer, shared, by, here).await;
     }
     tally.closed.one_more();
 }
@@ -55,7 +57,7 @@ async fn shaken(stream: Stream, tls: &Tls, peer: &Peer, shared: &Shared, by: Ins
     let handshake = tokio::select! {
         handshake = timeout_at(by, tls.accept(stream)) => handshake,
         // It has no call yet.
-        _ = phase.wait_for(|phase| *phase > Phase::Open) => return None,
+        _ = phase.wait_for(|phase| *phase >= Phase::Draining) => return None,
     };
     match handshake {
         Ok(Ok(stream)) => Some(stream),
@@ -71,7 +73,7 @@ async fn shaken(stream: Stream, tls: &Tls, peer: &Peer, shared: &Shared, by: Ins
     }
 }
 
-async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant) {
+async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant, here: Here) {
     let heard = Arc::new(AtomicUsize::new(0));
     let greeted = || heard.load(Ordering::Relaxed) >= GREETING;
     let (streams, running) = watch::channel(0);
@@ -80,14 +82,15 @@ async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant) {
         limits: Arc::clone(&shared.limits),
         peer: peer.clone(),
     };
-    let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard), pulse: Arc::clone(&peer.pulse) });
+    let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard), here, pulse: Arc::clone(&peer.pulse) });
     let executor = Streams { shared: shared.clone(), running: Arc::new(streams) };
     let mut connection = pin!(configured(executor, &shared.limits).serve_connection(io, answers));
 
     let mut phase = shared.phase.clone();
     let mut greeting = pin!(sleep_until(greet_by));
     let mut waiting = true;
-    let mut next = Phase::Draining;
+    let mut next = Phase::Closing;
+    let (mut left_alone, mut is_told) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -104,15 +107,21 @@ async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant) {
                 }
                 waiting = false;
             }
-            heard = phase.wait_for(|phase| *phase >= next) => {
+            heard = phase.wait_for(|phase| *phase >= next || (left_alone && *phase == Phase::Open)) => {
                 let now = heard.map_or(Phase::Gone, |phase| *phase);
-                if now >= Phase::Gone || !greeted() {
+                if now >= Phase::Gone || now >= Phase::Draining && !greeted() {
                     break;
                 }
-                next = Phase::Gone;
-                connection.as_mut().graceful_shutdown();
+                if now == Phase::Open {
+                    (next, left_alone) = (Phase::Closing, false);
+                } else if greeted() {
+                    (next, left_alone, is_told) = (Phase::Gone, false, true);
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    (next, left_alone) = (Phase::Draining, true);
+                }
             }
-            () = idle(running.clone()), if next > Phase::Draining => break,
+            () = idle(running.clone()), if is_told => break,
         }
     }
 }
@@ -193,6 +202,7 @@ impl Drop for Running {
 struct Heard {
     stream: Stream,
     bytes: Arc<AtomicUsize>,
+    here: Here,
     pulse: Arc<Pulse>,
 }
 
@@ -215,7 +225,9 @@ impl AsyncRead for Heard {
         let before = into.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, into);
         let read = into.filled().len() - before;
-        self.bytes.fetch_add(read, Ordering::Relaxed);
+        if self.bytes.fetch_add(read, Ordering::Relaxed) + read >= GREETING {
+            self.here.speaks();
+        }
         let ended = match &polled {
             Poll::Ready(Ok(())) => read == 0 && into.remaining() > 0,
             Poll::Ready(Err(_)) => true,

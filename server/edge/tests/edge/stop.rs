@@ -1,9 +1,9 @@
 //! A stop comes to an end, whatever is connected.
 
-use crate::client::{CALL, STREAM, WATCH, call, end_of};
+use crate::client::{CALL, Client, STREAM, WATCH, call, end_of};
 use crate::world::{World, fact, reaches};
 use sidewinder_edge::limits::Limits;
-use sidewinder_edge::server::Stopped;
+use sidewinder_edge::server::{Stopped, Wish};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tonic::Code;
@@ -24,6 +24,42 @@ async fn nobody_is_connected() {
     let (stopped, took) = World::new(Limits::default()).stop(LONG).await;
     assert_eq!(stopped, Stopped::Whole);
     assert!(took < AT_ONCE, "{took:?}");
+}
+
+/// Somebody thinks of leaving: who has no call is told to come again, who has said nothing is left alone, who calls is
+/// served, and who comes waits.
+#[tokio::test]
+async fn while_it_closes_nobody_is_let_in_and_everybody_who_is_in_is_served() {
+    let world = World::new(Limits::default());
+    let mut idle = world.client().await;
+    idle.call("echo", b"").await.unwrap();
+    let silent = world.dial().await;
+    let mut calling = world.client().await;
+    let open = calling.ask(CALL, &[], &call("wait", b"late")).await;
+    fact(|| world.facts.running() == 1).await;
+    let mut crowd = world.crowd.look();
+    crowd.wait_for(|seen| (seen.connections, seen.silent) == (3, 1)).await.unwrap();
+
+    world.wish(Wish::CloseUp);
+    crowd.wait_for(|seen| seen.doors == 0).await.unwrap();
+    crowd.wait_for(|seen| seen.connections == 2).await.unwrap();
+    assert!(idle.driver.await.unwrap().is_ok(), "it was told, and not cut off");
+    // Nobody is let in, and nobody is refused.
+    let waiting = world.dial().await;
+    let mut late = Client::over(silent).await;
+    assert_eq!(late.call("echo", b"served").await.unwrap(), "served");
+    assert_eq!(crowd.borrow().silent, 0);
+
+    world.wish(Wish::Serve);
+    crowd.wait_for(|seen| seen.doors == 1).await.unwrap();
+    assert_eq!(Client::over(waiting).await.call("echo", b"in").await.unwrap(), "in");
+    world.facts.0.release.notify_one();
+    open.ended().await.unwrap();
+    // One that spoke while it closed is told the next time.
+    world.wish(Wish::CloseUp);
+    crowd.wait_for(|seen| seen.connections == 0).await.unwrap();
+    let (stopped, _) = world.stop(LONG).await;
+    assert_eq!(stopped, Stopped::Whole);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use sidewinder_edge::limits::Limits;
 use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
-use sidewinder_edge::server::{Stopped, Wish, serve};
+use sidewinder_edge::server::{Crowd, Sight, Stopped, Wish, serve};
 use sidewinder_edge::tally::{Count, Tally};
 use sidewinder_proto::v1::calls_server::CallsServer;
 use std::fs;
@@ -45,6 +45,7 @@ impl Drop for Scratch {
 pub(crate) struct World {
     pub(crate) path: PathBuf,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) crowd: Crowd,
     pub(crate) facts: Facts,
     wish: watch::Sender<Wish>,
     server: JoinHandle<Stopped>,
@@ -72,10 +73,11 @@ impl World {
         let facts = Facts::default();
         let calls = CallsServer::new(Echo(facts.clone()));
         let (routes, _) = Routes::default().with(calls).with_standard_services().unwrap();
-        let tally = Arc::new(Tally::default());
+        let sight = Sight::default();
+        let (tally, crowd) = (Arc::clone(&sight.tally), sight.crowd.clone());
         let (wish, wished) = watch::channel(Wish::Serve);
-        let server = tokio::spawn(serve(vec![listener], routes, limits, Arc::clone(&tally), wished));
-        Self { path, tally, facts, wish, server, _scratch: scratch }
+        let server = tokio::spawn(serve(vec![listener], routes, limits, sight, wished));
+        Self { path, tally, crowd, facts, wish, server, _scratch: scratch }
     }
 
     pub(crate) async fn dial(&self) -> UnixStream {
@@ -84,6 +86,11 @@ impl World {
 
     pub(crate) async fn client(&self) -> Client {
         Client::over(self.dial().await).await
+    }
+
+    /// Lets nobody in, or in again.
+    pub(crate) fn wish(&self, wish: Wish) {
+        self.wish.send(wish).unwrap();
     }
 
     pub(crate) fn wish_to_stop(&self, within: Duration) {

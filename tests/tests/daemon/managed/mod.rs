@@ -2,4 +2,5 @@
 //! needs rights; a real one is met in tests/tests/systemd.
 
 mod handed;
+mod leaving;
 mod notices;
