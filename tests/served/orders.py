@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -81,6 +82,18 @@ def once(gate: str, file: str) -> int:
     with Path(file).open("a") as signed:
         signed.write("signed\n")
     return len(Path(file).read_text().splitlines())
+
+
+@sidewinder.tool
+def cling(gate: str, file: str) -> None:
+    """Signs, does not give up before there is a gate, whatever it is told, and signs again."""
+    with Path(file).open("a") as signed:
+        signed.write("in\n")
+    while not Path(gate).exists():
+        with contextlib.suppress(BaseException):
+            time.sleep(0.01)
+    with Path(file).open("a") as signed:
+        signed.write("out\n")
 
 
 @sidewinder.tool

@@ -77,6 +77,16 @@ impl Calls {
         Some(call)
     }
 
+    /// Its answer is of use for longer, unless it has had its ending.
+    pub(crate) fn extend(&mut self, id: CallId, deadline: Option<Instant>, timers: &mut Timers) {
+        let Some(call) = self.by_id.get_mut(&id) else { return };
+        if let CallStage::Ghost { .. } = call.stage {
+            return;
+        }
+        call.request.deadline = call.request.deadline.zip(deadline).map(|(one, other)| one.max(other));
+        timers.set(Alarm::Call(id), &mut call.armed, call.request.deadline);
+    }
+
     /// Nobody waits for this call any more.
     pub(crate) fn leave_alone(&mut self, id: CallId) {
         if let Some(call) = self.by_id.get_mut(&id) {

@@ -19,6 +19,13 @@ pub enum Event {
         /// Whoever asked is gone. Otherwise it is there, and does not want the answer any more.
         lost: bool,
     },
+    /// Somebody else waits for the same call, and longer: the later deadline holds.
+    Extended {
+        /// The call that is waited for.
+        call: CallId,
+        /// When the answer is of no use any more to anybody. Never, if it is nothing.
+        deadline: Option<Instant>,
+    },
     /// A life has said hello and passed its setup.
     Ready {
         /// Who is ready.

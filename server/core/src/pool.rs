@@ -100,6 +100,7 @@ impl Pool {
                 newcomer = Some(request.client);
                 self.on_submitted(request, effects);
             }
+            Event::Extended { call, deadline } => self.calls.extend(call, deadline, &mut self.timers),
             Event::Abandoned { call, lost } => self.on_abandoned(call, lost, effects),
             Event::Ready { life, jitter } => self.on_ready(life, jitter, effects),
             Event::Finished { life, call } => self.on_finished(life, call, effects),

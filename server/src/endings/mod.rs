@@ -43,25 +43,41 @@ pub(crate) enum Taken {
 }
 
 /// Who waits for a call, as the task that runs it sees them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Waiters {
     left: watch::Receiver<Left>,
 }
 
-/// How many wait, and whether the call is to go on when nobody does.
+/// Until when an answer is of use. Nothing: for ever.
+pub(crate) type Until = Option<Instant>;
+
+/// How many wait, how long the most patient of all who did, and whether the call is to go on when nobody does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) waiting: usize,
+    pub(super) until: Until,
     pub(super) goes_on: bool,
+}
+
+fn is_later(one: Until, other: Until) -> bool {
+    other.is_some_and(|other| one.is_none_or(|one| one > other))
 }
 
 impl Waiters {
     /// Waits until nobody waits, and says whether the call is to go on.
-    pub(crate) async fn gone(&mut self) -> bool {
-        match self.left.wait_for(|left| left.waiting == 0).await {
+    pub(crate) async fn gone(&self) -> bool {
+        match self.left.clone().wait_for(|left| left.waiting == 0).await {
             Ok(left) => left.goes_on,
             Err(_) => true,
         }
+    }
+
+    /// Waits until somebody waits for longer than that.
+    pub(crate) async fn longer(&self, than: Until) -> Until {
+        if let Ok(left) = self.left.clone().wait_for(|left| is_later(left.until, than)).await {
+            return left.until;
+        }
+        std::future::pending().await
     }
 }
 
@@ -71,6 +87,7 @@ pub(crate) struct Joined<T> {
     key: Key,
     number: u64,
     ended: watch::Receiver<Option<T>>,
+    until: Until,
     /// Absent for one who only asks: that is no reason for a call to go on.
     goes_on: Option<Box<dyn Fn() -> bool + Send + Sync>>,
 }
@@ -86,6 +103,23 @@ impl<T: Clone> Joined<T> {
     pub(crate) async fn ending(mut self) -> Option<T> {
         self.ended.wait_for(Option::is_some).await.ok()?.clone()
     }
+
+    /// Comes when this one has waited for long enough although the call has not: it ends later, or never. A call that is
+    /// to end now says so itself, and better.
+    pub(crate) fn deadline(&self) -> impl Future<Output = ()> + use<T> {
+        let (table, key, number) = (self.table.clone(), self.key.clone(), self.number);
+        let (until, only_asks) = (self.until, self.goes_on.is_none());
+        async move {
+            if let Some(at) = until {
+                tokio::time::sleep_until(at.into()).await;
+                let call = lock(&table).until(&key, number);
+                if only_asks || call.is_some_and(|call| is_later(call, until)) {
+                    return;
+                }
+            }
+            std::future::pending().await
+        }
+    }
 }
 
 impl<T> Drop for Joined<T> {
@@ -96,7 +130,7 @@ impl<T> Drop for Joined<T> {
     }
 }
 
-/// Holds a key for a call that nobody can join.
+/// Holds a key for as long as a call runs under it.
 #[derive(Debug)]
 pub(crate) struct Alone<T> {
     table: Arc<Mutex<Table<T>>>,
@@ -121,8 +155,9 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
         &self,
         key: Key,
         of: &str,
+        until: Until,
         goes_on: impl Fn() -> bool + Send + Sync + 'static,
-        start: impl FnOnce(Waiters) -> F,
+        start: impl FnOnce(Waiters, Arc<Alone<T>>) -> F,
     ) -> Result<Joined<T>, Taken>
     where
         F: Future<Output = Option<Ending<T>>> + Send + 'static,
@@ -135,24 +170,29 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
             Some(Found::Running { joinable: false, .. }) => return Err(Taken::Running),
             Some(Found::Answer { value, .. }) => (0, watch::Sender::new(Some(value)).subscribe()),
             Some(Found::Running { number, ended, .. }) => {
-                table.join(&key);
+                table.join(&key, until);
                 (number, ended)
             }
             Some(Found::Failure { .. }) | None => {
-                let (number, ended, left) = table.begin(key.clone(), of, true);
-                let run = start(Waiters { left });
-                // Dropped however the task ends: a key that nothing runs under is free.
-                let running = Alone { table: self.table.clone(), key: key.clone(), number };
+                let (number, ended, left) = table.begin(key.clone(), of, true, until);
+                // Dropped with the last who holds it: a key that nothing runs under is free.
+                let running = Arc::new(Alone { table: self.table.clone(), key: key.clone(), number });
+                let run = start(Waiters { left }, running.clone());
                 tokio::spawn(async move {
-                    if let Some(ending) = run.await {
-                        lock(&running.table).end(&running.key, number, ending, Instant::now());
+                    let ending = run.await;
+                    let mut table = lock(&running.table);
+                    match ending {
+                        Some(ending) => table.end(&running.key, number, ending, Instant::now()),
+                        None => table.let_go(&running.key, number),
                     }
+                    drop(table);
                 });
                 (number, ended)
             }
         };
         drop(table);
-        Ok(Joined { table: self.table.clone(), key, number, ended, goes_on: Some(Box::new(goes_on)) })
+        let goes_on: Option<Box<dyn Fn() -> bool + Send + Sync>> = Some(Box::new(goes_on));
+        Ok(Joined { table: self.table.clone(), key, number, ended, until, goes_on })
     }
 
     /// Holds the key for a call that cannot be joined.
@@ -163,14 +203,14 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
             Some(Found::Answer { of: known, .. }) if known != of => Err(Taken::Other(known)),
             Some(Found::Answer { .. }) => Err(Taken::Answered),
             Some(Found::Failure { .. }) | None => {
-                let (number, _, _) = table.begin(key.clone(), of, false);
+                let (number, _, _) = table.begin(key.clone(), of, false, None);
                 Ok(Alone { table: self.table.clone(), key, number })
             }
         }
     }
 
     /// What became of the call of this key: it is waited for while it runs.
-    pub(crate) fn find(&self, key: Key) -> Option<Joined<T>> {
+    pub(crate) fn find(&self, key: Key, until: Until) -> Option<Joined<T>> {
         let mut table = lock(&self.table);
         let (number, ended) = match table.find(&key, Instant::now())? {
             Found::Answer { value, .. } | Found::Failure { value } => {
@@ -180,7 +220,7 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
             Found::Running { number, ended, .. } => (number, ended),
         };
         drop(table);
-        Some(Joined { table: self.table.clone(), key, number, ended, goes_on: None })
+        Some(Joined { table: self.table.clone(), key, number, ended, until, goes_on: None })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of each key. Pure: it is told the time.
 
-use super::Left;
+use super::{Left, Until, is_later};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -92,18 +92,45 @@ impl<T> Table<T> {
         }
     }
 
-    pub(super) fn join(&mut self, key: &Key) {
+    pub(super) fn join(&mut self, key: &Key, until: Until) {
         if let Some(Entry { state: State::Running { left, .. }, .. }) = self.entries.get(key) {
-            left.send_modify(|left| left.waiting += 1);
+            left.send_modify(|left| {
+                left.waiting += 1;
+                if is_later(until, left.until) {
+                    left.until = until;
+                }
+            });
+        }
+    }
+
+    /// Until when the answer of this call is of use to anybody; nothing, if it does not run.
+    pub(super) fn until(&self, key: &Key, number: u64) -> Option<Until> {
+        match self.entries.get(key)? {
+            Entry { number: here, state: State::Running { left, .. }, .. } if *here == number => {
+                Some(left.borrow().until)
+            }
+            Entry { .. } => None,
+        }
+    }
+
+    /// A call is given up, and its tool may still run: nobody joins it, and nobody runs it a second time beside it.
+    pub(super) fn let_go(&mut self, key: &Key, number: u64) {
+        if let Some(Entry { number: here, state: State::Running { joinable, ended, .. }, .. }) =
+            self.entries.get_mut(key)
+            && *here == number
+        {
+            *joinable = false;
+            // Whoever has come meanwhile hears that nothing comes.
+            *ended = watch::Sender::new(None);
         }
     }
 
     /// A call begins; one waits for it.
-    pub(super) fn begin(&mut self, key: Key, of: &str, joinable: bool) -> Begun<T> {
+    pub(super) fn begin(&mut self, key: Key, of: &str, joinable: bool, until: Until) -> Begun<T> {
         let number = self.next;
         self.next += 1;
         let (ended, hears) = watch::channel(None);
-        let (left, sees) = watch::channel(Left { waiting: 1, goes_on: false });
+        let (left, sees) = watch::channel(Left { waiting: 1, until, goes_on: false });
         let entry = Entry { number, of: of.to_owned(), state: State::Running { joinable, ended, left } };
         self.replace(key, entry);
         (number, hears, sees)

@@ -135,6 +135,12 @@ impl Task {
                     self.core.handle(Instant::now(), Event::Abandoned { call, lost }, &mut effects);
                 }
                 Some(order) = orders.recv() => {
+                    // It may be about a call that it has overtaken.
+                    if let Order::Fact(Event::Extended { .. }) = order {
+                        while let Ok(submission) = submissions.try_recv() {
+                            self.on_submitted(submission, &mut effects);
+                        }
+                    }
                     self.on_order(order, &mut effects);
                     // A crowd that looks keeps no call out of the line.
                     if let Ok(submission) = submissions.try_recv() {

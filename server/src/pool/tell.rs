@@ -33,6 +33,7 @@ impl Task {
             }
             Event::Submitted(_)
             | Event::Abandoned { .. }
+            | Event::Extended { .. }
             | Event::Finished { .. }
             | Event::Exited { .. }
             | Event::SpawnFailed { .. }

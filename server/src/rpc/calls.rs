@@ -222,13 +222,14 @@ impl Calls for CallsDoor {
         &self,
         request: Request<v1::ResultRequest>,
     ) -> Result<Response<v1::CallResponse>, Status> {
+        let beside = Beside::of(request.metadata(), request.extensions());
         let v1::ResultRequest { idempotency_key, name, lease, epoch } = request.into_inner();
         let caller = self.register.admit(&lease, epoch).map_err(not_admitted)?;
         let name = if name.is_empty() { caller.name().to_owned() } else { name };
         let Some(key) = key(&idempotency_key, &name) else {
             return Err(said(bad("idempotency_key", "name the call that is asked for")));
         };
-        self.result_of(key, caller).await.map(respond)
+        self.result_of(key, &beside, caller).await.map(respond)
     }
 }
 

@@ -64,7 +64,6 @@ pub(super) mod real {
     use sidewinder_edge::listener::Listener;
     use sidewinder_edge::routes::Routes;
     use sidewinder_edge::server::{Sight, Wish, serve};
-    use std::sync::Arc;
     use tokio::sync::{mpsc, watch};
     use tonic::{Request, Response, Status};
 

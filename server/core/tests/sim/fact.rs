@@ -18,6 +18,16 @@ impl Model {
                     self.left.insert(*call);
                 }
             }
+            Event::Extended { call, deadline } => {
+                if let Some(held) = self.calls.get_mut(call)
+                    && !matches!(held.state, State::Ghost(..))
+                    && let Some(before) = held.request.deadline
+                {
+                    self.deadlines.remove(&(before, *call));
+                    held.request.deadline = deadline.map(|other| other.max(before));
+                    self.deadlines.extend(held.request.deadline.map(|at| (at, *call)));
+                }
+            }
             Event::Deserted { within } => {
                 (self.deserted, self.forsaken_at) = (true, within.map(|within| self.now + within));
             }

@@ -137,7 +137,8 @@ impl World {
     pub(crate) fn step(&mut self) {
         match self.rng.below(1_000) {
             0..280 => self.submit(),
-            280..340 => self.abandon(),
+            280..330 => self.abandon(),
+            330..340 => self.extend(),
             340..660 => self.worker(),
             660..700 => self.gossip(),
             700..720 => self.measure(),
@@ -177,6 +178,14 @@ impl World {
         let known = self.rng.pick(&calls).unwrap_or(CallId(self.next_call + 7));
         let lost = self.rng.percent(50);
         self.feed(Event::Abandoned { call: known, lost });
+    }
+
+    fn extend(&mut self) {
+        let calls: Vec<CallId> = self.model.calls.keys().copied().collect();
+        let known = self.rng.pick(&calls).unwrap_or(CallId(self.next_call + 7));
+        let further = self.model.now + ms(self.rng.below(5_000));
+        let deadline = self.rng.percent(80).then_some(further);
+        self.feed(Event::Extended { call: known, deadline });
     }
 
     fn some_life(&mut self) -> Option<Life> {

@@ -15,6 +15,10 @@ pub(crate) fn parse(words: &[&str], now: Instant, policy: &mut Policy) -> Result
     };
     Ok(match verb {
         "submit" => Event::Submitted(request(rest, now)?),
+        "extend" => Event::Extended {
+            call: call(0)?,
+            deadline: rest.get(1).map(|value| span(value)).transpose()?.map(|span| now + span),
+        },
         "abandon" => Event::Abandoned { call: call(0)?, lost: rest.contains(&"lost") },
         "ready" => Event::Ready { life: life()?, jitter: jitter(rest)? },
         "finish" => Event::Finished { life: life()?, call: call(1)? },

@@ -5,13 +5,13 @@
 
 use super::CallsDoor;
 use super::running::Running;
-use crate::endings::{Ending, Joined, Kept, Key, Taken, Waiters};
+use crate::endings::{Alone, Ending, Joined, Kept, Key, Taken, Waiters};
 use crate::pool::{Conversation, Lost};
 use crate::presence::Caller;
 use crate::rpc::outcome;
 use crate::rpc::parse::{Beside, Parsed, bad};
 use crate::worker::words::Value;
-use sidewinder_core::OnAbandon;
+use sidewinder_core::{Event, OnAbandon};
 use sidewinder_edge::outcome::{Failure, Invalid, Outcome, Refusal};
 use sidewinder_edge::status::{self, Whose};
 use sidewinder_proto::v1;
@@ -37,15 +37,20 @@ impl CallsDoor {
         let of = format!("{} {}", parsed.whose.pool, parsed.whose.tool);
         let lost = caller.lost(beside.pulse.clone());
         let goes_on = goes_on(parsed.request.on_abandon, lost);
-        let start = |waiters| drive(parsed, waiters);
-        let joined = self.endings.join_or_start(key, &of, goes_on, start).map_err(|taken| refuse(&taken))?;
-        told(joined, &mut caller).await
+        let start = |waiters, key| drive(parsed, waiters, key);
+        let joined = self.endings.join_or_start(key, &of, beside.deadline, goes_on, start);
+        told(joined.map_err(|taken| refuse(&taken))?, &mut caller).await
     }
 
     /// What became of the call of this key.
-    pub(super) async fn result_of(&self, key: Key, mut caller: Caller) -> Result<(Value, v1::Ran), Status> {
+    pub(super) async fn result_of(
+        &self,
+        key: Key,
+        beside: &Beside,
+        mut caller: Caller,
+    ) -> Result<(Value, v1::Ran), Status> {
         let unknown = || status::of(&Outcome::Invalid(Invalid::UnknownKey));
-        let joined = self.endings.find(key).ok_or_else(unknown)?;
+        let joined = self.endings.find(key, beside.deadline).ok_or_else(unknown)?;
         told(joined, &mut caller).await
     }
 }
@@ -74,10 +79,13 @@ pub(super) fn refuse(taken: &Taken) -> Status {
 }
 
 async fn told(joined: Joined<Told>, caller: &mut Caller) -> Result<(Value, v1::Ran), Status> {
+    let late = || Outcome::Failed(Failure::DeadlineExceeded { traceback: String::new() });
+    let deadline = joined.deadline();
     let ending = tokio::select! {
         biased;
         ending = joined.ending() => ending,
         () = caller.ended() => return Err(status::of(&Outcome::Failed(Failure::LeaseEnded))),
+        () = deadline => return Err(status::of(&late())),
     };
     match ending.as_deref() {
         Some(Ok(answer)) => Ok(answer.clone()),
@@ -88,16 +96,18 @@ async fn told(joined: Joined<Told>, caller: &mut Caller) -> Result<(Value, v1::R
 }
 
 /// Runs the call to its ending, or until nobody wants it.
-async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
+async fn drive(parsed: Parsed, waiters: Waiters, key: Arc<Alone<Told>>) -> Option<Ending<Told>> {
     let Parsed { pool, mut whose, mut request, mut ask, origin } = parsed;
-    let deadline = request.deadline;
+    let (call, mut deadline) = (request.call, request.deadline);
+    // Told again once it is sure that the pool knows the call.
+    let extend = async |deadline| pool.operate(Event::Extended { call, deadline }).await;
     // Dropping it here means that nobody wants it; that somebody may come back for it is said by `leave`.
     request.on_abandon = OnAbandon::FinishIfLost;
     let mut meter = pool.meter().call(&ask.tool, deadline, &origin);
     ask.traceparent = meter.traceparent().or(ask.traceparent);
     let mut left = false;
     let conversation = {
-        let mut begun = pin!(Conversation::begin(&pool, request, ask, Lost::never(), None));
+        let mut begun = pin!(Conversation::begin(&pool, request, ask, Lost::never(), Some(Box::new(key))));
         loop {
             tokio::select! {
                 biased;
@@ -107,6 +117,10 @@ async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
                         return None;
                     }
                     left = true;
+                }
+                until = waiters.longer(deadline) => {
+                    deadline = until;
+                    extend(until).await;
                 }
             }
         }
@@ -135,9 +149,14 @@ async fn drive(parsed: Parsed, mut waiters: Waiters) -> Option<Ending<Told>> {
                     return None;
                 }
                 left = true;
+                running.conversation.leave();
+            }
+            until = waiters.longer(deadline) => {
+                deadline = until;
+                running.deadline = until;
+                extend(until).await;
             }
         }
-        running.conversation.leave();
     };
     Some(ending(match ended {
         Ok(value) => Ok((value, running.ran())),

@@ -1,12 +1,13 @@
 //! Calls with a key: run once, joined, and found again by a client that comes back.
 
 use super::{Attached, Events, Process, hello, list, soon};
-use sidewinder_proto::v1::{Call, CallRequest, Happening, OnAbandon, ResultRequest};
+use sidewinder_proto::v1::{Call, CallRequest, CallResponse, Happening, OnAbandon, ResultRequest};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::{Why, call, connect, connect_to_hang_up, text, with};
 use sidewinder_tests::daemon::Daemon;
 use std::net::Shutdown;
 use std::path::Path;
+use std::time::Duration;
 
 fn keyed(call: Call, key: &str) -> Call {
     Call { idempotency_key: key.to_owned(), ..call }
@@ -119,6 +120,86 @@ async fn a_call_that_its_living_client_hangs_up_on_is_given_up() {
     assert_eq!(signatures(&arena), 0);
 }
 
+/// Its tool does not give up at once, and until it has nobody runs the same beside it.
+#[tokio::test]
+async fn a_key_that_is_given_up_is_taken_until_its_tool_has_ended() {
+    let arena = Arena::prepare("clings").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "2"]).unwrap();
+    super::super::orders::are_ready(&daemon, 2);
+    let clinging = || {
+        let (gate, file) = (arena.file("gate"), arena.file("signed"));
+        let arguments = format!(r#"{{"gate": "{}", "file": "{}"}}"#, gate.display(), file.display());
+        with(keyed(call("cling"), "k"), &arguments)
+    };
+    let calls = connect(&daemon).await.unwrap();
+    let mut same = calls.clone();
+    let request = clinging();
+    let run = tokio::spawn(async move { same.call(request).await });
+    soon("it has signed", || signatures(&arena) == 1).await;
+    run.abort();
+    let _ = run.await;
+    let mut other = connect(&daemon).await.unwrap();
+    soon("it was given up", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
+    for _ in 0..3 {
+        let refused = Why::of(other.call(clinging()).await.unwrap_err());
+        assert_eq!((refused.reason(), refused.fact("ran")), ("KEY_RUNNING", "no"));
+    }
+    assert_eq!(signatures(&arena), 1, "nothing ran beside it");
+    open(&arena.file("gate"));
+    let mut again = connect(&daemon).await.unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while let Err(refused) = again.call(clinging()).await {
+        assert_eq!(Why::of(refused).reason(), "KEY_RUNNING");
+        assert!(std::time::Instant::now() < deadline, "the key is never free");
+    }
+    let signed = std::fs::read_to_string(arena.file("signed")).unwrap();
+    assert_eq!(signed.lines().collect::<Vec<_>>(), ["in", "out", "in", "out"]);
+}
+
+/// Each waits for as long as it wants to, and the call runs for as long as anybody does.
+#[tokio::test]
+async fn whoever_joins_has_a_deadline_of_its_own() {
+    let arena = Arena::prepare("own-deadline").unwrap();
+    let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    let wait = |key: &'static str, within: Option<u64>| {
+        let (daemon, arena) = (&daemon, &arena);
+        async move {
+            let mut calls = connect(daemon).await.unwrap();
+            let cancel = Call { on_abandon: OnAbandon::Cancel.into(), ..keyed(call("once"), key) };
+            let mut request = tonic::Request::new(signing(cancel, arena));
+            within.into_iter().for_each(|within| request.set_timeout(Duration::from_millis(within)));
+            tokio::spawn(async move { calls.call(request).await })
+        }
+    };
+    let late = async |waiting: tokio::task::JoinHandle<Result<_, tonic::Status>>| {
+        let why = Why::of(waiting.await.unwrap().map(|_: tonic::Response<CallResponse>| ()).unwrap_err());
+        assert_eq!((why.reason(), why.fact("ran")), ("DEADLINE_EXCEEDED", "maybe"));
+    };
+    // The first one is impatient, or the second one is: the other one has the answer.
+    for (key, first, second) in [("a", Some(700), None), ("b", None, Some(700))] {
+        let first = (first.is_some(), wait(key, first).await);
+        runs(&daemon).await;
+        let second = (second.is_some(), wait(key, second).await);
+        let (impatient, patient) = if first.0 { (first.1, second.1) } else { (second.1, first.1) };
+        late(impatient).await;
+        assert_eq!(daemon.status().unwrap()["pools"][0]["running"], 1, "somebody waits");
+        open(&arena.file("gate"));
+        let answer = text(patient.await.unwrap().unwrap().into_inner().value);
+        assert_eq!(answer, signatures(&arena).to_string());
+        std::fs::remove_file(arena.file("gate")).unwrap();
+    }
+    assert_eq!(signatures(&arena), 2, "each ran once");
+    // Nobody waits any more: it was to be cancelled then.
+    let first = wait("c", Some(600)).await;
+    runs(&daemon).await;
+    let second = wait("c", Some(1_200)).await;
+    late(first).await;
+    assert_eq!(daemon.status().unwrap()["pools"][0]["running"], 1, "somebody waits");
+    late(second).await;
+    soon("its worker is free", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
+    assert_eq!(signatures(&arena), 2);
+}
+
 #[tokio::test]
 async fn what_a_tool_raised_is_its_answer_and_a_death_is_told_and_run_again() {
     let arena = Arena::prepare("raised").unwrap();
@@ -207,11 +288,12 @@ async fn a_stream_that_outlives_its_client_keeps_its_key() {
 async fn a_drain_longer_than_a_lease_loses_no_call() {
     let arena = Arena::prepare("drain-lease").unwrap();
     let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
-    let client = Attached::to(&daemon, super::brief("app", "1", 500)).await.unwrap();
+    let client = Attached::to(&daemon, super::brief("app", "1", 1_000)).await.unwrap();
     let mut calls = connect(&daemon).await.unwrap();
-    let request = with(client.call("nap"), r#"{"seconds": 2.0, "name": "whole"}"#);
+    let request = with(client.call("nap"), r#"{"seconds": 3.0, "name": "whole"}"#);
     let run = tokio::spawn(async move { calls.call(request).await });
     runs(&daemon).await;
+    client.beat(1).await;
     daemon.send(rustix::process::Signal::TERM).unwrap();
     assert_eq!(text(run.await.unwrap().unwrap().into_inner().value), "\"whole\"");
     assert!(daemon.end().unwrap().0.success());
