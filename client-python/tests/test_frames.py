@@ -109,6 +109,8 @@ FRAMES: dict[str, bytes] = {
     "hello": encode(Kind.HELLO, 0, meta(HELLO)),
     "ready": encode(Kind.READY, 0, meta([(Tag.SEATS, 1)]), OFFER),
     "unfit": encode(Kind.UNFIT, 0, meta([(Tag.TRACEBACK, "Traceback …"), (Tag.MESSAGE, "ImportError: no")])),
+    "preloaded": encode(Kind.PRELOADED),
+    "unforkable": encode(Kind.UNFORKABLE, 0, meta([(Tag.MESSAGE, "importing started threads: busy-bee")])),
     "pong": encode(Kind.PONG, 0, meta([(Tag.PING, 41), (Tag.RESIDENT, 12 << 20)])),
     "log": encode(Kind.LOG, 7, meta([(Tag.LEVEL, "info"), (Tag.MESSAGE, "half way")])),
     "progress": encode(Kind.PROGRESS, 7, meta([(Tag.CONTENT_TYPE, JSON)]), b"0.5"),

@@ -27,8 +27,13 @@ fn main() -> ExitCode {
     let caller = keep::caller();
     sidewinder_keeper::linux::sys::expect_children();
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == sidewinder_keeper::KEEPER_ARGUMENT) {
-        sidewinder_keeper::linux::main(arguments);
+    match arguments.next() {
+        Some(first) if first == sidewinder_keeper::KEEPER_ARGUMENT => {
+            sidewinder_keeper::linux::main(arguments)
+        }
+        Some(first) if first == sidewinder_keeper::WARDEN_ARGUMENT => {
+            sidewinder_keeper::linux::foster(arguments)
+        }
+        Some(_) | None => cli::main(caller),
     }
-    cli::main(caller)
 }

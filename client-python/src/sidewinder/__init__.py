@@ -21,11 +21,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._context import Cancelled, Context, current
-from ._tools import setup, teardown, tool
+from ._tools import after_fork, before_fork, setup, teardown, tool
 
 __version__ = "0.1.0"
 
-__all__ = ["Cancelled", "Context", "__version__", "current", "setup", "teardown", "tool"]
+__all__ = [
+    "Cancelled",
+    "Context",
+    "__version__",
+    "after_fork",
+    "before_fork",
+    "current",
+    "setup",
+    "teardown",
+    "tool",
+]
 
 if TYPE_CHECKING:
     from . import aio as aio

@@ -20,6 +20,8 @@ MAX_DOC = 16 * 1024
 _marked: list[tuple[str, Callable[..., Any]]] = []
 SETUP: list[Callable[[], Any]] = []
 TEARDOWN: list[Callable[[], Any]] = []
+BEFORE_FORK: list[Callable[[], Any]] = []
+AFTER_FORK: list[Callable[[], Any]] = []
 
 
 @overload
@@ -57,7 +59,21 @@ def teardown(function: Function) -> Function:
     return function
 
 
-tool.__module__ = setup.__module__ = teardown.__module__ = "sidewinder"
+def before_fork(function: Function) -> Function:
+    """Runs this function in a fork server, each time before workers are forked."""
+    BEFORE_FORK.append(function)
+    return function
+
+
+def after_fork(function: Function) -> Function:
+    """Runs this function once in each worker that was forked from a fork server, before its setup. It may be
+    async."""
+    AFTER_FORK.append(function)
+    return function
+
+
+for _hook in (tool, setup, teardown, before_fork, after_fork):
+    _hook.__module__ = "sidewinder"
 
 
 class NothingOfferedError(Exception):

@@ -44,5 +44,7 @@ pub use tier::Tier;
 
 /// The argument that turns the executable into a keeper.
 pub const KEEPER_ARGUMENT: &str = "__keeper";
+/// The argument that turns it into the warden of a worker that a fork server has forked.
+pub const WARDEN_ARGUMENT: &str = "__warden";
 /// The environment variable that marks every process of a run, with the run's identity as its value.
 pub const RUN_VARIABLE: &str = "SIDEWINDER_RUN";

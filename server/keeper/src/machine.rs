@@ -10,6 +10,8 @@
 //!                     └──────▶ Stopping{kill_at} ───────────┘  └──────▶ Strays ──StraysGone──▶ Over
 //! ```
 //!
+//! A worker that a fork server forks is Hatching first, until its warden has shown itself.
+//!
 //! The owner is awaited, attached, or missing until a time; its end, and only that, is the end of the pool. A
 //! lifeline at end-of-file is final: nobody can come back on it. An owner that died while a copy of its end is
 //! kept somewhere (systemd's file descriptor store) is missing, and a successor may adopt the pool in time.
@@ -21,6 +23,9 @@ use std::time::{Duration, Instant};
 /// A warden that has not finished a tree this long after it was told to is killed, and the keeper takes over. Giving
 /// gigabytes back takes seconds; a warden that is stopped or killed is noticed at once, by other means.
 const PATIENCE_WITH_WARDEN: Duration = Duration::from_secs(10);
+/// A fork server that has not shown a worker this long after it was asked hangs: there is none. Importing is over by
+/// then, so this bounds a few forks on a machine in trouble.
+const PATIENCE_WITH_FORK: Duration = Duration::from_secs(5);
 /// No grace is longer, so that no deadline can overflow.
 const GRACE_MAX: Duration = Duration::from_hours(365 * 24);
 
@@ -31,6 +36,10 @@ pub enum Event {
     Attached(Graces),
     /// A worker is asked for.
     SpawnAsked(u32),
+    /// A worker is asked for, to be forked by a fork server.
+    ForkAsked(u32),
+    /// The warden of a forked worker has shown itself.
+    Hatched(u32),
     /// A signal for a worker is asked for.
     SignalAsked(u32, i32),
     /// The end of one tree is asked for.
@@ -112,9 +121,17 @@ impl Refusal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
+    /// Its fork server was asked for it.
+    Hatching {
+        until: Instant,
+    },
     Alive,
-    Stopping { kill_at: Instant },
-    Ending { patience_until: Instant },
+    Stopping {
+        kill_at: Instant,
+    },
+    Ending {
+        patience_until: Instant,
+    },
     Strays,
     Over,
 }
@@ -155,9 +172,15 @@ impl Machine {
                 self.owner = Owner::Attached;
                 self.drained = false;
             }
-            Event::SpawnAsked(worker) => self.on_spawn_asked(worker, effects),
+            Event::SpawnAsked(worker) => self.on_spawn_asked(worker, Life::Alive, effects),
+            Event::ForkAsked(worker) => {
+                self.on_spawn_asked(worker, Life::Hatching { until: now + PATIENCE_WITH_FORK }, effects);
+            }
+            Event::Hatched(worker) => self.on_hatched(worker),
             Event::SignalAsked(worker, signal) => match self.lives.get(&worker) {
-                Some(Life::Alive | Life::Stopping { .. }) => effects.push(Effect::Signal(worker, signal)),
+                Some(Life::Hatching { .. } | Life::Alive | Life::Stopping { .. }) => {
+                    effects.push(Effect::Signal(worker, signal));
+                }
                 Some(Life::Ending { .. } | Life::Strays | Life::Over) | None => {
                     effects.push(Effect::Refuse(worker, Refusal::NoSuchWorker));
                 }
@@ -186,6 +209,7 @@ impl Machine {
     pub fn next_deadline(&self) -> Option<Instant> {
         let lives = self.lives.values().filter_map(|life| match *life {
             Life::Stopping { kill_at } => Some(kill_at),
+            Life::Hatching { until } => Some(until),
             Life::Ending { patience_until } => Some(patience_until),
             Life::Alive | Life::Strays | Life::Over => None,
         });
@@ -207,11 +231,16 @@ impl Machine {
         for (worker, life) in lives {
             match life {
                 Life::Stopping { kill_at } if kill_at <= now => self.kill(now, worker, effects),
-                Life::Ending { patience_until } if patience_until <= now => {
+                Life::Ending { patience_until: until } | Life::Hatching { until } if until <= now => {
                     self.lives.insert(worker, Life::Strays);
                     effects.push(Effect::KillWarden(worker));
                 }
-                Life::Stopping { .. } | Life::Ending { .. } | Life::Alive | Life::Strays | Life::Over => {}
+                Life::Hatching { .. }
+                | Life::Stopping { .. }
+                | Life::Ending { .. }
+                | Life::Alive
+                | Life::Strays
+                | Life::Over => {}
             }
         }
         self.settle(effects);
@@ -232,7 +261,7 @@ impl Machine {
         self.lives.iter().map(|(worker, life)| (*worker, *life != Life::Over))
     }
 
-    fn on_spawn_asked(&mut self, worker: u32, effects: &mut Vec<Effect>) {
+    fn on_spawn_asked(&mut self, worker: u32, life: Life, effects: &mut Vec<Effect>) {
         let refusal = if self.owner == Owner::Awaited {
             Some(Refusal::NoHello)
         } else if self.ending {
@@ -248,7 +277,7 @@ impl Machine {
             effects.push(Effect::Refuse(worker, refusal));
             return;
         }
-        self.lives.insert(worker, Life::Alive);
+        self.lives.insert(worker, life);
         effects.push(Effect::Start(worker));
     }
 
@@ -265,8 +294,16 @@ impl Machine {
         self.end(now, self.graces.orphan, effects);
     }
 
+    fn on_hatched(&mut self, worker: u32) {
+        if let Some(life @ Life::Hatching { .. }) = self.lives.get_mut(&worker) {
+            *life = Life::Alive;
+        }
+    }
+
     fn on_exited(&mut self, now: Instant, worker: u32) {
-        if let Some(life @ (Life::Alive | Life::Stopping { .. })) = self.lives.get_mut(&worker) {
+        if let Some(life @ (Life::Hatching { .. } | Life::Alive | Life::Stopping { .. })) =
+            self.lives.get_mut(&worker)
+        {
             *life = Life::Ending { patience_until: now + PATIENCE_WITH_WARDEN };
         }
     }
@@ -303,6 +340,8 @@ impl Machine {
                 Some(Life::Alive | Life::Stopping { .. }) if grace.is_zero() => {
                     self.kill(now, worker, effects);
                 }
+                // It has not begun anything that it could finish.
+                Some(Life::Hatching { .. }) => self.kill(now, worker, effects),
                 Some(life @ Life::Alive) => {
                     *life = Life::Stopping { kill_at };
                     effects.push(Effect::Signal(worker, libc::SIGTERM));
@@ -315,7 +354,7 @@ impl Machine {
 
     fn kill(&mut self, now: Instant, worker: u32, effects: &mut Vec<Effect>) {
         match self.lives.get_mut(&worker) {
-            Some(life @ (Life::Alive | Life::Stopping { .. })) => {
+            Some(life @ (Life::Hatching { .. } | Life::Alive | Life::Stopping { .. })) => {
                 *life = Life::Ending { patience_until: now + PATIENCE_WITH_WARDEN };
                 effects.push(Effect::KillTree(worker));
             }

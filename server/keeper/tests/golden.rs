@@ -40,13 +40,23 @@ fn requests() -> Vec<(&'static str, Request)> {
             pids_max: Some(64),
             io_max: vec!["8:0 rbps=1048576".into()],
         },
+        nest: None,
     };
+    let forked = ForkRequest {
+        from: 9,
+        rlimits: full.rlimits.clone(),
+        fds: vec![1, 2, 3, 4],
+        limits: Limits { pids_max: Some(64), ..Limits::default() },
+    };
+    let nest = SpawnRequest { arguments: full.arguments.clone(), nest: Some(5), ..SpawnRequest::default() };
     let least = SpawnRequest { arguments: vec![b"true".to_vec()], ..SpawnRequest::default() };
     vec![
         ("request-hello", Request::Hello(hello.clone())),
         ("request-adopt", Request::Adopt(Hello { cgroup: None, ..hello })),
         ("request-spawn", Request::Spawn(7, Box::new(full))),
         ("request-spawn-least", Request::Spawn(8, Box::new(least))),
+        ("request-spawn-fork-server", Request::Spawn(9, Box::new(nest))),
+        ("request-fork", Request::Fork(10, Box::new(forked))),
         ("request-signal", Request::Signal(7, 10)),
         ("request-kill", Request::Kill(7)),
         ("request-list", Request::List),
@@ -87,6 +97,18 @@ fn reports() -> Vec<(&'static str, Report)> {
         ("report-listed", Report::Listed(1)),
         ("report-refused", Report::Refused(7, "no living worker has this number".into())),
         ("report-drained", Report::Drained),
+    ]
+}
+
+fn words() -> Vec<(&'static str, Word)> {
+    vec![
+        ("word-clean", Word::Clean),
+        ("word-step-aside", Word::StepAside),
+        ("word-aside", Word::Aside),
+        ("word-held", Word::Held),
+        ("word-hatch", Word::Hatch(10)),
+        ("word-hatched", Word::Hatched(10)),
+        ("word-begun", Word::Begun),
     ]
 }
 
@@ -133,12 +155,16 @@ fn every_message_has_its_golden_bytes() {
     for (name, report) in reports() {
         check(name, &report, &report.encode().expect("small"), Report::decode);
     }
+    for (name, word) in words() {
+        check(name, &word, &word.encode().expect("small"), Word::decode);
+    }
 }
 
 #[test]
 fn no_golden_file_is_forgotten() {
     let mut known: Vec<&str> = requests().iter().map(|(name, _)| *name).collect();
     known.extend(reports().iter().map(|(name, _)| *name));
+    known.extend(words().iter().map(|(name, _)| *name));
     for entry in fs::read_dir(directory()).expect("the golden files") {
         let name = entry.expect("a file").file_name().into_string().expect("a name");
         assert!(known.contains(&name.trim_end_matches(".hex")), "{name} is tested by nobody");

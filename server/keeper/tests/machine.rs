@@ -332,3 +332,26 @@ fn no_worker_outlives_its_pool_and_no_deadline_is_missed() {
     }
     println!("{events} events, {seed} seeds, {:?}", started.elapsed());
 }
+
+#[test]
+fn a_fork_that_never_shows_itself_is_over_in_time_and_one_that_does_is_a_worker() {
+    let start = Instant::now();
+    let mut machine = Machine::new(LIVES_MAX);
+    let mut effects = Vec::new();
+    for event in
+        [Event::Attached(Graces::default()), Event::ForkAsked(1), Event::ForkAsked(2), Event::Hatched(2)]
+    {
+        machine.handle(start, event, &mut effects);
+    }
+    assert_eq!(std::mem::take(&mut effects), [Effect::Start(1), Effect::Start(2)]);
+    let due = machine.next_deadline().expect("the first is awaited");
+    assert_eq!(due, start + Duration::from_secs(5));
+    machine.handle_timeout(due, &mut effects);
+    assert_eq!(std::mem::take(&mut effects), [Effect::KillWarden(1)]);
+    assert_eq!(machine.next_deadline(), None, "nobody waits for the second");
+    machine.handle(due, Event::StraysGone, &mut effects);
+    machine.handle(due, Event::DrainAsked(Duration::from_secs(1)), &mut effects);
+    assert_eq!(std::mem::take(&mut effects), [Effect::TellGone(1), Effect::Signal(2, libc::SIGTERM)]);
+    machine.handle(due, Event::ForkAsked(3), &mut effects);
+    assert_eq!(effects.len(), 1, "an ending pool takes nobody: {effects:?}");
+}

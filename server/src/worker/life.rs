@@ -335,6 +335,9 @@ impl Living {
             Notice::Log { call, level, message } => self.voice.logged(call, &level, &message),
             Notice::Stacks { number, text } => self.link.dumped(number, text),
             Notice::Progress { .. } | Notice::Heartbeat { .. } => self.unanswered = None,
+            Notice::Preloaded | Notice::Unforkable { .. } => {
+                return Err("it spoke as a fork server".to_owned());
+            }
         }
         Ok(())
     }

@@ -126,14 +126,47 @@ impl Said {
 /// What a worker says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    Hello { oldest: u8, newest: u8, language: String, runtime: String, installed: String },
-    Ready { seats: u16, offer: Bytes },
-    Unfit { message: String, traceback: String },
-    Pong { number: u64, resident: u64 },
-    Log { call: u64, level: String, message: String },
-    Progress { call: u64, value: Value },
-    Heartbeat { call: u64 },
-    Stacks { number: u64, text: String },
+    Hello {
+        oldest: u8,
+        newest: u8,
+        language: String,
+        runtime: String,
+        installed: String,
+    },
+    Ready {
+        seats: u16,
+        offer: Bytes,
+    },
+    Unfit {
+        message: String,
+        traceback: String,
+    },
+    Pong {
+        number: u64,
+        resident: u64,
+    },
+    Log {
+        call: u64,
+        level: String,
+        message: String,
+    },
+    Progress {
+        call: u64,
+        value: Value,
+    },
+    Heartbeat {
+        call: u64,
+    },
+    Stacks {
+        number: u64,
+        text: String,
+    },
+    /// A fork server can be forked from.
+    Preloaded,
+    /// It must not be, and why.
+    Unforkable {
+        why: String,
+    },
 }
 
 impl ToWorker {
@@ -243,6 +276,8 @@ pub(crate) fn notice(message: Message) -> Result<Notice, Broken> {
         }
         103 => Notice::Heartbeat { call },
         104 => Notice::Stacks { number: texts.number, text: lossy(&message.body) },
+        105 => Notice::Preloaded,
+        106 => Notice::Unforkable { why: texts.text },
         kind => return Err(Broken::Kind(kind)),
     })
 }

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod endings;
+mod forks;
 mod owners;
 mod requests;
 

@@ -40,33 +40,45 @@ def main() -> int:
             f"sidewinder.worker is started by a daemon, which gives it two sockets: {error}", file=sys.stderr
         )
         return 2
+    return _live(calls, link, None)
+
+
+def live(calls: int, link: int, tools: dict[str, _tools.Tool]) -> int:
+    """The life of a worker whose tools are imported already, on these descriptors."""
+    return _live(Link(calls), Link(link), tools)
+
+
+def _live(calls: Link, link: Link, imported: dict[str, _tools.Tool] | None) -> int:
     control = Control(link)
     _handle_signals(control)
     _forget_in_children(calls, link)
-    _greet(calls, link)
+    greet(calls, link)
     control.start()
     loop: AbstractEventLoop | None = None
     try:
-        seats = _seats(os.environ)
-        tools = _tools.offered(
-            _names(os.environ, "SIDEWINDER_TOOLS"), _names(os.environ, "SIDEWINDER_EXPOSE")
-        )
-        if seats > 1 or _is_async(tools.values()):
+        seated = seats(os.environ)
+        tools = imported
+        if tools is None:
+            tools = _tools.offered(
+                names(os.environ, "SIDEWINDER_TOOLS"), names(os.environ, "SIDEWINDER_EXPOSE")
+            )
+        if seated > 1 or is_async(tools.values()):
             loop = _new_loop()
-        for hook in _tools.SETUP:
+        hooks = _tools.SETUP if imported is None else [*_tools.AFTER_FORK, *_tools.SETUP]
+        for hook in hooks:
             _run_hook(hook, loop)
-        serving = _serving(loop, calls, link, tools, seats)
+        serving = _serving(loop, calls, link, tools, seated)
         offer = json.dumps({"tools": [tool.describe() for tool in tools.values()]}).encode()
     except BaseException as error:
-        _unfit(link, error)
+        unfit(link, error)
     control.serving = serving
-    link.say(Kind.READY, 0, meta([(Tag.SEATS, seats)]), offer)
+    link.say(Kind.READY, 0, meta([(Tag.SEATS, seated)]), offer)
     serving.serve()
     _tear_down(loop)
     return 0
 
 
-def _greet(calls: Link, link: Link) -> None:
+def greet(calls: Link, link: Link) -> None:
     from .. import __version__
 
     language = f"{platform.python_implementation().lower()} {platform.python_version()}".replace(
@@ -126,24 +138,24 @@ def _new_loop() -> AbstractEventLoop:
     return loop
 
 
-def _unfit(link: Link, error: BaseException) -> NoReturn:
+def unfit(link: Link, error: BaseException) -> NoReturn:
     link.say(Kind.UNFIT, 0, raising.unfit(error))
     leave(UNFIT)
 
 
-def _names(environment: Mapping[str, str], variable: str) -> list[str]:
+def names(environment: Mapping[str, str], variable: str) -> list[str]:
     return [name.strip() for name in environment.get(variable, "").split(",") if name.strip()]
 
 
-def _seats(environment: Mapping[str, str]) -> int:
+def seats(environment: Mapping[str, str]) -> int:
     given = environment.get("SIDEWINDER_SEATS") or "1"
     if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MAX_SEATS):
         raise ValueError(f"SIDEWINDER_SEATS is a number from 1 to {MAX_SEATS}, not {given!r}")
     return int(given)
 
 
-def _is_async(tools: Any) -> bool:
-    hooks = [*_tools.SETUP, *_tools.TEARDOWN]
+def is_async(tools: Any) -> bool:
+    hooks = [*_tools.AFTER_FORK, *_tools.SETUP, *_tools.TEARDOWN]
     return any(tool.asynchronous for tool in tools) or any(map(inspect.iscoroutinefunction, hooks))
 
 

@@ -27,6 +27,11 @@ impl Cgroup {
         Ok(Self { directory, path })
     }
 
+    /// One that somebody else has opened. It has no path here.
+    pub fn at(directory: OwnedFd) -> Self {
+        Self { directory, path: PathBuf::new() }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

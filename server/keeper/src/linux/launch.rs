@@ -138,19 +138,30 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Stage, i32)> {
 }
 
 /// The numbers a worker may be given: no two alike, none absurdly high.
-pub(super) fn check_numbers(request: &SpawnRequest, fds: &[OwnedFd]) -> Result<(), &'static str> {
-    let mut numbers = request.fds.clone();
-    numbers.sort_unstable();
-    let doubled = numbers.windows(2).any(|pair| pair[0] == pair[1]);
+pub(super) fn check_numbers(numbers: &[u32], fds: &[OwnedFd]) -> Result<(), &'static str> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    let doubled = sorted.windows(2).any(|pair| pair[0] == pair[1]);
     match () {
-        () if fds.len() != request.fds.len() => {
-            Err("as many descriptors as numbers for them must come along")
-        }
+        () if fds.len() != numbers.len() => Err("as many descriptors as numbers for them must come along"),
         () if doubled => Err("two descriptors were given the same number"),
-        () if numbers.last().is_some_and(|last| i64::from(*last) > NUMBER_MAX.into()) => {
+        () if sorted.last().is_some_and(|last| i64::from(*last) > NUMBER_MAX.into()) => {
             Err("descriptor numbers go up to 255")
         }
         () if fds.iter().any(|fd| fd.as_raw_fd() < 0) => Err("a descriptor is invalid"),
         () => Ok(()),
+    }
+}
+
+/// The same, with the number at which a fork server finds its nest.
+pub(super) fn check_spawn(request: &SpawnRequest, fds: &[OwnedFd]) -> Result<(), &'static str> {
+    check_numbers(&request.fds, fds)?;
+    match request.nest {
+        Some(nest) if request.fds.contains(&nest) => Err("two descriptors were given the same number"),
+        Some(nest) if i64::from(nest) > NUMBER_MAX.into() => Err("descriptor numbers go up to 255"),
+        Some(_) if request.uid.is_some() || request.gid.is_some() => {
+            Err("a fork server is of the keeper's own user: its wardens could not be otherwise")
+        }
+        Some(_) | None => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use super::sys;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// How to read process ids out of `/proc`.
 #[derive(Debug)]
@@ -23,7 +23,11 @@ impl Lineage {
     /// Opens `/proc`, and finds out whose it is.
     pub fn look() -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
+        Self::look_in(rustix::fs::open("/proc", flags, Mode::empty())?)
+    }
+
+    /// The same in a `/proc` that somebody else has opened.
+    pub fn look_in(proc: OwnedFd) -> io::Result<Self> {
         let mut lineage = Self { proc, foreign: None };
         let ours = rustix::process::getpid().as_raw_nonzero().get().to_string();
         let link = rustix::fs::readlinkat(&lineage.proc, "self", Vec::new())?;
@@ -72,6 +76,12 @@ impl Lineage {
         let mut text = String::new();
         File::from(rustix::fs::openat(&self.proc, path, flags, Mode::empty())?).read_to_string(&mut text)?;
         Ok(text)
+    }
+}
+
+impl AsFd for Lineage {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
     }
 }
 

@@ -5,6 +5,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
 };
+use rustix::process::Pid;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,30 +64,42 @@ impl Link {
         Ok(())
     }
 
+    /// From here on the kernel says with each frame which process sent it.
+    pub fn expect_signatures(&self, wanted: bool) -> io::Result<()> {
+        Ok(sockopt::set_socket_passcred(&self.socket, wanted)?)
+    }
+
     /// Takes the next frame, if there is one.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        self.receive_signed(buffer).map(|(received, _)| received)
+    }
+
+    /// The same, with the process that sent it, where signatures are expected.
+    pub fn receive_signed(&self, buffer: &mut [u8]) -> io::Result<(Received, Option<Pid>)> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX), ScmCredentials(1))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let message = match recvmsg(&self.socket, &mut [IoSliceMut::new(buffer)], &mut beside, flags) {
             Ok(message) => message,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(Received::Nothing),
-            Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok((Received::Nothing, None)),
+            Err(rustix::io::Errno::CONNRESET) => return Ok((Received::Closed, None)),
             Err(error) => return Err(error.into()),
         };
-        let mut fds = Vec::new();
+        let (mut fds, mut sender) = (Vec::new(), None);
         for part in beside.drain() {
-            if let RecvAncillaryMessage::ScmRights(received) = part {
-                fds.extend(received);
+            match part {
+                RecvAncillaryMessage::ScmRights(received) => fds.extend(received),
+                RecvAncillaryMessage::ScmCredentials(signature) => sender = Some(signature.pid),
+                _ => {}
             }
         }
         if message.bytes == 0 {
-            return Ok(Received::Closed);
+            return Ok((Received::Closed, None));
         }
         if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame larger than its reader expects"));
         }
-        Ok(Received::Frame(message.bytes, fds))
+        Ok((Received::Frame(message.bytes, fds), sender))
     }
 }
 

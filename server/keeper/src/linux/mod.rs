@@ -3,6 +3,7 @@
 pub mod cgroup;
 mod enter;
 pub mod facts;
+mod foster;
 mod keeper;
 mod launch;
 pub mod lineage;
@@ -11,3 +12,4 @@ pub mod sys;
 mod warden;
 
 pub use enter::main;
+pub use foster::main as foster;

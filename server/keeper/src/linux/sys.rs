@@ -284,6 +284,13 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(resource, &raw const limit) }).map(drop)
 }
 
+/// Sets one resource limit of a child that this process has not reaped.
+pub fn set_rlimit_of(child: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the limit lives through the call, and nothing is asked for in return.
+    check(unsafe { libc::prlimit(child, resource, &raw const limit, std::ptr::null_mut()) }).map(drop)
+}
+
 /// The process at the other end of a unix socket, as a pidfd (Linux 6.5 and later).
 pub fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut pidfd: RawFd = -1;

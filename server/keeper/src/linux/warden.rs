@@ -10,7 +10,7 @@ use super::launch;
 use super::lineage::Lineage;
 use super::link::{Link, Received};
 use super::sys::{self, Forked, Reaped, Signals};
-use crate::wire::{Ending, Failure, Gone, Report, Request, SpawnRequest, Stage};
+use crate::wire::{Ending, Failure, Gone, Report, Request, SpawnRequest, Stage, Word};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use rustix::pipe::PipeFlags;
@@ -39,22 +39,27 @@ pub(super) struct Plan {
     pub(super) lineage: Lineage,
 }
 
-struct Warden {
-    worker: u32,
-    leash: Link,
+pub(super) struct Warden {
+    pub(super) worker: u32,
+    pub(super) leash: Link,
     /// A stolen copy of the leash hides the keeper's death, its pidfd does not.
-    keeper: OwnedFd,
-    signals: Signals,
-    lineage: Lineage,
-    cgroup: Option<Cgroup>,
-    child: i32,
-    pidfd: OwnedFd,
-    /// Says at end-of-file that the program runs, and before it why it does not.
-    launch: Option<OwnedFd>,
-    failure: Option<Failure>,
-    reaped: Option<Reaped>,
-    ending: bool,
-    rounds: u32,
+    pub(super) keeper: OwnedFd,
+    pub(super) signals: Signals,
+    pub(super) lineage: Lineage,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) child: i32,
+    pub(super) pidfd: OwnedFd,
+    /// Says at end-of-file that the program runs, and before it why it does not. A worker that was forked from a fork
+    /// server says that it runs, and at end-of-file that it does not.
+    pub(super) launch: Option<OwnedFd>,
+    pub(super) forked: bool,
+    pub(super) failure: Option<Failure>,
+    pub(super) reaped: Option<Reaped>,
+    pub(super) ending: bool,
+    pub(super) rounds: u32,
+    /// Held, never used: while it is open, somebody is there to clean up. A fork of the keeper has it anyway.
+    #[expect(dead_code, reason = "open is all that it has to be")]
+    pub(super) lock: Option<OwnedFd>,
 }
 
 /// Spends the life of a warden. The keeper's own descriptors are closed first.
@@ -101,16 +106,18 @@ impl Warden {
                 child,
                 pidfd,
                 launch: Some(launch),
+                forked: false,
                 failure: None,
                 reaped: None,
                 ending: false,
                 rounds: 0,
+                lock: None,
             }),
             Err(error) => Err(error),
         }
     }
 
-    fn tend(mut self) -> io::Result<()> {
+    pub(super) fn tend(mut self) -> io::Result<()> {
         loop {
             let childless = self.reap()?;
             if self.ending {
@@ -185,9 +192,23 @@ impl Warden {
                         }
                     }
                     Ok(Request::Kill(_)) => self.ending = true,
-                    Ok(_) | Err(_) => {}
+                    Ok(_) => {}
+                    Err(_) => self.step_aside(&buffer[..length]),
                 },
             }
+        }
+    }
+
+    /// Leaves a fork server to the keeper, if that is asked for and nobody else is below.
+    fn step_aside(&mut self, frame: &[u8]) {
+        if Word::decode(frame) != Ok(Word::StepAside) || self.ending || self.launch.is_some() {
+            return;
+        }
+        if self.lineage.children().is_ok_and(|children| children == [self.child]) {
+            if let Ok(frame) = Word::Aside.encode() {
+                let _ = self.leash.send(&frame, &[]);
+            }
+            sys::leave(0);
         }
     }
 
@@ -196,8 +217,15 @@ impl Warden {
         let Some(launch) = self.launch.take() else { return };
         let mut bytes = [0; 8];
         let length = rustix::io::retry_on_intr(|| rustix::io::read(&launch, &mut bytes)).unwrap_or(0);
-        if let Some((stage, errno)) = launch::decode(&bytes[..length]) {
-            self.failure = Some(Failure { stage, errno, message: String::new() });
+        let failed = match launch::decode(&bytes[..length]) {
+            _ if self.forked => {
+                (Word::decode(&bytes[..length]) != Ok(Word::Begun)).then_some((Stage::Fork, 0))
+            }
+            failed => failed,
+        };
+        if let Some((stage, errno)) = failed {
+            let message = if self.forked { "it was gone before it began" } else { "" };
+            self.failure = Some(Failure { stage, errno, message: message.to_owned() });
             self.ending = true;
         } else {
             let report = Report::Spawned(self.worker, self.child.unsigned_abs());
@@ -270,7 +298,7 @@ fn watch_keeper(keeper: Pid) -> io::Result<OwnedFd> {
     if rustix::process::getppid() == Some(keeper) { Ok(pidfd) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
-fn poll(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<()> {
+pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<()> {
     match rustix::event::poll(fds, timeout) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
@@ -294,7 +322,7 @@ pub(super) fn ending(status: i32) -> Ending {
 }
 
 /// A keeper that is gone needs no report.
-fn say(leash: &Link, report: &Report, fds: &[std::os::fd::BorrowedFd<'_>]) {
+pub(super) fn say(leash: &Link, report: &Report, fds: &[std::os::fd::BorrowedFd<'_>]) {
     if let Ok(frame) = report.encode() {
         let _ = leash.send(&frame, fds);
     }

@@ -15,14 +15,16 @@
 //! Pure: nothing here opens, reads or sends. The golden frames in `proto/golden/` pin every byte.
 
 mod field;
+mod nest;
 mod report;
 mod request;
 mod spawn;
 
 pub use field::{Broken, Fields, Frame, FrameWriter, put_field, unknown};
+pub use nest::Word;
 pub use report::{Ending, Entry, Failure, Gone, Report, Stage, Welcome};
 pub use request::{Graces, Hello, Request};
-pub use spawn::{Limits, Rlimit, SpawnRequest};
+pub use spawn::{ForkRequest, Limits, Rlimit, SpawnRequest};
 
 /// The version this build speaks.
 pub const VERSION: u8 = 1;

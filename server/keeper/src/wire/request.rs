@@ -1,7 +1,7 @@
 //! What an owner says to its keeper.
 
 use super::field::{Broken, Frame, FrameWriter, number, small, text, unknown};
-use super::spawn::SpawnRequest;
+use super::spawn::{ForkRequest, SpawnRequest};
 use std::time::Duration;
 
 const HELLO: u8 = 1;
@@ -12,6 +12,7 @@ const KILL: u8 = 5;
 const LIST: u8 = 6;
 const DRAIN: u8 = 7;
 const ACKNOWLEDGE: u8 = 8;
+const FORK: u8 = 9;
 
 const OLDEST: u16 = 1;
 const NEWEST: u16 = 2;
@@ -62,6 +63,8 @@ pub enum Request {
     Drain(Duration),
     /// The ending of this worker was heard; forget it.
     Acknowledge(u32),
+    /// Start a worker under this number by a fork of another spawn. Its descriptors travel beside the frame.
+    Fork(u32, Box<ForkRequest>),
 }
 
 impl Request {
@@ -88,6 +91,11 @@ impl Request {
                 frame
             }
             Self::Acknowledge(worker) => FrameWriter::new(ACKNOWLEDGE, *worker),
+            Self::Fork(worker, request) => {
+                let mut frame = FrameWriter::new(FORK, *worker);
+                request.write(&mut frame);
+                frame
+            }
         };
         frame.finish()
     }
@@ -108,6 +116,7 @@ impl Request {
             LIST => Self::List,
             DRAIN => Self::Drain(Duration::from_micros(only_number(&frame)?)),
             ACKNOWLEDGE => Self::Acknowledge(frame.worker),
+            FORK => Self::Fork(frame.worker, Box::new(ForkRequest::read(&frame)?)),
             kind => return Err(Broken::Kind(kind)),
         })
     }

@@ -23,6 +23,7 @@ const SWAP_MAX: u16 = 15 | super::field::CRITICAL;
 const CPU_MAX: u16 = 16 | super::field::CRITICAL;
 const PIDS_MAX: u16 = 17 | super::field::CRITICAL;
 const IO_MAX: u16 = 18 | super::field::CRITICAL;
+const NEST: u16 = 19 | super::field::CRITICAL;
 
 /// One resource limit of the process itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,29 @@ impl Limits {
         knobs.extend(self.io_max.iter().map(|line| ("io", "io.max", line.clone())));
         knobs
     }
+
+    fn write(&self, frame: &mut FrameWriter) {
+        frame.maybe(MEMORY_MAX, self.memory_max);
+        frame.maybe(MEMORY_HIGH, self.memory_high);
+        frame.maybe(SWAP_MAX, self.swap_max);
+        frame.maybe(CPU_MAX, self.cpu_max);
+        frame.maybe(PIDS_MAX, self.pids_max);
+        self.io_max.iter().for_each(|line| frame.bytes(IO_MAX, line.as_bytes()));
+    }
+
+    /// Takes a field that may be a limit.
+    fn set(&mut self, tag: u16, value: &[u8]) -> Result<(), Broken> {
+        match tag {
+            MEMORY_MAX => self.memory_max = Some(number(tag, value)?),
+            MEMORY_HIGH => self.memory_high = Some(number(tag, value)?),
+            SWAP_MAX => self.swap_max = Some(number(tag, value)?),
+            CPU_MAX => self.cpu_max = Some(number(tag, value)?),
+            PIDS_MAX => self.pids_max = Some(number(tag, value)?),
+            IO_MAX => self.io_max.push(text(tag, value)?),
+            _ => unknown(tag)?,
+        }
+        Ok(())
+    }
 }
 
 /// Everything a keeper needs to start one worker. Nothing is inherited that is not named here.
@@ -102,6 +126,47 @@ pub struct SpawnRequest {
     pub new_privileges: bool,
     /// Limits of the whole tree.
     pub limits: Limits,
+    /// It is a fork server, and finds the socket on which it is asked for workers at this number.
+    pub nest: Option<u32>,
+}
+
+/// A worker that is forked from another spawn: what it has of its own. Everything else is as in its fork server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForkRequest {
+    /// The number of the fork server.
+    pub from: u32,
+    /// Limits of each process.
+    pub rlimits: Vec<Rlimit>,
+    /// The numbers at which the descriptors beside the frame appear in the worker, in their order.
+    pub fds: Vec<u32>,
+    /// Limits of the whole tree.
+    pub limits: Limits,
+}
+
+const FROM: u16 = 1;
+
+impl ForkRequest {
+    pub(super) fn write(&self, frame: &mut FrameWriter) {
+        frame.number(FROM, u64::from(self.from));
+        write_rlimits(&self.rlimits, frame);
+        self.fds.iter().for_each(|fd| frame.number(FD, u64::from(*fd)));
+        self.limits.write(frame);
+    }
+
+    pub(super) fn read(frame: &Frame<'_>) -> Result<Self, Broken> {
+        let (mut request, mut from) = (Self::default(), None);
+        for field in frame.fields() {
+            let (tag, value) = field?;
+            match tag {
+                FROM => from = Some(small(tag, value)?),
+                RLIMIT => request.rlimits.push(rlimit(tag, value)?),
+                FD => request.fds.push(small(tag, value)?),
+                _ => request.limits.set(tag, value)?,
+            }
+        }
+        request.from = from.ok_or(Broken::Missing(FROM))?;
+        Ok(request)
+    }
 }
 
 impl SpawnRequest {
@@ -114,10 +179,7 @@ impl SpawnRequest {
         frame.maybe(UID, self.uid.map(u64::from));
         frame.maybe(GID, self.gid.map(u64::from));
         self.groups.iter().for_each(|group| frame.number(GROUP, u64::from(*group)));
-        for limit in &self.rlimits {
-            let numbers = [u64::from(limit.resource), limit.soft, limit.hard].map(u64::to_le_bytes);
-            frame.bytes(RLIMIT, numbers.as_flattened());
-        }
+        write_rlimits(&self.rlimits, frame);
         if let Some(nice) = self.nice {
             frame.signed(NICE, i64::from(nice));
         }
@@ -129,12 +191,8 @@ impl SpawnRequest {
         if self.new_privileges {
             frame.number(NEW_PRIVILEGES, 1);
         }
-        frame.maybe(MEMORY_MAX, self.limits.memory_max);
-        frame.maybe(MEMORY_HIGH, self.limits.memory_high);
-        frame.maybe(SWAP_MAX, self.limits.swap_max);
-        frame.maybe(CPU_MAX, self.limits.cpu_max);
-        frame.maybe(PIDS_MAX, self.limits.pids_max);
-        self.limits.io_max.iter().for_each(|line| frame.bytes(IO_MAX, line.as_bytes()));
+        self.limits.write(frame);
+        frame.maybe(NEST, self.nest.map(u64::from));
     }
 
     pub(super) fn read(frame: &Frame<'_>) -> Result<Self, Broken> {
@@ -166,13 +224,8 @@ impl SpawnRequest {
             CPU => self.cpus.push(small(tag, value)?),
             FD => self.fds.push(small(tag, value)?),
             NEW_PRIVILEGES => self.new_privileges = number(tag, value)? != 0,
-            MEMORY_MAX => self.limits.memory_max = Some(number(tag, value)?),
-            MEMORY_HIGH => self.limits.memory_high = Some(number(tag, value)?),
-            SWAP_MAX => self.limits.swap_max = Some(number(tag, value)?),
-            CPU_MAX => self.limits.cpu_max = Some(number(tag, value)?),
-            PIDS_MAX => self.limits.pids_max = Some(number(tag, value)?),
-            IO_MAX => self.limits.io_max.push(text(tag, value)?),
-            _ => unknown(tag)?,
+            NEST => self.nest = Some(small(tag, value)?),
+            _ => self.limits.set(tag, value)?,
         }
         Ok(())
     }
@@ -181,6 +234,13 @@ impl SpawnRequest {
 /// Bytes that the kernel will take as a string: none of them is zero.
 fn plain(tag: u16, value: &[u8]) -> Result<Vec<u8>, Broken> {
     if value.contains(&0) { Err(Broken::Value(tag)) } else { Ok(value.to_vec()) }
+}
+
+fn write_rlimits(rlimits: &[Rlimit], frame: &mut FrameWriter) {
+    for limit in rlimits {
+        let numbers = [u64::from(limit.resource), limit.soft, limit.hard].map(u64::to_le_bytes);
+        frame.bytes(RLIMIT, numbers.as_flattened());
+    }
 }
 
 fn rlimit(tag: u16, value: &[u8]) -> Result<Rlimit, Broken> {

@@ -3,6 +3,7 @@
 //! It holds the lifeline to its owner, the owner's pidfd, and a leash to every warden. Facts arrive on those and
 //! as signals; each is told to the machine, and what the machine decides is done before the next one is read.
 
+mod forks;
 mod owner;
 mod ward;
 mod wards;
@@ -12,7 +13,7 @@ use super::lineage::Lineage;
 use super::link::Link;
 use super::sys::{self, Signals};
 use crate::machine::{Effect, Event, Machine};
-use crate::wire::{self, Gone, Report, Request, SpawnRequest};
+use crate::wire::{self, ForkRequest, Gone, Report, SpawnRequest};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +44,13 @@ pub(super) struct Place {
     pub(super) why: String,
 }
 
+/// What the owner asks for.
+#[derive(Debug)]
+enum Asked {
+    Spawn(Box<SpawnRequest>),
+    Fork(Box<ForkRequest>),
+}
+
 /// A keeper and all it holds.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -55,8 +63,10 @@ pub(super) struct Keeper {
     outbox: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     wards: BTreeMap<u32, Ward>,
     endings: BTreeMap<u32, Gone>,
-    asked: Option<(Box<SpawnRequest>, Vec<OwnedFd>)>,
+    asked: Option<(Asked, Vec<OwnedFd>)>,
     pool: Option<Cgroup>,
+    /// Where the wardens of forked workers go.
+    of_wardens: Option<Cgroup>,
     greeted: bool,
     leaving: bool,
     /// The last frame could not be sent for a reason that will pass.
@@ -93,6 +103,7 @@ impl Keeper {
             endings: BTreeMap::new(),
             asked: None,
             pool: None,
+            of_wardens: None,
             greeted: false,
             leaving: false,
             stuttering: false,
@@ -126,6 +137,15 @@ impl Keeper {
         fds.extend(
             self.wards.values().filter_map(|ward| ward.leash.as_ref()).map(|l| PollFd::new(l, PollFlags::IN)),
         );
+        let nests: Vec<u32> =
+            self.wards.iter().filter(|(_, w)| w.nest.is_some()).map(|(id, _)| *id).collect();
+        let first_nest = fds.len();
+        fds.extend(
+            self.wards
+                .values()
+                .filter_map(|ward| ward.nest.as_ref())
+                .map(|nest| PollFd::new(nest, PollFlags::IN)),
+        );
         let lifeline = self.lifeline.as_ref().map(|lifeline| {
             fds.push(PollFd::new(lifeline, self.interest()));
             fds.len() - 1
@@ -142,6 +162,11 @@ impl Keeper {
         for (index, worker) in workers.into_iter().enumerate() {
             if ready[index + 1] {
                 self.hear_warden(worker);
+            }
+        }
+        for (index, worker) in nests.into_iter().enumerate() {
+            if ready[first_nest + index] {
+                self.hear_nest(worker);
             }
         }
         if lifeline.is_some_and(|index| ready[index]) {
@@ -200,13 +225,8 @@ impl Keeper {
         match effect {
             Effect::Start(worker) => self.start(worker),
             Effect::Refuse(worker, why) => self.tell(&Report::Refused(worker, why.text().to_owned()), None),
-            Effect::Signal(worker, signal) => {
-                self.with(worker, |ward| ward.say(&Request::Signal(worker, signal)));
-            }
-            Effect::KillTree(worker) => self.with(worker, |ward| {
-                ward.say(&Request::Kill(worker));
-                ward.kill_cgroup();
-            }),
+            Effect::Signal(worker, signal) => self.with(worker, |ward| ward.signal(worker, signal)),
+            Effect::KillTree(worker) => self.with(worker, |ward| ward.kill_tree(worker)),
             Effect::KillWarden(worker) => {
                 self.with(worker, |ward| {
                     ward.kill_warden();

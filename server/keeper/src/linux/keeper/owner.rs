@@ -1,6 +1,6 @@
 //! The owner's side of the loop: what it asks, and what it is told.
 
-use super::{Keeper, OUTBOX_MAX};
+use super::{Asked, Keeper, OUTBOX_MAX, forks};
 use crate::Tier;
 use crate::linux::cgroup::Cgroup;
 use crate::linux::link::Received;
@@ -44,12 +44,21 @@ impl Keeper {
             Request::Hello(hello) => self.greet(hello, fds.pop(), false),
             Request::Adopt(hello) => self.greet(hello, fds.pop(), true),
             Request::Spawn(worker, request) => {
-                if let Err(why) = launch::check_numbers(&request, &fds) {
+                if let Err(why) = launch::check_spawn(&request, &fds) {
                     self.tell(&Report::Refused(worker, why.to_owned()), None);
                     return;
                 }
-                self.asked = Some((request, fds));
+                self.asked = Some((Asked::Spawn(request), fds));
                 self.learn(Event::SpawnAsked(worker));
+                self.asked = None;
+            }
+            Request::Fork(worker, request) => {
+                if let Err(why) = forks::check(&request, &fds) {
+                    self.tell(&Report::Refused(worker, why.to_owned()), None);
+                    return;
+                }
+                self.asked = Some((Asked::Fork(request), fds));
+                self.learn(Event::ForkAsked(worker));
                 self.asked = None;
             }
             Request::Signal(worker, signal) => self.learn(Event::SignalAsked(worker, signal)),

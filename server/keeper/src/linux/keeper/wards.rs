@@ -1,7 +1,7 @@
 //! The wardens' side of the loop: who lives, who died, and who has no warden any more.
 
-use super::Keeper;
 use super::ward::{self, Heard, Ward};
+use super::{Asked, Keeper};
 use crate::linux::sys;
 use crate::machine::Event;
 use crate::wire::{Gone, Report, Stage};
@@ -15,17 +15,18 @@ impl Keeper {
                 continue;
             }
             for ward in self.wards.values_mut() {
-                if ward.warden == reaped.pid && !ward.warden_reaped {
+                if ward.warden == Some(reaped.pid) && !ward.warden_reaped {
                     ward.warden_reaped = true;
                 } else if ward.pid == reaped.pid.unsigned_abs() {
                     ward.reaped = Some(reaped);
                 }
             }
         }
+        self.settle_fork_servers();
     }
 
     fn on_stopped(&mut self, pid: i32) {
-        let stopped = self.wards.iter_mut().find(|(_, ward)| ward.warden == pid && !ward.warden_reaped);
+        let stopped = self.wards.iter_mut().find(|(_, ward)| ward.warden == Some(pid) && !ward.warden_reaped);
         if let Some((worker, ward)) = stopped {
             let worker = *worker;
             if ward.on_stopped() {
@@ -41,9 +42,9 @@ impl Keeper {
             return;
         }
         self.hunted = self.hunted.saturating_add(1);
-        let lost = |ward: &&Ward| ward.leash.is_none();
+        let lost = |ward: &&Ward| ward.is_lost();
         self.wards.values().filter(lost).for_each(Ward::kill_cgroup);
-        let guarded: Vec<i32> = self.wards.values().filter(|w| w.leash.is_some()).map(|w| w.warden).collect();
+        let guarded: Vec<i32> = self.wards.values().flat_map(Ward::guarded).collect();
         // Who cannot be seen is not gone.
         let left = self.lineage.strike(|pid| guarded.contains(&pid)).unwrap_or(usize::MAX);
         self.reap();
@@ -74,6 +75,9 @@ impl Keeper {
                     self.tell(&report, pidfd);
                 }
                 Heard::Report(_) => {}
+                Heard::Word(word, sender) => self.hear_word(worker, word, sender),
+                // Its worker is the keeper's from here on; if it has died meanwhile, that is known.
+                Heard::Lost if self.wards.get(&worker).is_some_and(|ward| ward.aside) => self.hold(worker),
                 Heard::Lost => {
                     if let Some(ward) = self.wards.get(&worker) {
                         ward.kill_warden();
@@ -85,11 +89,14 @@ impl Keeper {
     }
 
     pub(super) fn start(&mut self, worker: u32) {
-        let Some((request, fds)) = self.asked.take() else { return };
+        let Some((asked, fds)) = self.asked.take() else { return };
         let kept = [2, self.lock.as_raw_fd()];
-        let started = match self.lineage.try_clone() {
-            Ok(lineage) => Ward::start(worker, request, fds, self.pool.as_ref(), lineage, &kept),
-            Err(error) => Err(ward::failure(Stage::Fork, &error, "the warden")),
+        let started = match (asked, self.lineage.try_clone()) {
+            (Asked::Fork(request), _) => self.fork(worker, request, fds),
+            (Asked::Spawn(request), Ok(lineage)) => {
+                Ward::start(worker, request, fds, self.pool.as_ref(), lineage, &kept)
+            }
+            (Asked::Spawn(_), Err(error)) => Err(ward::failure(Stage::Fork, &error, "the warden")),
         };
         match started {
             Ok(ward) => drop(self.wards.insert(worker, ward)),

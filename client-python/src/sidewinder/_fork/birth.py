@@ -1,0 +1,149 @@
+"""How a worker comes to be where it has to be: below a warden of its own, which is below the keeper.
+
+    server ─fork─▶ midwife ─fork─▶ nurse ─fork─▶ newcomer
+
+The midwife leaves at once, so the kernel gives the nurses to the keeper. A nurse executes the program of
+wardens: whoever was its child is the child of a warden. The newcomer waits until that warden, which the
+keeper has recognised and which has put it under its limits, gives it its descriptors. What the server
+holds never reaches a worker: it is closed here, or replaced.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import traceback
+from typing import NamedTuple, NoReturn
+
+from . import kernel
+
+VERSION = 1
+FORK, CLEAN, HELD, HATCH, BEGUN = 9, 32, 35, 36, 38
+HEADER = struct.Struct("<BBHI")
+_FIELD = struct.Struct("<HI")
+_NUMBER = struct.Struct("<Q")
+_INT = struct.Struct("=i")
+_FD = 0x8000 | 11
+MAX_FRAME = 128 * 1024
+MAX_FDS = 32
+# The keeper's argument, as in its source.
+WARDEN_ARGUMENT = "__warden"
+
+
+def word(kind: int, worker: int = 0) -> bytes:
+    return HEADER.pack(VERSION, kind, 0, worker)
+
+
+def receive(nest: socket.socket, most: int, flags: int = 0) -> tuple[bytes, list[int]]:
+    """The next frame and its descriptors. `socket.recv_fds` of the standard library looks past its flags."""
+    space = socket.CMSG_LEN(most * _INT.size)
+    frame, beside, _, _ = nest.recvmsg(MAX_FRAME, space, flags | socket.MSG_CMSG_CLOEXEC)
+    fds: list[int] = []
+    for level, kind, data in beside:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds += (number for (number,) in _INT.iter_unpack(data[: len(data) - len(data) % _INT.size]))
+    return frame, fds
+
+
+class Egg(NamedTuple):
+    """A worker that is asked for: its number, and the leash of its warden."""
+
+    worker: int
+    leash: int
+
+
+class Nest(NamedTuple):
+    """What the server holds, and a worker must not have."""
+
+    keeper: int
+    program: int
+    # Its sockets, by their numbers. Others may have them afterwards.
+    held: tuple[int, ...]
+
+
+def deliver(nest: Nest, eggs: list[Egg]) -> bool:
+    """Forks these workers. True in the worker, which has its descriptors then; False in the server."""
+    midwife = kernel.plain_fork()
+    if not midwife:
+        try:
+            if _attend(nest, eggs):
+                return True
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    for egg in eggs:
+        os.close(egg.leash)
+    os.waitpid(midwife, 0)
+    return False
+
+
+def _attend(nest: Nest, eggs: list[Egg]) -> bool:
+    for egg in eggs:
+        if not kernel.plain_fork():
+            _nurse(nest, egg, eggs)
+            return True
+    return False
+
+
+def _nurse(nest: Nest, egg: Egg, eggs: list[Egg]) -> None:
+    """Returns in the newcomer only."""
+    kernel.adopt_orphans(True)
+    for other in eggs:
+        if other is not egg:
+            os.close(other.leash)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    nurse = os.getpid()
+    pid = os.fork()
+    if pid:
+        _become_warden(nest, egg, ours, pid)
+    ours.close()
+    os.close(egg.leash)
+    _be_born(nest, nurse, theirs)
+
+
+def _become_warden(nest: Nest, egg: Egg, birth: socket.socket, pid: int) -> NoReturn:
+    try:
+        os.dup2(egg.leash, 0)
+        os.dup2(birth.fileno(), 1)
+        arguments = ["sidewinder", WARDEN_ARGUMENT, str(nest.keeper), str(egg.worker), str(pid)]
+        run = {name: value for name, value in os.environ.items() if name == "SIDEWINDER_RUN"}
+        os.execve(nest.program, arguments, run)
+    except BaseException:
+        traceback.print_exc()
+    # The newcomer ends with its socket.
+    os._exit(1)
+
+
+def _be_born(nest: Nest, nurse: int, birth: socket.socket) -> None:
+    """Waits for the warden. Nothing of the author runs before that, but for his hooks at forks."""
+    frame, fds = receive(birth, MAX_FDS)
+    kernel.die_with_parent(True)
+    if not frame or HEADER.unpack_from(frame)[:2] != (VERSION, FORK) or os.getppid() != nurse:
+        os._exit(0)
+    numbers = _numbers(frame)
+    os.setsid()
+    above = max([*numbers, *nest.held, 2]) + 1
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in fds]
+    say = fcntl.fcntl(birth.fileno(), fcntl.F_DUPFD_CLOEXEC, above)
+    for fd in {*fds, *nest.held, nest.program, birth.detach()}:
+        os.close(fd)
+    for fd, number in zip(moved, numbers):
+        os.dup2(fd, number, inheritable=number <= 2)
+        os.close(fd)
+    os.write(say, word(BEGUN))
+    os.close(say)
+
+
+def _numbers(frame: bytes) -> list[int]:
+    """The numbers at which the worker has its descriptors."""
+    numbers, at = [], HEADER.size
+    while at < len(frame):
+        tag, length = _FIELD.unpack_from(frame, at)
+        at += _FIELD.size
+        if tag == _FD:
+            numbers.append(_NUMBER.unpack_from(frame, at)[0])
+        at += length
+    return numbers

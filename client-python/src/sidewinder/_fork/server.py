@@ -1,0 +1,183 @@
+"""The life of a fork server in order: hello, welcome, imports, a look at itself, held, forks.
+
+It serves nothing and has no thread. It ends with its keeper, with its daemon, or when it is told to.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import NoReturn
+
+from .. import _tools
+from .._frames import Kind, Tag, meta
+from .._leaving import DONE, leave
+from .._life import standard
+from .._life.start import greet, is_async, live, names, seats, unfit
+from .._link import Link
+from .birth import CLEAN, HATCH, HEADER, HELD, VERSION, Egg, Nest, deliver, receive, word
+from .fitness import why_not
+
+# Workers of one midwife. Whoever asks for more at once is served in turn.
+MAX_EGGS = 16
+
+
+def main() -> int:
+    standard.prepare()
+    try:
+        nest = socket.socket(fileno=int(os.environ.get("SIDEWINDER_NEST_FD", "3")))
+        link = Link(int(os.environ.get("SIDEWINDER_CONTROL_FD", "4")))
+        nest.set_inheritable(False)
+    except (OSError, ValueError) as error:
+        print(
+            f"sidewinder._fork is started by a daemon, which gives it two sockets: {error}", file=sys.stderr
+        )
+        return 2
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    greet(link, link)
+    try:
+        from . import kernel
+    except Exception as error:
+        _unforkable(link, f"this Python has no ctypes: {error}")
+    kernel.adopt_orphans(True)
+    called = _called()
+    kernel.be_called("sw-fork-server")
+    try:
+        tools = _import(os.environ)
+    except BaseException as error:
+        unfit(link, error)
+    why = why_not((nest.fileno(), link.socket.fileno()))
+    if why is not None:
+        _unforkable(link, why)
+    gc.collect()
+    gc.freeze()
+    held = _be_held(nest, link)
+    link.say(Kind.PRELOADED)
+    _serve(nest, link, held)
+    # From here on this is a worker.
+    kernel.be_called(called)
+    _settle_in()
+    nest.detach()
+    link.socket.detach()
+    return live(_number("SIDEWINDER_CALLS_FD", 3), _number("SIDEWINDER_CONTROL_FD", 4), tools)
+
+
+def _import(environment: Mapping[str, str]) -> dict[str, _tools.Tool]:
+    for module in names(environment, "SIDEWINDER_PRELOAD"):
+        importlib.import_module(module)
+    tools = _tools.offered(names(environment, "SIDEWINDER_TOOLS"), names(environment, "SIDEWINDER_EXPOSE"))
+    if seats(environment) > 1 or is_async(tools.values()):
+        importlib.import_module("sidewinder._life.looped")
+    return tools
+
+
+def _be_held(nest: socket.socket, link: Link) -> Nest:
+    """From being a worker below a warden to being a child of the keeper."""
+    from . import kernel
+
+    warden = os.getppid()
+    try:
+        gone = os.pidfd_open(warden)
+        # Orphans of its forks fall to the keeper, and the death of its warden is not its own.
+        kernel.adopt_orphans(False)
+        kernel.die_with_parent(False)
+        nest.send(word(CLEAN))
+        frame, fds = receive(nest, 1)
+        if not frame:
+            leave(DONE)
+        if HEADER.unpack_from(frame)[:2] != (VERSION, HELD) or len(fds) != 1:
+            _unforkable(link, "its keeper does not hold it")
+        select.select([gone], [], [])
+        os.close(gone)
+        kernel.die_with_parent(True)
+        keeper = os.getppid()
+    except OSError as error:
+        _unforkable(link, f"it cannot be held by its keeper: {error}")
+    return Nest(keeper, fds[0], (nest.fileno(), link.socket.fileno()))
+
+
+def _serve(nest: socket.socket, link: Link, held: Nest) -> None:
+    """Returns in a worker."""
+    collecting = gc.isenabled()
+    gc.disable()
+    waiting = select.poll()
+    waiting.register(nest, select.POLLIN)
+    waiting.register(link.socket, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in waiting.poll()}
+        if link.socket.fileno() in ready:
+            frame = link.receive()
+            if frame is not None and frame.kind == Kind.DRAIN:
+                leave(DONE)
+        if nest.fileno() in ready:
+            eggs = _asked(nest)
+            _before_fork()
+            try:
+                if eggs and deliver(held, eggs):
+                    break
+            except OSError:  # no process can be made now: their leashes end, and so it is known
+                traceback.print_exc()
+                for egg in eggs:
+                    os.close(egg.leash)
+    if collecting:
+        gc.enable()
+
+
+def _asked(nest: socket.socket) -> list[Egg]:
+    eggs: list[Egg] = []
+    while len(eggs) < MAX_EGGS:
+        try:
+            frame, fds = receive(nest, 1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            break
+        if not frame:
+            leave(DONE)  # without its keeper there is nobody to fork for
+        version, kind, _, worker = HEADER.unpack_from(frame)
+        if (version, kind) == (VERSION, HATCH) and len(fds) == 1:
+            eggs.append(Egg(worker, fds[0]))
+        else:
+            for fd in fds:
+                os.close(fd)
+    return eggs
+
+
+def _before_fork() -> None:
+    """Every hook has its turn, whatever the others raise. What was printed is not printed again by a fork."""
+    for hook in _tools.BEFORE_FORK:
+        try:
+            hook()
+        except BaseException:
+            traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            traceback.print_exc()
+
+
+def _settle_in() -> None:
+    """What a fork shares with its siblings and must not. Python's own generators seed themselves anew."""
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
+
+
+def _unforkable(link: Link, why: str) -> NoReturn:
+    link.say(Kind.UNFORKABLE, 0, meta([(Tag.MESSAGE, why)]))
+    leave(DONE)
+
+
+def _called() -> str:
+    with open("/proc/self/comm") as comm:
+        return comm.read().strip()
+
+
+def _number(variable: str, otherwise: int) -> int:
+    return int(os.environ.get(variable, otherwise))
