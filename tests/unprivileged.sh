@@ -17,6 +17,8 @@ trap 'rm -rf "$stage"; [ -z "$cgroup" ] || rmdir "$cgroup/tests" "$cgroup"' EXIT
 mkdir "$stage/bin" "$stage/home" "$stage/run" "$stage/tmp"
 cp -R tests "$stage/tests"
 cp -R docs "$stage/docs"
+mkdir "$stage/client-python"
+cp -R client-python/src "$stage/client-python/src"
 cp "$SIDEWINDER_BIN" "$stage/bin/sidewinder"
 
 # tidy judges the checkout, not the binary; systemd boots its own and needs root for it.

@@ -86,6 +86,9 @@ pub struct Pool {
     /// What certain death rests on in this pool, when it is not what the daemon says.
     #[prost(string, tag = "13")]
     pub tier: ::prost::alloc::string::String,
+    /// How its fork server is: `ready`, `importing`, or why there is none. Empty where none is wished for.
+    #[prost(string, tag = "14")]
+    pub fork_server: ::prost::alloc::string::String,
 }
 /// How many workers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -440,6 +443,10 @@ pub enum Happening {
     Stopping = 17,
     /// The configuration was read again.
     Reloaded = 18,
+    /// The fork server of the pool has imported everything: workers are forked from it.
+    ForkServerReady = 19,
+    /// There is no fork server, or a worker could not be forked: workers start by themselves.
+    ForkServerDown = 20,
     /// A client has attached.
     ClientAttached = 32,
     /// A client has come back to its lease, under a new epoch.
@@ -487,6 +494,8 @@ impl Happening {
             Self::KeyQuarantined => "HAPPENING_KEY_QUARANTINED",
             Self::Stopping => "HAPPENING_STOPPING",
             Self::Reloaded => "HAPPENING_RELOADED",
+            Self::ForkServerReady => "HAPPENING_FORK_SERVER_READY",
+            Self::ForkServerDown => "HAPPENING_FORK_SERVER_DOWN",
             Self::ClientAttached => "HAPPENING_CLIENT_ATTACHED",
             Self::ClientResumed => "HAPPENING_CLIENT_RESUMED",
             Self::ClientDetached => "HAPPENING_CLIENT_DETACHED",
@@ -521,6 +530,8 @@ impl Happening {
             "HAPPENING_KEY_QUARANTINED" => Some(Self::KeyQuarantined),
             "HAPPENING_STOPPING" => Some(Self::Stopping),
             "HAPPENING_RELOADED" => Some(Self::Reloaded),
+            "HAPPENING_FORK_SERVER_READY" => Some(Self::ForkServerReady),
+            "HAPPENING_FORK_SERVER_DOWN" => Some(Self::ForkServerDown),
             "HAPPENING_CLIENT_ATTACHED" => Some(Self::ClientAttached),
             "HAPPENING_CLIENT_RESUMED" => Some(Self::ClientResumed),
             "HAPPENING_CLIENT_DETACHED" => Some(Self::ClientDetached),

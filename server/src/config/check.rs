@@ -177,6 +177,8 @@ fn checked(draft: &Draft, name: &str, pool: &PoolDraft, problems: &mut Problems)
         seats: policy.seats,
         runtime: None,
         environment: pool.environment.clone().into_iter().collect(),
+        fork_server: pool.fork_server,
+        preload: pool.preload.clone(),
     };
     PoolSettings { policy, command, limits: pool.limits.clone() }
 }
@@ -207,6 +209,18 @@ fn program(draft: &Draft, name: &str, pool: &PoolDraft, problems: &mut Problems)
     let is_name = |text: &str| text.split('.').all(|part| !part.is_empty() && part.chars().all(is_of_name));
     for module in pool.tools.iter().filter(|module| !is_name(module)) {
         flaw("tools", format!("`{module}` is no module: write a name as in `import a.b`"));
+    }
+    for module in pool.preload.iter().filter(|module| !is_name(module)) {
+        flaw("preload", format!("`{module}` is no module: write a name as in `import a.b`"));
+    }
+    if !pool.preload.is_empty() && !pool.fork_server {
+        flaw(
+            "preload",
+            "this has no effect without `fork_server = true`: write that, or remove this".to_owned(),
+        );
+    }
+    if pool.fork_server && !pool.command.is_empty() {
+        flaw("fork_server", "only Python's worker can be forked: remove this, or `command`".to_owned());
     }
     let is_function =
         |text: &str| text.split_once(':').is_some_and(|(module, f)| is_name(module) && is_name(f));

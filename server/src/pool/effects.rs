@@ -5,6 +5,7 @@ use super::task::{Known, Parting, Task};
 use crate::telemetry::{Event, What};
 use crate::worker::life;
 use crate::worker::link::Link;
+use crate::worker::start::Start;
 use crate::worker::words::ToWorker;
 use sidewinder_core::{CallId, Effect, Event as Fact, Failure, KillCause, Leave, Life, Refusal};
 use std::sync::Arc;
@@ -47,7 +48,8 @@ impl Task {
         self.measure_spawn(life);
         let since = Instant::now();
         self.lives.insert(life, Known { number, pid: None, link: None, since, parting: None, order: None });
-        tokio::spawn(life::live(life, number, self.spec.clone(), self.hold.clone(), self.told.clone()));
+        let start = Start { life, number, spec: self.spec.clone(), hold: self.hold.clone() };
+        tokio::spawn(life::live(start, self.brood.clone(), self.told.clone()));
     }
 
     fn assign(&mut self, call: CallId, life: Life) {

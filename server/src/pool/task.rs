@@ -5,6 +5,7 @@ use super::mailbox::{self, Ears, Order, Reply, Submission};
 use super::measure::cause_of;
 use crate::own::hold::Hold;
 use crate::telemetry::{Events, What};
+use crate::worker::brood::Brood;
 use crate::worker::life::{LastWords, Spec, Told};
 use crate::worker::link::Link;
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub(crate) struct Look {
     pub(crate) offer: Option<Bytes>,
     /// Why the last worker did not come up: message and traceback.
     pub(crate) unfit: Option<(String, String)>,
+    /// How its fork server is, in a word or a sentence; empty without one.
+    pub(crate) fork_server: String,
 }
 
 /// What the task knows beside the core.
@@ -53,6 +56,8 @@ pub(super) struct Task {
     pub(super) causes: HashMap<SlotId, &'static str>,
     offer: Option<Bytes>,
     pub(super) events: Events,
+    /// The fork server of the newest generation.
+    pub(super) brood: Option<Brood>,
     /// What was told last.
     pub(super) phase: Phase,
     /// The pool is to end with its drain.
@@ -94,6 +99,7 @@ pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold, events: Events) -> 
 /// The task of a pool, from its first worker to its last.
 pub(super) async fn run(policy: Checked, spec: Spec, hold: Hold, events: Events, ears: Ears) {
     let (told, tellings) = mpsc::channel(TOLD_MAX);
+    let brood = Brood::start(&spec, &hold, &events, policy.restart.start_timeout);
     let task = Task {
         core: Pool::new(Instant::now(), policy),
         spec: Arc::new(spec),
@@ -109,6 +115,7 @@ pub(super) async fn run(policy: Checked, spec: Spec, hold: Hold, events: Events,
         causes: HashMap::new(),
         offer: None,
         events,
+        brood,
         phase: Phase::Serving,
         ending: false,
     };
@@ -183,6 +190,11 @@ impl Task {
                 let _ = reply.send(self.lives.values().filter_map(|known| known.link.clone()).collect());
             }
             Order::Reload { spec, policy, renew } => {
+                if renew {
+                    // The older one leaves at once: nobody is forked from it any more.
+                    let patience = policy.restart.start_timeout;
+                    self.brood = Brood::start(&spec, &self.hold, &self.events, patience);
+                }
                 self.spec = Arc::from(spec);
                 let event = if renew { Event::Reloaded { policy } } else { Event::Amended { policy } };
                 self.core.handle(now, event, effects);
@@ -252,6 +264,7 @@ impl Task {
             pids: self.lives.iter().filter_map(|(life, known)| Some((*life, known.pid?))).collect(),
             offer: self.offer.clone(),
             unfit: self.unfit.clone(),
+            fork_server: self.brood.as_ref().map(Brood::shown).unwrap_or_default(),
         }
     }
 }

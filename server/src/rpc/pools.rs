@@ -167,6 +167,7 @@ fn show(name: &str, look: &Look, tier: &str) -> v1::Pool {
             .map(|(message, trace)| format!("{message}\n{trace}"))
             .unwrap_or_default(),
         tier: tier.to_owned(),
+        fork_server: look.fork_server.clone(),
     }
 }
 

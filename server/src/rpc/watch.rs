@@ -83,6 +83,8 @@ fn happening(what: What) -> v1::Happening {
         What::Somebody => v1::Happening::Somebody,
         What::Released => v1::Happening::Released,
         What::Stalled => v1::Happening::Stalled,
+        What::ForkServerReady => v1::Happening::ForkServerReady,
+        What::ForkServerDown => v1::Happening::ForkServerDown,
         What::Stray => v1::Happening::Stray,
     }
 }

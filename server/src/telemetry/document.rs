@@ -74,6 +74,12 @@ fn when(what: What) -> &'static str {
         What::Somebody => "a client is there again",
         What::Released => "nobody came: workers leave",
         What::Stalled => "the daemon itself stood still, and put everything off by that; `stood_ms`",
+        What::ForkServerReady => {
+            "the fork server of a pool has imported everything: workers are forked from it"
+        }
+        What::ForkServerDown => {
+            "there is no fork server now, or a fork failed: workers start by themselves; `why`"
+        }
         What::Stray => "what an earlier run of this instance left behind, and what was done about it",
     }
 }

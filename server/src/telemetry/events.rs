@@ -46,11 +46,13 @@ pub(crate) enum What {
     Released,
     Stalled,
     Stray,
+    ForkServerReady,
+    ForkServerDown,
 }
 
 impl What {
     /// Everything that can happen, in the order of the names.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::WorkerStarted,
         Self::WorkerReady,
         Self::WorkerLeaving,
@@ -79,6 +81,8 @@ impl What {
         Self::Released,
         Self::Stalled,
         Self::Stray,
+        Self::ForkServerReady,
+        Self::ForkServerDown,
     ];
 
     /// The word that operators read.
@@ -112,6 +116,8 @@ impl What {
             Self::Released => "RELEASED",
             Self::Stalled => "STALLED",
             Self::Stray => "STRAY",
+            Self::ForkServerReady => "FORK_SERVER_READY",
+            Self::ForkServerDown => "FORK_SERVER_DOWN",
         }
     }
 
@@ -128,7 +134,8 @@ impl What {
             | Self::ClientDied
             | Self::ClientExpired
             | Self::Stalled
-            | Self::Stray => true,
+            | Self::Stray
+            | Self::ForkServerDown => true,
             Self::WorkerStarted
             | Self::WorkerReady
             | Self::WorkerLeaving
@@ -145,7 +152,8 @@ impl What {
             | Self::ClientDetached
             | Self::Nobody
             | Self::Somebody
-            | Self::Released => false,
+            | Self::Released
+            | Self::ForkServerReady => false,
         }
     }
 }

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 /// The numbers at which a worker finds its output pipes and its two sockets.
 pub(crate) const FDS: [u32; 4] = [1, 2, 3, 4];
 
+/// The same of a fork server, which has no calls: there is its nest.
+const FORK_SERVER_FDS: [u32; 3] = [FDS[0], FDS[1], FDS[3]];
+const NEST: u32 = FDS[2];
+
 /// Variables of the daemon that a worker may see; everything else is named by the user.
 const INHERITED: [&str; 14] = [
     "PATH",
@@ -46,6 +50,10 @@ pub(crate) struct Command {
     pub(crate) runtime: Option<PathBuf>,
     /// Further variables.
     pub(crate) environment: Vec<(String, String)>,
+    /// Workers are forked from a process that has imported everything once.
+    pub(crate) fork_server: bool,
+    /// Modules that this process imports before the tools.
+    pub(crate) preload: Vec<String>,
 }
 
 impl Command {
@@ -68,6 +76,18 @@ impl Command {
             fds: FDS.to_vec(),
             ..SpawnRequest::default()
         })
+    }
+
+    /// The request for a fork server of such workers.
+    pub(crate) fn fork_server_request(&self) -> io::Result<SpawnRequest> {
+        let mut request = self.request()?;
+        request.arguments.truncate(2);
+        request.arguments.push(b"sidewinder._fork".to_vec());
+        let own = [("SIDEWINDER_NEST_FD", NEST.to_string()), ("SIDEWINDER_PRELOAD", self.preload.join(","))];
+        request.environment.extend(own.map(|(name, value)| variable((name.into(), value.into()))));
+        request.fds = FORK_SERVER_FDS.to_vec();
+        request.nest = Some(NEST);
+        Ok(request)
     }
 
     fn interpreter(&self) -> OsString {

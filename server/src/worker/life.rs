@@ -3,19 +3,17 @@
 //! It asks the keeper for the process, hears hello and ready, passes on what the worker says, and notices when it
 //! says nothing. Whatever the worker does wrong ends its life; nothing it does ends the task.
 
-use super::command::{Command, explain};
+use super::brood::Brood;
+use super::command::Command;
 use super::frame::{Assembler, VERSION};
 use super::link::{Link, Unasked};
-use super::output::{self, LastLines};
-use super::socket::{Reader, Socket};
-use super::voice::{Stream, Voice};
-use super::witness::Witness;
+use super::socket::Reader;
+use super::start::{Start, Started};
+use super::voice::Voice;
 use super::words::{self, Ask, CANARY_CALL, Notice, Said, ToWorker};
 use crate::own::hold::{Hold, News};
-use crate::own::identity;
 use crate::telemetry::metrics::PoolMeter;
 use bytes::Bytes;
-use rustix::pipe::PipeFlags;
 use sidewinder_core::{Event, Jitter, Life};
 use sidewinder_keeper::wire::{Ending, Gone};
 use std::fmt;
@@ -121,8 +119,10 @@ struct Living {
 }
 
 /// Lives one life.
-pub(crate) async fn live(life: Life, number: u32, spec: Arc<Spec>, hold: Hold, pool: mpsc::Sender<Told>) {
-    match start(life, number, &spec, &hold).await {
+pub(crate) async fn live(start: Start, brood: Option<Brood>, pool: mpsc::Sender<Told>) {
+    let started = start.begin(brood).await;
+    let Start { life, number, spec, hold } = start;
+    match started {
         Ok(started) => {
             let told = Told::Opened(started.link.clone(), started.pid);
             let _ = pool.send(told).await;
@@ -139,41 +139,6 @@ pub(crate) async fn live(life: Life, number: u32, spec: Arc<Spec>, hold: Hold, p
             let _ = pool.send(Told::NotStarted(life, why)).await;
         }
     }
-}
-
-struct Started {
-    link: Arc<Link>,
-    pid: Option<u32>,
-    news: mpsc::Receiver<News>,
-    outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
-    last: LastLines,
-    voice: Voice,
-}
-
-async fn start(life: Life, number: u32, spec: &Spec, hold: &Hold) -> Result<Started, String> {
-    let last = LastLines::default();
-    let prepare = || -> io::Result<_> {
-        let (calls, their_calls) = Socket::pair()?;
-        let (control, their_control) = Socket::pair()?;
-        let (stdout, their_stdout) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let (stderr, their_stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let theirs = vec![their_stdout, their_stderr, their_calls, their_control];
-        let link = Link::new(life, calls, control, Witness::new(hold.weak(), number, last.shown.clone()));
-        Ok((link, theirs, stdout, stderr, spec.command.request()?))
-    };
-    let (link, theirs, stdout, stderr, request) = prepare().map_err(told)?;
-    let program = String::from_utf8_lossy(request.arguments.first().map_or(b"", Vec::as_slice)).into_owned();
-    let mut news = hold.spawn(number, request, theirs).await;
-    let pid = match news.recv().await {
-        Some(News::Spawned(pidfd)) => identity::pid_of(&pidfd).ok().and_then(|pid| u32::try_from(pid).ok()),
-        Some(News::Failed(failure)) => return Err(explain(&program, &failure)),
-        Some(News::Exited(_) | News::Gone(_)) | None => return Err("the keeper was lost".to_owned()),
-    };
-    link.witness.is_process(pid);
-    let voice = Voice::new(&spec.pool, &life.to_string(), spec.meter.clone());
-    let read = |pipe, stream| tokio::spawn(output::read(pipe, stream, last.clone(), voice.clone()));
-    let outputs = vec![read(stdout, Stream::Stdout), read(stderr, Stream::Stderr)];
-    Ok(Started { link: Arc::new(link), pid, news, outputs, last, voice })
 }
 
 impl Started {

@@ -11,6 +11,7 @@
 //! itself, so payload bytes never cross the pool. One task a life reads both sockets, because a worker with several
 //! seats interleaves its calls.
 
+pub(crate) mod brood;
 pub(crate) mod command;
 pub(crate) mod frame;
 pub(crate) mod life;
@@ -18,6 +19,7 @@ pub(crate) mod link;
 pub(crate) mod output;
 pub(crate) mod placed;
 pub(crate) mod socket;
+pub(crate) mod start;
 pub(crate) mod voice;
 pub(crate) mod witness;
 pub(crate) mod words;

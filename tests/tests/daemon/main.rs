@@ -4,6 +4,7 @@
 mod calls;
 mod config;
 mod deaths;
+mod forks;
 mod grpc;
 mod hostile;
 mod logs;

@@ -4,10 +4,9 @@ use super::{Tree, each_way};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{Signal, pidfd_send_signal};
 use sidewinder_keeper::wire::{Ending, ForkRequest, Report, Request, SpawnRequest};
-use sidewinder_tests::arena::Arena;
+use sidewinder_tests::arena::{self, Arena};
 use sidewinder_tests::owner::{Owner, at_once};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::Duration;
 
 const NEST: u32 = 7;
@@ -39,7 +38,7 @@ fn welcome(socket: &OwnedFd) {
 }
 
 fn fork_server(tools: &str) -> SpawnRequest {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = arena::tests();
     let path = format!("PYTHONPATH={}", root.join("../client-python/src").display());
     let variables = [
         "PATH=/usr/local/bin:/usr/bin:/bin".to_owned(),
@@ -149,7 +148,7 @@ fn nothing_survives_a_keeper_that_is_killed() {
 fn a_fork_server_that_hangs_is_told_of_and_can_be_killed() {
     each_way(|arena, namespace| {
         let (owner, _keeper) = attached(arena, namespace);
-        let (_control, _server, _) = start(&owner, 100, "hangs_before_fork");
+        let (_control, _server, _) = start(&owner, 100, "forks.hanging");
         let request = ForkRequest { from: 100, ..ForkRequest::default() };
         owner.say(&Request::Fork(1, Box::new(request)), &[]).expect("asked");
         let gone = owner.gone(1).expect("gone");
@@ -164,10 +163,10 @@ fn who_is_not_fit_says_why() {
     each_way(|arena, namespace| {
         let (owner, _keeper) = attached(arena, namespace);
         let cases = [
-            ("unforkable_thread", "threads: busy-bee"),
-            ("unforkable_socket", "a connection open"),
-            ("unforkable_child", "a process that is still there"),
-            ("unforkable_loop", "an event loop"),
+            ("forks.with_thread", "threads: busy-bee"),
+            ("forks.with_socket", "a connection open"),
+            ("forks.with_child", "a process that is still there"),
+            ("forks.with_loop", "an event loop"),
         ];
         for (number, (tools, why)) in (100..).zip(cases) {
             let (_control, _server, (kind, said)) = start(&owner, number, tools);
@@ -185,9 +184,20 @@ fn a_fork_of_nobody_is_refused() {
         let (owner, _keeper) = attached(arena, namespace);
         let request = ForkRequest { from: 100, ..ForkRequest::default() };
         owner.say(&Request::Fork(1, Box::new(request)), &[]).expect("asked");
-        match owner.hear().expect("an answer").0 {
-            Report::Failed(1, failure) => assert!(failure.message.contains("100 is no fork server")),
-            other => panic!("not refused: {other:?}"),
-        }
+        let answer = owner.hear().expect("an answer").0;
+        let Report::Failed(1, failure) = answer else { panic!("not refused: {answer:?}") };
+        assert!(failure.message.contains("100 is no fork server"), "{failure:?}");
+    });
+}
+
+#[test]
+fn what_a_hook_has_forked_goes_with_its_worker() {
+    each_way(|arena, namespace| {
+        let (owner, _keeper) = attached(arena, namespace);
+        let (_control, _server, _) = start(&owner, 100, "forks.running_away");
+        let mut worker = fork(&owner, 1, 100);
+        pidfd_send_signal(&worker.pidfd, Signal::KILL).expect("killed");
+        owner.gone(1).expect("gone");
+        worker.tree.is_gone();
     });
 }

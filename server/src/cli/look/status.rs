@@ -87,8 +87,12 @@ fn pool_line(pool: &Pool, style: Style) -> String {
     let phase = if phase == "SERVING" { style.good(phase) } else { style.bad(phase) };
     let max = pool.size.as_ref().map_or(0, |size| size.max);
     let trouble: Vec<String> = pool.trouble.lines().map(|line| format!("  {line}\n")).collect();
+    let fork_server = match pool.fork_server.as_str() {
+        "" => String::new(),
+        known => format!(", fork server: {known}"),
+    };
     format!(
-        "pool {:<12} {phase}  {}/{max} ready, {} running, {} waiting\n{trouble}",
+        "pool {:<12} {phase}  {}/{max} ready, {} running, {} waiting{fork_server}\n{trouble}",
         pool.name,
         pool.ready,
         pool.running,
@@ -135,6 +139,7 @@ fn pool_json(pool: &Pool) -> serde_json::Value {
     json!({
         "name": pool.name, "phase": phase(pool), "ready": pool.ready, "running": pool.running,
         "waiting": pool.waiting, "processes": pool.processes, "trouble": pool.trouble,
+        "fork_server": pool.fork_server,
     })
 }
 

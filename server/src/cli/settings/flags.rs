@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// What the daemon is to do, beside what its file says.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags without a value, each by itself")]
 pub(in crate::cli) struct Flags {
     /// The configuration, in TOML; `SIDEWINDER_CONFIG` names one as well. The environment overrides it, and flags do
     #[arg(long, value_name = "FILE")]
@@ -42,6 +43,12 @@ pub(in crate::cli) struct Flags {
     /// Where workers run; by default where the daemon was started
     #[arg(long, value_name = "DIR")]
     directory: Option<String>,
+    /// Import once, and fork workers from that process
+    #[arg(long)]
+    fork_server: bool,
+    /// Modules that the fork server imports before the tools
+    #[arg(long, value_name = "MODULE", value_delimiter = ',')]
+    preload: Vec<String>,
     /// Calls waiting at a time; further ones are refused
     #[arg(long, value_name = "N")]
     waiting_max: Option<String>,
@@ -126,6 +133,8 @@ impl Flags {
             ("--seats", self.seats),
             ("--python", self.python),
             ("--directory", self.directory),
+            ("--fork-server", self.fork_server.then(|| "true".to_owned())),
+            ("--preload", list(self.preload)),
             ("--waiting-max", self.waiting_max),
             ("--recycle-calls", self.recycle_calls),
             ("--memory", self.memory),
@@ -161,11 +170,12 @@ mod tests {
     #[test]
     fn every_flag_of_the_table_is_taken() {
         for (flag, _, _) in FLAGS {
-            let words = if ["--insecure", "--exit-when-idle", "--require-lease"].contains(&flag) {
-                vec!["run", flag]
-            } else {
-                vec!["run", flag, "x"]
-            };
+            let words =
+                if ["--insecure", "--exit-when-idle", "--require-lease", "--fork-server"].contains(&flag) {
+                    vec!["run", flag]
+                } else {
+                    vec!["run", flag, "x"]
+                };
             let command = Flags::augment_args(clap::Command::new("run"));
             let matches = command.try_get_matches_from(words).expect(flag);
             let flags = Flags::from_arg_matches(&matches).expect(flag);

@@ -49,7 +49,7 @@ pub(crate) const POOL_TABLES: [(&str, &str); 7] = [
 ];
 
 /// The flags of `sidewinder run` and their keys. A key without a dot and those after them are of the pool.
-pub(crate) const FLAGS: [(&str, Of, &str); 30] = [
+pub(crate) const FLAGS: [(&str, Of, &str); 32] = [
     ("--tools", Of::Pool, "tools"),
     ("--expose", Of::Pool, "expose"),
     ("--workers", Of::Pool, "workers"),
@@ -60,6 +60,8 @@ pub(crate) const FLAGS: [(&str, Of, &str); 30] = [
     ("--seats", Of::Pool, "seats"),
     ("--python", Of::Pool, "python"),
     ("--directory", Of::Pool, "directory"),
+    ("--fork-server", Of::Pool, "fork_server"),
+    ("--preload", Of::Pool, "preload"),
     ("--waiting-max", Of::Pool, "line.waiting_max"),
     ("--recycle-calls", Of::Pool, "recycle.calls"),
     ("--memory", Of::Pool, "limits.memory"),

@@ -8,7 +8,7 @@ mod task;
 use super::ground::Ground;
 use super::limit::Limit;
 use super::subtree::Wish;
-use sidewinder_keeper::wire::{Ending, Failure, Gone, Graces, SpawnRequest, Welcome};
+use sidewinder_keeper::wire::{Ending, Failure, ForkRequest, Gone, Graces, SpawnRequest, Welcome};
 use std::io;
 use std::os::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +32,7 @@ pub(crate) enum News {
 
 enum Order {
     Spawn { request: Box<SpawnRequest>, fds: Vec<OwnedFd>, news: mpsc::Sender<News>, number: u32 },
+    Fork { request: Box<ForkRequest>, fds: Vec<OwnedFd>, news: mpsc::Sender<News>, number: u32 },
     Signal(u32, i32),
     Kill(u32),
     Limit(Vec<Limit>, oneshot::Sender<Result<(), String>>),
@@ -75,6 +76,7 @@ impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Spawn { .. } => "Spawn",
+            Self::Fork { .. } => "Fork",
             Self::Signal(..) => "Signal",
             Self::Kill(_) => "Kill",
             Self::Limit(..) => "Limit",
@@ -115,6 +117,20 @@ impl Hold {
         let (news, receiver) = mpsc::channel(NEWS_MAX);
         // A keeper that is lost drops the sender: that is the answer.
         let _ = self.orders.send(Order::Spawn { request: Box::new(request), fds, news, number }).await;
+        receiver
+    }
+
+    /// Asks for a worker that is forked from a fork server. Without `Spawned` before its `Gone` it never began.
+    pub(crate) async fn fork(
+        &self,
+        number: u32,
+        from: u32,
+        numbers: &[u32],
+        fds: Vec<OwnedFd>,
+    ) -> mpsc::Receiver<News> {
+        let (news, receiver) = mpsc::channel(NEWS_MAX);
+        let request = ForkRequest { from, fds: numbers.to_vec(), ..ForkRequest::default() };
+        let _ = self.orders.send(Order::Fork { request: Box::new(request), fds, news, number }).await;
         receiver
     }
 

@@ -233,6 +233,14 @@ impl Task {
                 let Some(request) = request else { return };
                 (Request::Spawn(number, request), fds)
             }
+            Order::Fork { mut request, fds, news, number } => {
+                self.workers.insert(number, news);
+                // A keeper that is lost took its fork servers along.
+                let Some(post) = &self.post else { return drop(self.workers.remove(&number)) };
+                request.limits = post.ground.held.tree.clone();
+                request.rlimits.clone_from(&post.ground.held.process);
+                (Request::Fork(number, request), fds)
+            }
             Order::Signal(number, signal) => (Request::Signal(number, signal), Vec::new()),
             Order::Kill(number) => (Request::Kill(number), Vec::new()),
             Order::Ping(reply) => {
@@ -254,7 +262,9 @@ impl Task {
         match (post.send(&request, &fds).await, &request) {
             (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => self.lose(),
             // A request that cannot be sent at all (an environment too large, say) is a worker that cannot be started.
-            (Err(error), Request::Spawn(number, _)) => self.refuse(*number, &error),
+            (Err(error), Request::Spawn(number, _) | Request::Fork(number, _)) => {
+                self.refuse(*number, &error);
+            }
             // A dead worker may take its time in the kernel; its keeper may not.
             (Ok(()), Request::Kill(_)) => self.ask().await,
             (Ok(()), Request::List) => _ = self.owed.get_or_insert_with(Owed::from_now),

@@ -316,6 +316,8 @@ fn changes_the_state(what: What) -> bool {
         | What::Nobody
         | What::Somebody
         | What::Stalled
-        | What::Stray => false,
+        | What::Stray
+        | What::ForkServerReady
+        | What::ForkServerDown => false,
     }
 }

@@ -85,6 +85,7 @@ class Pool(Message):
         struck_keys: int | None = ...,
         trouble: str | None = ...,
         tier: str | None = ...,
+        fork_server: str | None = ...,
     ) -> None: ...
     name: str
     phase: int
@@ -100,6 +101,7 @@ class Pool(Message):
     struck_keys: int
     trouble: str
     tier: str
+    fork_server: str
 
 class Size(Message):
     def __init__(

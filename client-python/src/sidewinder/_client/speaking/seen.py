@@ -58,6 +58,7 @@ class Pool:
     struck_keys: int
     trouble: str
     tier: str
+    fork_server: str
 
 
 @dataclass(frozen=True)
