@@ -3,6 +3,10 @@
 //! What one connection can make the daemon hold is bounded by its windows, not by what it sends: all its unread
 //! requests together fit into [`Limits::connection_window`]. A message that is being put together is beyond the
 //! windows, and bounded by [`Limits::message`]; it is held only while its sender keeps sending ([`Limits::stall`]).
+//!
+//! Tiny frames cost more memory than their bytes. The HTTP library gives a connection half of its window for what each
+//! is short of 256 bytes, and closes it beyond that. The windows are such that one stream of the tiniest messages, each in
+//! a frame of its own, is stopped by its own window before: its client has done nothing wrong.
 
 use std::time::Duration;
 
@@ -19,7 +23,7 @@ pub struct Limits {
     pub header_list: u32,
     /// Bytes of one message.
     pub message: u64,
-    /// Bytes that a client may send on one stream before they are read.
+    /// Bytes that a client may send on one stream before they are read. Larger is faster over a long way.
     pub stream_window: u32,
     /// Bytes that a client may send on all its streams before they are read.
     pub connection_window: u32,
@@ -88,8 +92,8 @@ impl Default for Limits {
             streams: 1_000,
             header_list: 16 * 1024,
             message: 64 * 1024 * 1024,
-            stream_window: 256 * 1024,
-            connection_window: 4 * 1024 * 1024,
+            stream_window: 65_535,
+            connection_window: 8 * 1024 * 1024,
             send_buffer: 64 * 1024,
             keepalive_every: Duration::from_secs(30),
             keepalive_patience: Duration::from_secs(20),
@@ -103,6 +107,17 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a frame costs in the HTTP library.
+    const FRAME: u32 = 256;
+    /// The prefix of a message, and an input without a byte.
+    const TINIEST: u32 = 5 + 2;
+
+    #[test]
+    fn one_stream_of_the_tiniest_inputs_is_stopped_by_its_window() {
+        let Limits { stream_window, connection_window, .. } = Limits::default();
+        assert!(stream_window / TINIEST * (FRAME - TINIEST) <= connection_window / 2);
+    }
 
     #[test]
     fn every_flaw_is_told_at_once() {

@@ -9,6 +9,7 @@ use sidewinder_tests::client::{
 };
 use sidewinder_tests::procfs;
 use std::time::Duration;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::iter;
 use tonic::Status;
 
@@ -42,9 +43,8 @@ async fn a_tool_may_end_before_its_inputs_do() {
         [("first", r#"{"count": 2}"#, "[0,0]"), ("uninterested", "{}", "not interested")]
     {
         let (sender, stream) = inputs(ask(tool, arguments));
-        // The client goes on for ever, until nobody takes any more. Not in tiny frames: a connection that sends
-        // thousands of those before they are read is closed.
-        let zero = item(format!("0{}", " ".repeat(500)));
+        // The client goes on for ever, until nobody takes any more.
+        let zero = item("0");
         let feeding = tokio::spawn(async move { while sender.send(zero.clone()).await.is_ok() {} });
         let said = text(calls.upload(stream).await.unwrap().into_inner().value);
         assert!(said.contains(expected), "{tool}: {said}");
@@ -52,6 +52,36 @@ async fn a_tool_may_end_before_its_inputs_do() {
     }
     until_idle(&daemon).await;
     assert_eq!(lives(&daemon), ["0.1"], "nothing of this has cost a worker");
+}
+
+/// Each in a frame of its own, which is what HTTP/2 takes for an attack when many of them wait.
+#[tokio::test]
+async fn tens_of_thousands_of_tiny_inputs_arrive_however_slowly_they_are_taken() {
+    const INPUTS: usize = 30_000;
+    let arena = Arena::prepare("tiny").unwrap();
+    let daemon = serving(&arena, "inputs", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    let gate = arena.file("gate");
+    let (sender, stream) = inputs(ask("dawdle", &format!(r#"{{"gate": "{}"}}"#, gate.display())));
+    let feeding = tokio::spawn(async move {
+        let mut waited = 0;
+        for _ in 0..INPUTS {
+            match sender.send_timeout(item("1"), Duration::from_millis(500)).await {
+                Ok(()) => {}
+                // All that may wait does, and now the tool may go on.
+                Err(SendTimeoutError::Timeout(one)) => {
+                    waited += 1;
+                    std::fs::write(&gate, "").unwrap();
+                    sender.send(one).await.unwrap();
+                }
+                Err(SendTimeoutError::Closed(_)) => break,
+            }
+        }
+        waited
+    });
+    let said = text(calls.upload(stream).await.unwrap().into_inner().value);
+    assert_eq!(said, INPUTS.to_string());
+    assert!(feeding.await.unwrap() > 0, "the tool has never stopped its client");
 }
 
 #[tokio::test]
