@@ -25,3 +25,10 @@ def note(ctx: sidewinder.Context) -> None:
     ctx.log("a warning", "warning")
     print("a line", flush=True)
     print("a complaint", file=sys.stderr, flush=True)
+
+
+@sidewinder.tool
+def sign(ctx: sidewinder.Context) -> None:
+    """Prints which call it is, to both streams."""
+    print(f"signed {ctx.call}")
+    print(f"signed {ctx.call}", file=sys.stderr)

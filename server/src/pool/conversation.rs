@@ -308,6 +308,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_printed_is_of_a_call_that_is_alone() {
+        let (_conversation, link, _verdict, _worker) = begun().await;
+        assert_eq!(link.only_call(), Some(1));
+        link.lend(2);
+        assert_eq!(link.only_call(), Some(1), "the worker has not heard of the other");
+        let _said = link.open(2, Ask::default()).await.expect("lent");
+        assert_eq!(link.only_call(), None);
+    }
+
+    #[tokio::test]
     async fn a_verdict_ends_a_call_that_is_not_answered() {
         let (mut conversation, _link, verdict, _worker) = begun().await;
         verdict

@@ -11,9 +11,9 @@
 
 use super::frame::{Assembler, VERSION};
 use super::life::Spec;
-use super::output::{self, LastLines};
+use super::output::{self, LastLines, Tap};
 use super::socket::Socket;
-use super::voice::{Stream, Voice};
+use super::voice::Voice;
 use super::words::{self, Notice, ToWorker};
 use crate::own::hold::{Hold, News};
 use crate::telemetry::{Event, Events, What};
@@ -259,9 +259,7 @@ impl Keep {
         let news = self.hold.spawn(self.number, request, theirs).await;
         let last = LastLines::default();
         let voice = Voice::new(&self.spec.pool, NAME, self.spec.meter.clone());
-        for (pipe, stream) in [(stdout, Stream::Stdout), (stderr, Stream::Stderr)] {
-            tokio::spawn(output::read(pipe, stream, last.clone(), voice.clone()));
-        }
+        output::read_all(&[Tap::on(stdout)?, Tap::on(stderr)?], &last, &voice, None);
         let process = Process {
             control,
             frames: Assembler::new(1, self.spec.message_max),

@@ -7,6 +7,7 @@ use super::brood::Brood;
 use super::command::Command;
 use super::frame::{Assembler, VERSION};
 use super::link::{Link, Unasked};
+use super::output::{self, Reading, Tap};
 use super::socket::Reader;
 use super::start::{Start, Started};
 use super::voice::Voice;
@@ -100,6 +101,8 @@ struct Living {
     hold: Hold,
     pool: mpsc::Sender<Told>,
     link: Arc<Link>,
+    /// What it prints.
+    taps: [Arc<Tap>; 2],
     voice: Voice,
     calls: Assembler,
     control: Assembler,
@@ -148,7 +151,7 @@ impl Started {
         spec: Arc<Spec>,
         hold: Hold,
         pool: mpsc::Sender<Told>,
-    ) -> (Living, mpsc::Receiver<News>, Vec<tokio::task::JoinHandle<io::Result<()>>>) {
+    ) -> (Living, mpsc::Receiver<News>, Vec<Reading>) {
         let seats = usize::from(spec.command.seats.max(1));
         let living = Living {
             life: self.link.life,
@@ -158,6 +161,7 @@ impl Started {
             calls: Assembler::new(seats, spec.message_max),
             control: Assembler::new(seats + 1, spec.message_max),
             link: self.link,
+            taps: self.taps,
             voice: self.voice,
             greeted: false,
             ready: false,
@@ -237,6 +241,9 @@ impl Living {
             return self.on_canary(said).await;
         }
         let ending = said.is_ending();
+        if ending {
+            output::dry(&self.taps).await;
+        }
         self.link.pass_on(call, said).map_err(|unasked| match unasked {
             Unasked::UnknownCall => format!("it spoke about call {call}, which it does not have"),
             Unasked::BeyondCredit => format!("it said more items of call {call} than it had credit for"),

@@ -3,7 +3,7 @@
 use super::frame::Message;
 use super::socket::Socket;
 use super::witness::Witness;
-use super::words::{Ask, Said, ToWorker};
+use super::words::{Ask, CANARY_CALL, Said, ToWorker};
 use bytes::Bytes;
 use sidewinder_core::Life;
 use std::collections::HashMap;
@@ -177,6 +177,14 @@ impl Link {
         if let Some(waiting) = self.table().dumps.remove(&number) {
             let _ = waiting.send(text);
         }
+    }
+
+    /// The call that the worker has, if it has only one.
+    pub(crate) fn only_call(&self) -> Option<u64> {
+        let table = self.table();
+        let mut calls = table.seats.iter().filter(|(_, seat)| matches!(seat, Seat::Open(_)));
+        let (call, _) = calls.next().filter(|(call, _)| **call != CANARY_CALL)?;
+        calls.next().is_none().then_some(*call)
     }
 
     /// Whether the worker still has this call.

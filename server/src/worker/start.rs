@@ -6,9 +6,9 @@ use super::brood::Brood;
 use super::command::{FDS, explain};
 use super::life::Spec;
 use super::link::Link;
-use super::output::{self, LastLines};
+use super::output::{self, LastLines, Reading, Tap};
 use super::socket::Socket;
-use super::voice::{Stream, Voice};
+use super::voice::Voice;
 use super::witness::Witness;
 use crate::own::hold::{Hold, News};
 use crate::own::identity;
@@ -34,7 +34,8 @@ pub(super) struct Started {
     pub(super) link: Arc<Link>,
     pub(super) pid: Option<u32>,
     pub(super) news: mpsc::Receiver<News>,
-    pub(super) outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+    pub(super) outputs: Vec<Reading>,
+    pub(super) taps: [Arc<Tap>; 2],
     pub(super) last: LastLines,
     pub(super) voice: Voice,
 }
@@ -49,9 +50,10 @@ impl Start {
             let (stderr, their_stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
             let theirs = vec![their_stdout, their_stderr, their_calls, their_control];
             let witness = Witness::new(self.hold.weak(), self.number, last.shown.clone());
-            Ok((Link::new(self.life, calls, control, witness), theirs, stdout, stderr))
+            let link = Arc::new(Link::new(self.life, calls, control, witness));
+            Ok((link, theirs, [Tap::on(stdout)?, Tap::on(stderr)?]))
         };
-        let (link, theirs, stdout, stderr) = prepare().map_err(|error| error.to_string())?;
+        let (link, theirs, taps) = prepare().map_err(|error| error.to_string())?;
         let forked = self.fork(brood, &theirs).await;
         let (news, pidfd) = match forked {
             Some(forked) => {
@@ -63,9 +65,8 @@ impl Start {
         let pid = identity::pid_of(&pidfd).ok().and_then(|pid| u32::try_from(pid).ok());
         link.witness.is_process(pid);
         let voice = Voice::new(&self.spec.pool, &self.life.to_string(), self.spec.meter.clone());
-        let read = |pipe, stream| tokio::spawn(output::read(pipe, stream, last.clone(), voice.clone()));
-        let outputs = vec![read(stdout, Stream::Stdout), read(stderr, Stream::Stderr)];
-        Ok(Started { link: Arc::new(link), pid, news, outputs, last, voice })
+        let outputs = output::read_all(&taps, &last, &voice, Some(&link));
+        Ok(Started { link, pid, news, outputs, taps, last, voice })
     }
 
     async fn spawn(&self, theirs: Vec<OwnedFd>) -> Result<(mpsc::Receiver<News>, OwnedFd), String> {

@@ -38,15 +38,15 @@ impl Voice {
         Self { pool: Arc::from(pool), worker: Arc::from(worker), meter, budget }
     }
 
-    /// It printed a line.
-    pub(crate) fn printed(&self, stream: Stream, line: &[u8]) {
+    /// It printed a line, in this call if that is known.
+    pub(crate) fn printed(&self, stream: Stream, line: &[u8], call: Option<u64>) {
         if !self.may_say(line.len()) {
             return;
         }
         let (pool, worker, line) = (&*self.pool, &*self.worker, printable(line));
         match stream {
-            Stream::Stdout => tracing::info!(pool, worker, stream = "stdout", "{line}"),
-            Stream::Stderr => tracing::warn!(pool, worker, stream = "stderr", "{line}"),
+            Stream::Stdout => tracing::info!(pool, worker, call, stream = "stdout", "{line}"),
+            Stream::Stderr => tracing::warn!(pool, worker, call, stream = "stderr", "{line}"),
         }
     }
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_tool_answers_and_streams() {
@@ -188,4 +188,26 @@ fn the_runtime_of_another_version_is_removed_once_nobody_uses_it() {
     drop((daemon, theirs));
     drop(plain(&arena));
     assert_eq!(runtimes(&arena), [own]);
+}
+
+/// As Python itself would find them: from the environment that is active, or from that of the interpreter.
+#[test]
+fn tools_are_found_in_a_virtual_environment() {
+    let arena = Arena::prepare("venv").unwrap();
+    let venv = arena.file("venv");
+    let made = Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&venv).status().unwrap();
+    assert!(made.success());
+    let library = std::fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap().path();
+    let module = "import sys\n\n\ndef where() -> str:\n    return sys.prefix\n";
+    std::fs::write(library.join("site-packages/only_here.py"), module).unwrap();
+    let python = venv.join("bin/python3");
+    let arguments = ["--expose", "only_here:where", "--workers", "1"];
+    let named = [&arguments[..], &["--python", python.to_str().unwrap()]].concat();
+    let expected = format!("\"{}\"", venv.display());
+    let daemon = Daemon::start(&arena, &named).unwrap();
+    assert_eq!(answer(&daemon, "where", "{}"), expected);
+    drop(daemon);
+    let active = |command: &mut Command| _ = command.env("VIRTUAL_ENV", &venv);
+    let daemon = Daemon::start_with(&arena, &arguments, active).unwrap();
+    assert_eq!(answer(&daemon, "where", "{}"), expected);
 }
