@@ -56,7 +56,8 @@ impl<'a> Daemon<'a> {
         Self::launch_with(arena, arguments, |_| {})
     }
 
-    fn launch_with(
+    /// The same, with changes to the command.
+    pub fn launch_with(
         arena: &'a Arena,
         arguments: &[&str],
         change: impl FnOnce(&mut Command),

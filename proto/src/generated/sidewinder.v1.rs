@@ -2112,8 +2112,9 @@ pub struct Call {
     pub affinity: ::core::option::Option<Affinity>,
     /// The name of this call when it is tried again. Empty: none. While a call of this key runs, or its answer is kept,
     /// Call and CallStruct give that answer and run nothing; the other kinds of calls are refused. One that joins has the
-    /// deadline and the wishes of the call that runs. A call whose key has killed too many workers is refused. Keys of clients
-    /// with different names are different keys; those who never attach have the same name, which is none.
+    /// wishes of the call that runs and a deadline of its own: the call goes on for as long as anybody waits. A call whose key
+    /// has killed too many workers is refused. Keys of clients with different names are different keys, and so are those of
+    /// different users of the socket, or of different certificates; those who never attach have the same name, which is none.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Who goes first among the waiting calls of a pool.
@@ -2590,7 +2591,8 @@ pub mod calls_client {
                 .insert(GrpcMethod::new("sidewinder.v1.Calls", "StreamStruct"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// The ending of an earlier call of the same client, by its idempotency key: waits for it while the call runs. Endings
+        /// The ending of an earlier call of the same client (of its name, and of the same user of the socket or the same
+        /// certificate, where there is one), by its idempotency key: waits for it while the call runs. Endings
         /// are kept for a while and in memory: none is found after that, or after a restart of the daemon.
         pub async fn result(
             &mut self,
@@ -2683,7 +2685,8 @@ pub mod calls_server {
             tonic::Response<Self::StreamStructStream>,
             tonic::Status,
         >;
-        /// The ending of an earlier call of the same client, by its idempotency key: waits for it while the call runs. Endings
+        /// The ending of an earlier call of the same client (of its name, and of the same user of the socket or the same
+        /// certificate, where there is one), by its idempotency key: waits for it while the call runs. Endings
         /// are kept for a while and in memory: none is found after that, or after a restart of the daemon.
         async fn result(
             &self,
@@ -3145,7 +3148,8 @@ pub mod from_client {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Hello {
     /// What it calls itself, such as the name of an application. It need not be unique. It is the scope of idempotency keys:
-    /// whoever has the same name finds the same endings. Required.
+    /// whoever has the same name, and is the same user of the socket or has the same certificate, finds the same endings.
+    /// Required.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Where it runs, such as the name of a BEAM node. Empty: not said.
@@ -3856,6 +3860,8 @@ pub mod error {
         TooManyClients = 101,
         /// Refused, FAILED_PRECONDITION, ran=no: the client believes the daemon to be in another mode.
         OtherMode = 102,
+        /// Refused, RESOURCE_EXHAUSTED, ran=no: one user, one certificate or one address holds as many leases as one may.
+        TooManyLeases = 103,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -3905,6 +3911,7 @@ pub mod error {
                 Self::UnknownKey => "UNKNOWN_KEY",
                 Self::TooManyClients => "TOO_MANY_CLIENTS",
                 Self::OtherMode => "OTHER_MODE",
+                Self::TooManyLeases => "TOO_MANY_LEASES",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3951,6 +3958,7 @@ pub mod error {
                 "UNKNOWN_KEY" => Some(Self::UnknownKey),
                 "TOO_MANY_CLIENTS" => Some(Self::TooManyClients),
                 "OTHER_MODE" => Some(Self::OtherMode),
+                "TOO_MANY_LEASES" => Some(Self::TooManyLeases),
                 _ => None,
             }
         }

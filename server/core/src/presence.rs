@@ -101,6 +101,8 @@ pub enum Deed {
 pub enum Denied {
     /// As many are attached as may be.
     Full,
+    /// This peer holds as many leases as one may.
+    Crowded,
 }
 
 /// Why a call may not use a lease.
@@ -136,6 +138,8 @@ pub struct Presence {
     stood: Duration,
     leases: BTreeMap<LeaseId, Lease>,
     by_run: BTreeMap<Arc<str>, LeaseId>,
+    /// How many each peer holds.
+    by_peer: BTreeMap<Arc<str>, usize>,
     ends: BTreeSet<(Moment, LeaseId)>,
     next_lease: u64,
     epoch: Epoch,
@@ -161,6 +165,7 @@ impl Presence {
             stood: Duration::ZERO,
             leases: BTreeMap::new(),
             by_run: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
             ends: BTreeSet::new(),
             next_lease: 1,
             epoch: Epoch(epoch),
@@ -180,6 +185,10 @@ impl Presence {
         if known.is_none() && self.leases.len() >= self.rules.clients_max {
             return Err(Denied::Full);
         }
+        let held = self.by_peer.get(&asked.peer).copied().unwrap_or(0);
+        if known.is_none() && held >= self.rules.per_peer {
+            return Err(Denied::Crowded);
+        }
         self.epoch.0 += 1;
         let epoch = self.epoch;
         let (interval, ttl) = self.rules.agree(asked.interval, asked.ttl, asked.remote);
@@ -192,10 +201,11 @@ impl Presence {
             deeds.push(Deed::Overtake { lease: id, epoch });
         } else {
             self.next_lease += 1;
-            let lease = Lease::new(moment, asked.run.clone(), epoch, interval, ttl);
+            let lease = Lease::new(moment, &asked, epoch, (interval, ttl));
             self.ends.insert((lease.ends(), id));
             self.leases.insert(id, lease);
             self.by_run.insert(asked.run, id);
+            *self.by_peer.entry(asked.peer).or_default() += 1;
             self.somebody(true, deeds);
         }
         Ok(Granted { lease: id, epoch, interval, ttl, resumed: known.is_some() })
@@ -356,6 +366,12 @@ impl Presence {
         let Some(lease) = self.leases.remove(&id) else { return };
         self.ends.remove(&(lease.ends(), id));
         self.by_run.remove(&lease.run);
+        if let Some(held) = self.by_peer.get_mut(&lease.peer) {
+            *held -= 1;
+            if *held == 0 {
+                self.by_peer.remove(&lease.peer);
+            }
+        }
         deeds.push(Deed::End { lease: id, why });
         self.nobody(true, deeds);
     }

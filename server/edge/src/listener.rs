@@ -216,6 +216,14 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// The subject of the certificate that its client has shown, and that was found good.
+    pub(crate) fn subject(&self) -> Option<Arc<[u8]>> {
+        match self {
+            Self::Unix(_) | Self::Tcp(_) => None,
+            Self::Tls(stream) => crate::tls::subject_of(stream.get_ref().1),
+        }
+    }
+
     /// Writes what fits at once, and does not wait.
     pub(crate) fn say(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {

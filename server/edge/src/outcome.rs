@@ -62,6 +62,8 @@ pub enum Refusal {
     KeyRunning,
     /// As many clients are attached as may be.
     TooManyClients,
+    /// One peer holds as many leases as one may.
+    TooManyLeases,
     /// The client believes the daemon to be in another mode.
     OtherMode,
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,10 +21,53 @@ pub struct Peer {
     pub connection: u64,
     /// Where it comes from.
     pub origin: Origin,
+    /// The subject of its certificate, as DER, if it had to show one.
+    pub subject: Option<Arc<[u8]>>,
     /// The process that connected, as a pidfd: readable once it is dead. Absent: not to be known.
     pub process: Option<Arc<OwnedFd>>,
     /// How its connection does.
     pub pulse: Arc<Pulse>,
+}
+
+/// Who somebody is, as far as that is proved: what one has left, another one must not find.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// A user of this machine: the kernel says so.
+    User(u32),
+    /// Whoever has a certificate of this subject.
+    Subject(Arc<[u8]>),
+    /// Somebody on the network. All of them are the same.
+    #[default]
+    Anybody,
+}
+
+impl Peer {
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        match (self.origin, &self.subject) {
+            (Origin::Unix { uid, .. }, _) => Identity::User(uid),
+            (Origin::Tcp(_), Some(subject)) => Identity::Subject(subject.clone()),
+            (Origin::Tcp(_), None) => Identity::Anybody,
+        }
+    }
+
+    /// Whom to count it with, where one may have so many. On the network that is an address; a machine has as many of the
+    /// sixth version as it likes, all with the same first half.
+    pub fn account(&self) -> String {
+        match (self.identity(), self.origin) {
+            (Identity::Subject(subject), _) => {
+                subject.iter().fold(String::from("subject "), |text, byte| text + &format!("{byte:02x}"))
+            }
+            (_, Origin::Unix { uid, .. }) => format!("user {uid}"),
+            (_, Origin::Tcp(address)) => match address.ip().to_canonical() {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => {
+                    let [one, two, three, four, ..] = address.segments();
+                    format!("{one:x}:{two:x}:{three:x}:{four:x}::/64")
+                }
+            },
+        }
+    }
 }
 
 /// What was read last says why a stream of a connection has ended: a reset has just come in, or nothing comes any more.

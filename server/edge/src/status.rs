@@ -125,6 +125,7 @@ fn refused(refusal: Refusal) -> Cells {
         Refusal::LeaseRequired => (Code::FailedPrecondition, Reason::LeaseRequired, Ran::No, NEVER),
         Refusal::KeyRunning => (Code::Aborted, Reason::KeyRunning, Ran::No, AFTER_A_WHILE),
         Refusal::TooManyClients => (Code::ResourceExhausted, Reason::TooManyClients, Ran::No, AFTER_A_WHILE),
+        Refusal::TooManyLeases => (Code::ResourceExhausted, Reason::TooManyLeases, Ran::No, AFTER_A_WHILE),
         Refusal::OtherMode => (Code::FailedPrecondition, Reason::OtherMode, Ran::No, NEVER),
     }
 }
@@ -240,6 +241,9 @@ fn refusal_sentence(refusal: Refusal, pool: &str) -> String {
             "a call of this idempotency key runs: join it by Call, or ask for its Result".to_owned()
         }
         Refusal::TooManyClients => "as many clients are attached as may be: see clients.max".to_owned(),
+        Refusal::TooManyLeases => {
+            "this peer holds as many leases as one may: detach, or see clients.per_peer".to_owned()
+        }
         Refusal::OtherMode => {
             "the client expects another mode of the daemon: see the mode in `sidewinder status`".to_owned()
         }

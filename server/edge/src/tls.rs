@@ -5,13 +5,13 @@
 //! protocol that is agreed on, and a client that wants none is turned away, because it would not speak it either.
 //!
 //! With the certificates of an authority for clients, a client without one of those is turned away in the handshake. Who
-//! it is beyond that is not looked at: it may run every tool.
+//! it is beyond that says whose endings it finds, and nothing else: it may run every tool.
 
 use crate::listener::Stream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
@@ -19,6 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio_rustls::{TlsAcceptor, rustls};
+use webpki::EndEntityCert;
 
 /// The one protocol, as ALPN names it.
 const HTTP2: &[u8] = b"h2";
@@ -91,6 +92,12 @@ impl Tls {
         }
         Ok(Stream::Tls(Box::new(stream)))
     }
+}
+
+/// The subject of the certificate of a client.
+pub(crate) fn subject_of(session: &ServerConnection) -> Option<Arc<[u8]>> {
+    let certificate = session.peer_certificates()?.first()?;
+    EndEntityCert::try_from(certificate).ok().map(|certificate| certificate.subject().into())
 }
 
 fn read(files: &Files) -> Result<Fresh, BadFile> {

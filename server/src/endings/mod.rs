@@ -117,7 +117,7 @@ impl<T: Clone> Joined<T> {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

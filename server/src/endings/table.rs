@@ -1,6 +1,7 @@
 //! What is known of each key. Pure: it is told the time.
 
 use super::{Left, Until, is_later};
+use sidewinder_edge::peer::Identity;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -11,9 +12,12 @@ const OVERHEAD: usize = 512;
 /// Whose call, and what it calls it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
+    /// Who that is, as far as it is proved.
+    pub(crate) who: Identity,
     /// The name of the client.
     pub(crate) client: String,
-    pub(crate) key: String,
+    /// What it calls the call.
+    pub(crate) word: String,
 }
 
 /// How much is kept, and for how long.
@@ -206,7 +210,7 @@ impl<T> Table<T> {
             return;
         };
         ended.send_replace(Some(ending.value.clone()));
-        let bytes = ending.bytes + OVERHEAD + key.key.len() + key.client.len();
+        let bytes = ending.bytes + OVERHEAD + key.word.len() + key.client.len();
         if ending.kept == Kept::No || bytes > self.rules.bytes {
             return;
         }

@@ -1,6 +1,7 @@
 //! Joining, keeping and forgetting.
 
 use super::*;
+use sidewinder_edge::peer::Identity;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -9,7 +10,7 @@ fn rules(bytes: usize) -> Rules {
 }
 
 fn key(key: &str) -> Key {
-    Key { client: "app".to_owned(), key: key.to_owned() }
+    Key { who: Identity::User(7), client: "app".to_owned(), word: key.to_owned() }
 }
 
 fn answer(value: &'static str) -> Ending<&'static str> {
@@ -41,8 +42,14 @@ async fn a_key_that_runs_is_joined_and_one_that_has_run_is_answered() {
     assert_eq!(third.ending().await, Some("done"));
     let other = endings.join_or_start(key("k"), "another tool", None, || true, never);
     assert_eq!(other.err(), Some(Taken::Other("tool".to_owned())));
-    let stranger = Key { client: "another app".to_owned(), ..key("k") };
-    assert!(endings.find(stranger, None).is_none());
+    for stranger in [
+        Key { client: "another app".to_owned(), ..key("k") },
+        Key { who: Identity::User(8), ..key("k") },
+        Key { who: Identity::Subject(b"app".as_slice().into()), ..key("k") },
+        Key { who: Identity::Anybody, ..key("k") },
+    ] {
+        assert!(endings.find(stranger, None).is_none());
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::beats::{Beat, Beats};
 use sidewinder_core::presence::{Epoch, Granted, LeaseId, LeaseView, Parting};
+use sidewinder_edge::peer::Identity;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,10 @@ pub(crate) struct Client {
     pub(crate) run: String,
     pub(crate) pid: u32,
     pub(crate) origin: String,
+    /// Who it is, as far as that is proved.
+    pub(crate) who: Identity,
+    /// Whom it is counted with.
+    pub(crate) account: String,
     pub(crate) labels: BTreeMap<String, String>,
     /// It comes by a network.
     pub(crate) remote: bool,

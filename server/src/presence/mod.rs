@@ -15,4 +15,4 @@ mod register;
 
 pub(crate) use beats::Beat;
 pub(crate) use held::{Client, Held, Lease, Seen};
-pub(crate) use register::{Attached, Caller, Denied, NotAdmitted, Register, Wanted};
+pub(crate) use register::{Attached, Caller, NotAdmitted, Register, Wanted};

@@ -7,9 +7,10 @@ use crate::pool::Lost;
 use crate::telemetry::{Event, Events, What};
 use sidewinder_core::ClientId;
 use sidewinder_core::presence::{
-    Asked, Attendance, CheckedPresence, Deed, Epoch, Fact, Fenced, Granted, LeaseId, Parting, Presence,
+    Asked, Attendance, CheckedPresence, Deed, Denied, Epoch, Fact, Fenced, Granted, LeaseId, Parting,
+    Presence,
 };
-use sidewinder_edge::peer::Pulse;
+use sidewinder_edge::peer::{Identity, Pulse};
 use std::collections::HashMap;
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -33,13 +34,6 @@ pub(crate) enum Wanted {
     Nobody { within: Option<Duration>, number: u64 },
     /// Nobody, and no daemon either.
     Nothing,
-}
-
-/// Why a client gets no lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// As many are attached as may be.
-    Full,
 }
 
 /// Why a call does not come in.
@@ -102,13 +96,14 @@ impl Register {
     /// A client wants a lease.
     pub(crate) fn attach(&self, client: Client) -> Result<Attached, Denied> {
         let asked = Asked {
-            run: format!("{}\0{}\0{}", client.name, client.node, client.run).into(),
+            run: format!("{:?}\0{}\0{}\0{}", client.who, client.name, client.node, client.run).into(),
+            peer: client.account.as_str().into(),
             interval: client.interval,
             ttl: client.ttl,
             remote: client.remote,
         };
         let (granted, held) = self.enter(|now, state, deeds| {
-            let granted = state.core.attach(now, asked, deeds).map_err(|_| Denied::Full)?;
+            let granted = state.core.attach(now, asked, deeds)?;
             let held = Arc::new(match state.held.get(&granted.lease) {
                 Some(before) => before.again(&granted, client),
                 None => Held::new(&granted, client),
@@ -127,7 +122,7 @@ impl Register {
     }
 
     /// Whether a call may come in, by its lease and epoch or without one.
-    pub(crate) fn admit(&self, lease: &str, epoch: u64) -> Result<Caller, NotAdmitted> {
+    pub(crate) fn admit(&self, lease: &str, epoch: u64, who: &Identity) -> Result<Caller, NotAdmitted> {
         if lease.is_empty() {
             if self.inner.lease_required.load(Ordering::Relaxed) {
                 return Err(NotAdmitted::LeaseRequired);
@@ -136,14 +131,18 @@ impl Register {
             return Ok(Caller { register: self.clone(), held: None });
         }
         let id = self.parse(lease).ok_or(NotAdmitted::Expired)?;
-        self.enter(|now, state, deeds| match state.core.admit(now, id, Epoch(epoch), deeds) {
-            Err(Fenced::Expired) => Err(NotAdmitted::Expired),
-            Err(Fenced::Stale) => Err(NotAdmitted::Stale),
-            Ok(()) => {
-                let held = state.held.get(&id).cloned().ok_or(NotAdmitted::Expired)?;
-                held.call_begins();
-                let lease = held.lease.subscribe();
-                Ok(Caller { register: self.clone(), held: Some((held, lease)) })
+        self.enter(|now, state, deeds| {
+            // Whoever says somebody else's lease is not heard for it, either.
+            let held = state.held.get(&id).filter(|held| held.client.who == *who);
+            let held = held.cloned().ok_or(NotAdmitted::Expired)?;
+            match state.core.admit(now, id, Epoch(epoch), deeds) {
+                Err(Fenced::Expired) => Err(NotAdmitted::Expired),
+                Err(Fenced::Stale) => Err(NotAdmitted::Stale),
+                Ok(()) => {
+                    held.call_begins();
+                    let lease = held.lease.subscribe();
+                    Ok(Caller { register: self.clone(), held: Some((held, lease)) })
+                }
             }
         })
     }

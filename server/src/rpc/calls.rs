@@ -19,6 +19,7 @@ use keyed::{KEY_MAX, refuse};
 use running::{Items, Running};
 use sidewinder_core::OnAbandon;
 use sidewinder_edge::outcome::{Failure, Outcome};
+use sidewinder_edge::peer::Identity;
 use sidewinder_edge::status;
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_server::Calls;
@@ -60,8 +61,8 @@ impl CallsDoor {
         if call.idempotency_key.len() > KEY_MAX {
             return Err(said(bad("call.idempotency_key", "be at most 256 bytes")));
         }
-        let caller = self.register.admit(&call.lease, call.epoch).map_err(not_admitted)?;
-        let key = key(&call.idempotency_key, caller.name());
+        let caller = self.register.admit(&call.lease, call.epoch, &beside.who).map_err(not_admitted)?;
+        let key = key(&call.idempotency_key, caller.name(), &beside.who);
         let usual = self.mode.on_abandon(caller.is_attached());
         let mut parsed = parse::call(&self.pools, call, arguments, beside, credit, usual).map_err(said)?;
         parsed.request.key = key.as_ref().map(parse::call_key);
@@ -154,8 +155,8 @@ impl CallsDoor {
     }
 }
 
-fn key(key: &str, client: &str) -> Option<Key> {
-    (!key.is_empty()).then(|| Key { client: client.to_owned(), key: key.to_owned() })
+fn key(key: &str, client: &str, who: &Identity) -> Option<Key> {
+    (!key.is_empty()).then(|| Key { who: who.clone(), client: client.to_owned(), word: key.to_owned() })
 }
 
 #[tonic::async_trait]
@@ -224,9 +225,9 @@ impl Calls for CallsDoor {
     ) -> Result<Response<v1::CallResponse>, Status> {
         let beside = Beside::of(request.metadata(), request.extensions());
         let v1::ResultRequest { idempotency_key, name, lease, epoch } = request.into_inner();
-        let caller = self.register.admit(&lease, epoch).map_err(not_admitted)?;
+        let caller = self.register.admit(&lease, epoch, &beside.who).map_err(not_admitted)?;
         let name = if name.is_empty() { caller.name().to_owned() } else { name };
-        let Some(key) = key(&idempotency_key, &name) else {
+        let Some(key) = key(&idempotency_key, &name, &beside.who) else {
             return Err(said(bad("idempotency_key", "name the call that is asked for")));
         };
         self.result_of(key, &beside, caller).await.map(respond)

@@ -12,9 +12,9 @@ pub(crate) use standing::Standings;
 
 use super::said;
 use crate::lifecycle::Decided;
-use crate::presence::{Denied, Register, Seen};
+use crate::presence::{Register, Seen};
 use crate::telemetry::Events;
-use sidewinder_core::presence::Watch;
+use sidewinder_core::presence::{Denied, Watch};
 use sidewinder_edge::outcome::{Failure, Outcome, Refusal};
 use sidewinder_edge::peer::Peer;
 use sidewinder_edge::status;
@@ -65,10 +65,8 @@ impl Clients for ClientsDoor {
         }
         let wants_events = hello.events;
         let client = hello::client(hello, peer.as_ref()).map_err(said)?;
-        let attached = self
-            .register
-            .attach(client)
-            .map_err(|Denied::Full| status::of(&Outcome::Refused(Refusal::TooManyClients)))?;
+        let attached =
+            self.register.attach(client).map_err(|denied| status::of(&Outcome::Refused(refusal(denied))))?;
         let granted = attached.granted();
         let span = |span: Duration| span.try_into().ok();
         let grant = v1::Granted {
@@ -105,6 +103,13 @@ impl Clients for ClientsDoor {
             presence: presence.to_owned(),
             leaves_in: attendance.leaves_in.and_then(|span| span.try_into().ok()),
         }))
+    }
+}
+
+fn refusal(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Full => Refusal::TooManyClients,
+        Denied::Crowded => Refusal::TooManyLeases,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::worker::words::Ask;
 use sidewinder_core::{Affinity, AffinityKey, AffinityMode, CallKey, ClientId, OnAbandon, Priority, Request};
 use sidewinder_edge::call::Deadline;
 use sidewinder_edge::outcome::{Invalid, Outcome};
-use sidewinder_edge::peer::{Peer, Pulse};
+use sidewinder_edge::peer::{Identity, Peer, Pulse};
 use sidewinder_edge::status::Whose;
 use sidewinder_proto::v1;
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub(super) struct Parsed {
 pub(super) struct Beside {
     pub(super) deadline: Option<Instant>,
     client: u64,
+    /// Who asks.
+    pub(super) who: Identity,
     origin: String,
     trace: Origin,
     /// How the connection of the caller does.
@@ -50,6 +52,7 @@ impl Beside {
         Self {
             deadline: extensions.get::<Deadline>().map(|deadline| deadline.0),
             client: peer.map_or(0, |peer| peer.connection),
+            who: peer.map(Peer::identity).unwrap_or_default(),
             origin: peer.map(|peer| peer.origin.to_string()).unwrap_or_default(),
             trace: Origin { traceparent: word("traceparent"), tracestate: word("tracestate") },
             pulse: peer.map(|peer| peer.pulse.clone()).unwrap_or_default(),

@@ -163,7 +163,7 @@ def _number(text: str | None) -> int | None:
 
 _GROUPS: dict[type[Error], tuple[str, ...]] = {
     Refusal: (
-        "STALE_EPOCH", "LEASE_REQUIRED", "KEY_RUNNING", "TOO_MANY_CLIENTS", "OTHER_MODE",
+        "STALE_EPOCH", "LEASE_REQUIRED", "KEY_RUNNING", "TOO_MANY_CLIENTS", "TOO_MANY_LEASES", "OTHER_MODE",
         "QUEUE_FULL", "CLIENT_LIMIT", "DRAINING", "AFFINITY_BUSY", "AFFINITY_LOST", "QUARANTINED", "FATAL",
         "UNFIT",
     ),

@@ -18,6 +18,8 @@ pub struct Epoch(pub u64);
 pub struct Asked {
     /// Which run of which client it is: the same one comes back to its lease.
     pub run: Arc<str>,
+    /// Who is behind it, as far as that can be told: one holds a bounded number of leases.
+    pub peer: Arc<str>,
     /// How often it wants to beat.
     pub interval: Option<Duration>,
     /// How long its lease is to hold.
@@ -55,6 +57,7 @@ pub enum Parting {
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) run: Arc<str>,
+    pub(super) peer: Arc<str>,
     pub(super) epoch: Epoch,
     interval: Duration,
     ttl: Duration,
@@ -66,12 +69,12 @@ pub(super) struct Lease {
 impl Lease {
     pub(super) fn new(
         moment: Moment,
-        run: Arc<str>,
+        asked: &Asked,
         epoch: Epoch,
-        interval: Duration,
-        ttl: Duration,
+        (interval, ttl): (Duration, Duration),
     ) -> Self {
-        Self { run, epoch, interval, ttl, heard: moment, beats: 0, missed: 0 }
+        let (run, peer) = (asked.run.clone(), asked.peer.clone());
+        Self { run, peer, epoch, interval, ttl, heard: moment, beats: 0, missed: 0 }
     }
 
     pub(super) fn renew(&mut self, moment: Moment, epoch: Epoch, interval: Duration, ttl: Duration) {

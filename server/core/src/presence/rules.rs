@@ -38,6 +38,8 @@ pub struct PresenceRules {
     pub ttl: Bounds,
     /// Clients attached at a time.
     pub clients_max: usize,
+    /// Leases of one peer at a time: one who goes away without a word again and again leaves room for others.
+    pub per_peer: usize,
     /// Workers leave when nobody was there for so long. Never, if it is nothing.
     pub no_client: Option<Duration>,
     /// The same before anybody has come, from readiness on.
@@ -55,6 +57,7 @@ impl Default for PresenceRules {
             interval: Bounds { least: ms(100), local: secs(2), remote: secs(2), most: secs(3_600) },
             ttl: Bounds { least: ms(500), local: secs(10), remote: secs(15), most: secs(24 * 3_600) },
             clients_max: 1_000,
+            per_peer: 250,
             no_client: Some(secs(60)),
             startup: Some(secs(60)),
             finish_grace: Some(secs(24 * 3_600)),
@@ -82,6 +85,7 @@ impl PresenceRules {
             "be at least twice the interval, or one late beat ends a lease",
         );
         want(self.clients_max > 0, "clients_max", "be at least 1");
+        want(self.per_peer > 0, "per_peer", "be at least 1");
         let spans =
             [("no_client", self.no_client), ("startup", self.startup), ("finish_grace", self.finish_grace)];
         for (name, span) in spans {

@@ -37,7 +37,7 @@ impl Stage {
 
     fn attach(&mut self, at: u64, run: &str) -> (Granted, Vec<Deed>) {
         let mut deeds = self.wait(at);
-        let asked = Asked { run: run.into(), interval: None, ttl: None, remote: false };
+        let asked = Asked { run: run.into(), peer: "p".into(), interval: None, ttl: None, remote: false };
         let granted = self.presence.attach(self.begin + ms(at), asked, &mut deeds).expect("there is room");
         (granted, deeds)
     }
@@ -120,7 +120,7 @@ fn wishes_are_brought_within_bounds() {
     let mut stage = Stage::new(PresenceRules::default());
     let now = stage.begin;
     let mut ask = |run: &str, interval, ttl, remote| {
-        let asked = Asked { run: run.into(), interval, ttl, remote };
+        let asked = Asked { run: run.into(), peer: "p".into(), interval, ttl, remote };
         let granted = stage.presence.attach(now, asked, &mut Vec::new()).expect("there is room");
         (granted.interval, granted.ttl)
     };
@@ -178,7 +178,8 @@ fn two_beats_fit_into_every_lease() {
     let mut rules = PresenceRules::default();
     rules.interval.least = ms(2_000);
     let mut stage = Stage::new(rules);
-    let asked = Asked { run: "a".into(), interval: Some(ms(1)), ttl: Some(ms(500)), remote: false };
+    let asked =
+        Asked { run: "a".into(), peer: "p".into(), interval: Some(ms(1)), ttl: Some(ms(500)), remote: false };
     let granted = stage.presence.attach(stage.begin, asked, &mut Vec::new()).expect("there is room");
     assert_eq!((granted.interval, granted.ttl), (ms(2_000), ms(4_000)));
 }
@@ -187,7 +188,7 @@ fn two_beats_fit_into_every_lease() {
 fn more_clients_than_may_be_are_denied() {
     let mut stage = Stage::new(PresenceRules { clients_max: 1, ..PresenceRules::default() });
     stage.attach(0, "a");
-    let asked = Asked { run: "b".into(), interval: None, ttl: None, remote: false };
+    let asked = Asked { run: "b".into(), peer: "p".into(), interval: None, ttl: None, remote: false };
     let denied = stage.presence.attach(stage.begin, asked, &mut Vec::new());
     assert_eq!(denied, Err(Denied::Full));
     stage.attach(1, "a");
@@ -270,4 +271,22 @@ fn who_comes_back_to_a_lease_is_counted_anew() {
     assert!(again.resumed);
     let view = stage.presence.snapshot(stage.begin + ms(6_500)).leases[&granted.lease];
     assert_eq!((view.beats, view.missed, view.heard_ago), (0, 0, ms(0)));
+}
+
+#[test]
+fn one_peer_holds_so_many_leases_and_leaves_room_for_others() {
+    let mut stage = Stage::new(PresenceRules { per_peer: 2, ..PresenceRules::default() });
+    let mut ask = |at: u64, peer: &str, run: &str| {
+        let mut deeds = stage.wait(at);
+        let (run, peer) = (run.into(), peer.into());
+        let asked = Asked { run, peer, interval: None, ttl: None, remote: true };
+        stage.presence.attach(stage.begin + ms(at), asked, &mut deeds).map(|granted| granted.resumed)
+    };
+    assert_eq!([ask(0, "one", "a"), ask(0, "one", "b")], [Ok(false), Ok(false)]);
+    assert_eq!(ask(1_000, "one", "c"), Err(Denied::Crowded));
+    assert_eq!(ask(1_000, "one", "a"), Ok(true), "what it holds it may come back to");
+    assert_eq!(ask(1_000, "other", "d"), Ok(false));
+    // The one that has been silent since has expired, and makes room.
+    assert_eq!(ask(15_500, "one", "c"), Ok(false));
+    assert_eq!(ask(15_500, "one", "e"), Err(Denied::Crowded));
 }

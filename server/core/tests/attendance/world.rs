@@ -156,7 +156,9 @@ impl World {
         let run = self.clients[index].run.clone();
         let remote = self.rng.percent(30);
         let mut deeds = Vec::new();
-        let asked = Asked { run: run.as_str().into(), interval, ttl, remote };
+        // Those of one name come from one peer.
+        let peer: std::sync::Arc<str> = run.split(' ').next().unwrap_or_default().into();
+        let asked = Asked { run: run.as_str().into(), peer: peer.clone(), interval, ttl, remote };
         if let Ok(granted) = self.presence.attach(self.now, asked, &mut deeds) {
             for deed in std::mem::take(&mut deeds) {
                 let recalls = matches!(deed, Deed::Recall);
@@ -166,11 +168,15 @@ impl World {
                 self.model.deed(deed);
             }
             self.model.granted(&run, granted);
+            let of_peer = self.model.leases.values().filter(|held| held.run.starts_with(&*peer)).count();
+            assert!(granted.resumed || of_peer <= self.model.rules.per_peer, "{run}");
             self.clients[index].granted = Some(granted);
             self.clients[index].partitioned = false;
         } else {
             let known = self.model.leases.values().any(|held| held.run == run);
-            assert!(!known && self.model.leases.len() >= self.model.rules.clients_max, "{run}");
+            let of_peer = self.model.leases.values().filter(|held| held.run.starts_with(&*peer)).count();
+            let full = self.model.leases.len() >= self.model.rules.clients_max;
+            assert!(!known && (full || of_peer >= self.model.rules.per_peer), "{run}");
         }
         self.settle(&deeds, Duration::ZERO);
     }
@@ -284,6 +290,7 @@ fn rules(rng: &mut Rng) -> PresenceRules {
             most: ms(15_000),
         },
         clients_max: usize::from(rng.small(1, 6)),
+        per_peer: usize::from(rng.small(1, 6)),
         no_client: some(rng, 10_000),
         startup: some(rng, 10_000),
         finish_grace: some(rng, 10_000),

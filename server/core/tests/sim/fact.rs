@@ -2,6 +2,7 @@
 
 use crate::model::{Held, Model, Phase, Proc, Sheet, State, least};
 use sidewinder_core::{CallId, Event, Failure, Life, OnAbandon, SlotId, State as Shown};
+use std::time::Instant;
 
 impl Model {
     pub(crate) fn fact(&mut self, event: &Event) {
@@ -18,16 +19,7 @@ impl Model {
                     self.left.insert(*call);
                 }
             }
-            Event::Extended { call, deadline } => {
-                if let Some(held) = self.calls.get_mut(call)
-                    && !matches!(held.state, State::Ghost(..))
-                    && let Some(before) = held.request.deadline
-                {
-                    self.deadlines.remove(&(before, *call));
-                    held.request.deadline = deadline.map(|other| other.max(before));
-                    self.deadlines.extend(held.request.deadline.map(|at| (at, *call)));
-                }
-            }
+            Event::Extended { call, deadline } => self.extended(*call, *deadline),
             Event::Deserted { within } => {
                 (self.deserted, self.forsaken_at) = (true, within.map(|within| self.now + within));
             }
@@ -78,6 +70,17 @@ impl Model {
                 self.drain = None;
                 self.halted = false;
             }
+        }
+    }
+
+    fn extended(&mut self, call: CallId, deadline: Option<Instant>) {
+        if let Some(held) = self.calls.get_mut(&call)
+            && !matches!(held.state, State::Ghost(..))
+            && let Some(before) = held.request.deadline
+        {
+            self.deadlines.remove(&(before, call));
+            held.request.deadline = deadline.map(|other| other.max(before));
+            self.deadlines.extend(held.request.deadline.map(|at| (at, call)));
         }
     }
 

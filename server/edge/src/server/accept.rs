@@ -118,7 +118,8 @@ impl Door {
             return self.turn_away(stream, ENHANCE_YOUR_CALM, "too many connections");
         };
         let process = self.listener.process_behind(&stream);
-        let peer = Peer { connection: tally.accepted.one_more(), origin, process, pulse: Arc::default() };
+        let connection = tally.accepted.one_more();
+        let peer = Peer { connection, origin, subject: None, process, pulse: Arc::default() };
         let tls = self.listener.handshake().cloned();
         let here = self.shared.crowd.enter();
         tokio::spawn(connection::begin(stream, tls, peer, self.shared.clone(), (room, here)));

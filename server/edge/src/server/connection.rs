@@ -36,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) async fn begin(
     stream: Stream,
     tls: Option<Tls>,
-    peer: Peer,
+    mut peer: Peer,
     shared: Shared,
     (_room, here): (OwnedSemaphorePermit, Here),
 ) {
@@ -47,6 +47,7 @@ pub(super) async fn begin(
     };
     let tally = Arc::clone(&shared.tally);
     if let Some(stream) = stream {
+        peer.subject = stream.subject();
         run(stream, peer, shared, by, here).await;
     }
     tally.closed.one_more();

@@ -45,6 +45,7 @@ fn rows() -> Vec<(Outcome, Reason, Code, &'static str, Option<u64>)> {
         (refusal(Refusal::LeaseRequired), R::LeaseRequired, C::FailedPrecondition, "no", None),
         (refusal(Refusal::KeyRunning), R::KeyRunning, C::Aborted, "no", Some(1_000)),
         (refusal(Refusal::TooManyClients), R::TooManyClients, C::ResourceExhausted, "no", Some(1_000)),
+        (refusal(Refusal::TooManyLeases), R::TooManyLeases, C::ResourceExhausted, "no", Some(1_000)),
         (refusal(Refusal::OtherMode), R::OtherMode, C::FailedPrecondition, "no", None),
         (bad(Invalid::UnknownKey), R::UnknownKey, C::NotFound, "no", None),
         (died(Death::default()), R::WorkerDied, C::Internal, "maybe", None),

@@ -73,6 +73,8 @@ pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
     key!(Truth "clients.require_lease" lifecycle.lease_required, "true",
         "Whether only calls of attached clients are taken."),
     key!(Count "clients.max" lifecycle.clients_max, "100", "Clients attached at a time."),
+    key!(Count "clients.per_peer" lifecycle.per_peer, "50",
+        "Those of one user of the socket, of one certificate, or of one address of the network."),
     key!(Span "clients.interval" lifecycle.interval, "\"1s\"",
         "How often each side sends a beat.", absent "2s"),
     key!(Span "clients.interval_min" lifecycle.interval_min, "\"500ms\"", "A client may wish for no less."),

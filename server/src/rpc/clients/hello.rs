@@ -40,6 +40,8 @@ pub(super) fn client(hello: v1::Hello, peer: Option<&Peer>) -> Result<Client, Ou
     Ok(Client {
         pid: vouched.unwrap_or(hello.pid),
         origin: peer.map(|peer| peer.origin.to_string()).unwrap_or_default(),
+        who: peer.map(Peer::identity).unwrap_or_default(),
+        account: peer.map(Peer::account).unwrap_or_default(),
         remote: matches!(peer.map(|peer| peer.origin), Some(Origin::Tcp(_))),
         interval: span("hello.interval", hello.interval)?,
         ttl: span("hello.ttl", hello.ttl)?,

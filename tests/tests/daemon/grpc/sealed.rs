@@ -166,6 +166,40 @@ fn a_client_without_a_certificate_is_turned_away_where_one_is_asked_for() {
     assert_ne!(ask(&daemon, port, &ours, &[]).status, 0);
 }
 
+/// Of one address come clients with certificates of two names: each name may hold so many leases.
+#[test]
+fn a_client_is_known_by_the_subject_of_its_certificate() {
+    let arena = Arena::prepare("subject").unwrap();
+    let ours = authority(&arena, "ours");
+    place(&arena, &ours);
+    let (daemon, port) = start(&arena, "tls_client_ca = \"ours/ca.crt\"\n[clients]\nper_peer = 1");
+    let file = |name: &str| ours.join(name).display().to_string();
+    let attach = |name: &str, whose: &str| {
+        let (address, ca) = (format!("https://127.0.0.1:{port}"), file("ca.crt"));
+        let (certificate, key) = (file(&format!("{whose}.crt")), file(&format!("{whose}.key")));
+        let place = ["--address", &address, "--ca", &ca, "--certificate", &certificate, "--key", &key];
+        let mut command = daemon.verb("attach", &[&["--name", name][..], &place].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let is_there = |name: &str| {
+        let all: serde_json::Value =
+            serde_json::from_str(&daemon.ask("clients", &["--json"]).unwrap().stdout).unwrap();
+        all["clients"].as_array().unwrap().iter().any(|client| client["name"] == name)
+    };
+    let mut first = attach("first", "client");
+    until("it is there", || is_there("first"));
+    let second = attach("second", "client").wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && told.contains("TOO_MANY_LEASES"), "{told}");
+    // The daemon's own certificate says nothing of what it is for, so it will do for a client.
+    let mut third = attach("third", "tls");
+    until("it is there as well", || is_there("third"));
+    for client in [&mut first, &mut third] {
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_key_that_others_can_read_is_refused() {
     let arena = Arena::prepare("open-key").unwrap();

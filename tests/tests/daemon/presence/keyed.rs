@@ -161,6 +161,7 @@ async fn a_key_that_is_given_up_is_taken_until_its_tool_has_ended() {
 async fn whoever_joins_has_a_deadline_of_its_own() {
     let arena = Arena::prepare("own-deadline").unwrap();
     let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
+    #[expect(clippy::async_yields_async, reason = "the call is waited for later")]
     let wait = |key: &'static str, within: Option<u64>| {
         let (daemon, arena) = (&daemon, &arena);
         async move {
@@ -176,7 +177,7 @@ async fn whoever_joins_has_a_deadline_of_its_own() {
         assert_eq!((why.reason(), why.fact("ran")), ("DEADLINE_EXCEEDED", "maybe"));
     };
     // The first one is impatient, or the second one is: the other one has the answer.
-    for (key, first, second) in [("a", Some(700), None), ("b", None, Some(700))] {
+    for (key, first, second) in [("a", Some(3_000), None), ("b", None, Some(3_000))] {
         let first = (first.is_some(), wait(key, first).await);
         runs(&daemon).await;
         let second = (second.is_some(), wait(key, second).await);
@@ -190,9 +191,9 @@ async fn whoever_joins_has_a_deadline_of_its_own() {
     }
     assert_eq!(signatures(&arena), 2, "each ran once");
     // Nobody waits any more: it was to be cancelled then.
-    let first = wait("c", Some(600)).await;
+    let first = wait("c", Some(3_000)).await;
     runs(&daemon).await;
-    let second = wait("c", Some(1_200)).await;
+    let second = wait("c", Some(5_000)).await;
     late(first).await;
     assert_eq!(daemon.status().unwrap()["pools"][0]["running"], 1, "somebody waits");
     late(second).await;
@@ -288,9 +289,9 @@ async fn a_stream_that_outlives_its_client_keeps_its_key() {
 async fn a_drain_longer_than_a_lease_loses_no_call() {
     let arena = Arena::prepare("drain-lease").unwrap();
     let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
-    let client = Attached::to(&daemon, super::brief("app", "1", 1_000)).await.unwrap();
+    let client = Attached::to(&daemon, super::brief("app", "1", 3_000)).await.unwrap();
     let mut calls = connect(&daemon).await.unwrap();
-    let request = with(client.call("nap"), r#"{"seconds": 3.0, "name": "whole"}"#);
+    let request = with(client.call("nap"), r#"{"seconds": 6.5, "name": "whole"}"#);
     let run = tokio::spawn(async move { calls.call(request).await });
     runs(&daemon).await;
     client.beat(1).await;

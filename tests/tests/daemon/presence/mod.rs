@@ -4,6 +4,7 @@ mod keyed;
 mod leases;
 mod leaving;
 mod modes;
+mod peers;
 mod strays;
 mod table;
 
