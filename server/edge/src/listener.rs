@@ -5,10 +5,12 @@
 //! asked for by name, because whoever reaches it can run every tool.
 
 mod place;
+mod quiet;
 
 use crate::peer::{Origin, Users, Witness};
 use crate::tls::Tls;
 use place::Place;
+use quiet::Quiet;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::server::TlsStream;
 
 /// A socket that listens.
@@ -173,7 +175,7 @@ impl Listener {
             Socket::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
                 let who = stream.peer_cred()?;
-                Ok((Stream::Unix(stream), Origin::Unix { uid: who.uid(), pid: who.pid() }))
+                Ok((Stream::Unix(Quiet::over(stream)?), Origin::Unix { uid: who.uid(), pid: who.pid() }))
             }
             Socket::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;
@@ -210,7 +212,7 @@ fn refuse_public(address: SocketAddr, insecure: bool) -> Result<(), NotListening
 /// One connection, of any kind.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Unix(UnixStream),
+    Unix(Quiet),
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -227,7 +229,7 @@ impl Stream {
     /// Writes what fits at once, and does not wait.
     pub(crate) fn say(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.say(bytes),
             Self::Tcp(stream) => stream.try_write(bytes),
             // What would not wait is not said: it would have to be sealed first.
             Self::Tls(_) => Ok(0),
