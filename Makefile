@@ -81,7 +81,7 @@ bench: ## figures of keeper, daemon and clients, beside baselines; writes docs/b
 	@$(MAKE) --no-print-directory build
 	python3 tests/bench/keeper.py
 	$(CARGO) run $(LOCKED) --quiet --release -p sidewinder-bench -- $(or $(BENCH),--write docs/bench.md)
-	BARE_ECHO=$(TARGET)/release/sidewinder-bench; export BARE_ECHO; $(MIX) run bench/figures.exs
+	BARE_ECHO=$(TARGET)/release/sidewinder-bench; export BARE_ECHO; $(MIX) run bench/figures.exs $(if $(BENCH),1,--write ../docs/bench.md)
 
 bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep
 	@$(SETUP) build peers

@@ -1,10 +1,11 @@
 # What a call costs from here, beside the Rust client on the same server.
 #
-#     SIDEWINDER_BIN=… BARE_ECHO=… mix run bench/figures.exs [ROUNDS]
+#     SIDEWINDER_BIN=… BARE_ECHO=… mix run bench/figures.exs [ROUNDS] [--write FILE]
 #
 # SIDEWINDER_BIN is the daemon, which runs with two workers that echo; BARE_ECHO is `sidewinder-bench`, which is both a bare
 # tonic server that does the same without workers, and the Rust client. Without BARE_ECHO there is nothing beside. Clients
-# take turns in each round, because the processors are shared with others; a figure is the middle of its rounds.
+# take turns in each round, because the processors are shared with others; a figure is the middle of its rounds, a ratio the
+# middle of their ratios. `--write` puts them behind the page that the other bench has written, or in the place of older ones.
 
 defmodule Figures do
   @moduledoc false
@@ -19,7 +20,9 @@ defmodule Figures do
   @names [unary: "one caller, p50, µs", callers_32: "32 callers, calls/s", callers_256: "256 callers, calls/s"] ++
            [large: "10 MB echo, p50, ms", stream: "stream of 100,000 items, ms"]
 
-  def run(rounds) do
+  @heading "\n## The Elixir client beside that of Rust\n"
+
+  def run(rounds, file) do
     daemon = System.get_env("SIDEWINDER_BIN") || raise "SIDEWINDER_BIN names the daemon's binary"
     folder = Path.join(System.tmp_dir!(), "sidewinder-figures-#{System.pid()}")
     File.mkdir_p!(folder)
@@ -38,7 +41,8 @@ defmodule Figures do
     servers = if rust, do: servers ++ [{"a bare tonic echo", bare, start(rust, ["--bare", bare], [])}], else: servers
 
     try do
-      for {name, socket, _} <- servers, do: report(name, socket, rust, rounds)
+      tables = for {name, socket, _} <- servers, do: report(name, socket, rust, rounds)
+      if file, do: write(file, tables, rounds)
     after
       for {_, _, pid} <- servers, do: System.cmd("kill", ["-9", "#{pid}"])
       File.rm_rf!(folder)
@@ -70,19 +74,45 @@ defmodule Figures do
       |> Enum.unzip()
 
     IO.puts("\n#{name}, over a unix socket, #{rounds} rounds\n")
-    IO.puts(row(["", "Elixir", "Rust", "Elixir / Rust"]))
-
-    for {key, what} <- @names do
-      mine = middle(for figures <- ours, do: figures[key])
-      other = if rust, do: middle(for figures <- theirs, do: figures[key])
-      IO.puts(row([what, show(mine), show(other), if(other, do: "#{Float.round(mine / other, 2)} ×", else: "")]))
-    end
-
+    IO.puts(row(["", "Elixir", "Rust", "Elixir / Rust", "lowest–highest"]))
+    rows = for {key, what} <- @names, do: [what | columns(key, ours, rust && theirs)]
+    Enum.each(rows, &IO.puts(row(&1)))
     Process.unlink(channel)
     GenServer.stop(channel)
+    {name, rows}
   end
 
-  defp row([what | columns]), do: String.pad_trailing(what, 30) <> Enum.map_join(columns, &String.pad_leading(&1, 14))
+  defp columns(key, ours, nil), do: [show(middle(for figures <- ours, do: figures[key])), "", "", ""]
+
+  defp columns(key, ours, theirs) do
+    mine = for figures <- ours, do: figures[key]
+    other = for figures <- theirs, do: figures[key]
+    ratios = for {one, other} <- Enum.zip(mine, other), do: one / other
+    [low, high] = for ratio <- [Enum.min(ratios), Enum.max(ratios)], do: ratio(ratio)
+    [show(middle(mine)), show(middle(other)), "#{ratio(middle(ratios))} ×", "#{low} – #{high}"]
+  end
+
+  defp ratio(ratio), do: :erlang.float_to_binary(ratio, decimals: 2)
+
+  # The page of the other bench, and what is said here behind it.
+  defp write(file, tables, rounds) do
+    [before | _] = file |> File.read!() |> String.split(@heading)
+
+    told = """
+
+    Against the same server, over a unix socket, #{rounds} rounds in turn; Elixir #{System.version()} on OTP #{System.otp_release()}.
+    Calls carry 100 bytes. Of calls a second more is better, of times less. Both clients have one connection.
+    """
+
+    File.write!(file, [before, @heading, told | Enum.map(tables, &table/1)])
+  end
+
+  defp table({name, rows}) do
+    head = ["| #{name} | Elixir | Rust | ratio | lowest – highest |\n", "|---|---:|---:|---:|---:|\n"]
+    ["\n", head | for(row <- rows, do: "| #{Enum.join(row, " | ")} |\n")]
+  end
+
+  defp row([what | columns]), do: String.pad_trailing(what, 30) <> Enum.map_join(columns, &String.pad_leading(&1, 16))
   defp show(nil), do: ""
   defp show(figure) when figure >= 1_000, do: Integer.to_string(round(figure))
   defp show(figure), do: Float.to_string(Float.round(figure * 1.0, 1))
@@ -157,5 +187,5 @@ defmodule Figures do
   defp size(size), do: [<<1::1, size::7>>, size(div(size, 128))]
 end
 
-rounds = System.argv() |> List.first("5") |> String.to_integer()
-Figures.run(rounds)
+{given, rounds, []} = OptionParser.parse(System.argv(), strict: [write: :string])
+rounds |> List.first("5") |> String.to_integer() |> Figures.run(given[:write])

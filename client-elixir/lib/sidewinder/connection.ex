@@ -263,13 +263,20 @@ defmodule Sidewinder.Connection do
 
   defp flush(state) do
     {out, machine} = H2.take_out(state.machine)
+    fresh = Calls.fresh(state.calls)
+    whole = fresh != [] and Socket.whole?(state.socket)
     state = events(%{state | machine: machine, calls: Calls.written(state.calls)})
 
     case if(out == [], do: :ok, else: Socket.send(state.socket, out)) do
-      :ok -> {:noreply, state}
-      {:error, why} -> gone("writing failed: #{Socket.reason(why)}", state)
+      :ok ->
+        {:noreply, state}
+
+      {:error, why} ->
+        gone("writing failed: #{Socket.reason(why)}", if(whole, do: unwritten(state, fresh), else: state))
     end
   end
+
+  defp unwritten(state, fresh), do: %{state | calls: Calls.unwritten(state.calls, fresh)}
 
   ## Being there
 

@@ -110,6 +110,26 @@ defmodule Sidewinder.ConnectionTest do
     assert Peer.quiet?(peer, [:fields])
   end
 
+  test "what could not be written is tried on the next connection", %{listener: listener, address: address} do
+    channel = channel(address)
+    peer = Peer.accept(listener)
+    eventually(fn -> length(connections(channel)) == 1 end)
+    [connection] = connections(channel)
+    waits = fn least -> eventually(fn -> elem(Process.info(connection, :message_queue_len), 1) >= least end) end
+    # It stands still while a call comes that is large enough to be written at once, and then the end of the socket.
+    :sys.suspend(connection)
+    whole = :binary.copy("x", 65_530)
+    call = ask(channel, whole)
+    waits.(1)
+    Peer.close(peer)
+    waits.(2)
+    :sys.resume(connection)
+    {1, _, body, peer} = listener |> Peer.accept() |> Peer.request()
+    assert body == message(whole)
+    Peer.answer(peer, 1, "good")
+    assert {:ok, "good", []} = Task.await(call)
+  end
+
   test "what was not looked at is tried on the next connection, and nobody else hears of it",
        %{listener: listener, address: address} do
     channel = channel(address)

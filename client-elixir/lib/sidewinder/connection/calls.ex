@@ -4,7 +4,7 @@ defmodule Sidewinder.Connection.Calls do
 
   A call is known by the alias of its caller, from its arrival to its one ending. Its caller is watched, because the end
   of a caller is a cancellation. `fresh` are the streams that were opened since the last write: when the connection ends
-  before that write, they were never sent.
+  before that write, or nothing of it went out, they were never sent.
   """
 
   alias Sidewinder.Channel.Stream
@@ -142,6 +142,14 @@ defmodule Sidewinder.Connection.Calls do
 
   defp left(:infinity), do: :infinity
   defp left(deadline), do: deadline - System.monotonic_time(:millisecond)
+
+  @doc "The calls that nothing was written of."
+  @spec fresh(t) :: [reference]
+  def fresh(calls), do: calls.fresh
+
+  @doc "Nothing of these was written after all."
+  @spec unwritten(t, [reference]) :: t
+  def unwritten(calls, fresh), do: %{calls | fresh: fresh}
 
   @doc "Everything that was said so far was written."
   @spec written(t) :: t

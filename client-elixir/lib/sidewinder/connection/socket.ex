@@ -127,6 +127,16 @@ defmodule Sidewinder.Connection.Socket do
   def listen(%{kind: :plain, socket: socket}), do: :inet.setopts(socket, active: @reads)
   def listen(%{kind: :tls, socket: socket}), do: :ssl.setopts(socket, active: :once)
 
+  @doc """
+  Whether a write that fails now has put nothing on its way. It is tried at once when nothing waits to be written before
+  it; what could not be written whole waits in the socket, which is no failure then. Of TLS nothing is known.
+  """
+  @spec whole?(t) :: boolean
+  def whole?(%{kind: :plain, socket: socket}) when is_port(socket),
+    do: :erlang.port_info(socket, :queue_size) in [{:queue_size, 0}, :undefined]
+
+  def whole?(_socket), do: false
+
   @doc "Writes everything, or fails."
   @spec send(t, iodata) :: :ok | {:error, term}
   def send(%{kind: :plain, socket: socket}, bytes), do: :gen_tcp.send(socket, bytes)
