@@ -197,15 +197,20 @@ defmodule Sidewinder.ChannelTest do
   end
 
   test "a connection that cannot be written to is given up", %{listener: listener, address: address} do
-    # The kernel's queue takes the large message; the question after it is what cannot be written.
-    channel = channel(address, send_timeout: 50, keepalive: [every: 300, patience: 10_000])
+    channel = channel(address, send_timeout: 50)
     peer = Peer.accept(listener, window: 0x7FFF_FFFF)
     Peer.say(peer, window(0, 0x7FFF_0000))
-
-    assert {:error, %Status{code: 14, sent: :maybe, message: message}} =
-             Channel.unary(channel, @path, :binary.copy("x", 20_000_000))
-
+    eventually(fn -> length(connections(channel)) == 1 end)
+    [connection] = connections(channel)
+    %{socket: %{socket: port}} = :sys.get_state(connection)
+    large = ask(channel, :binary.copy("x", 20_000_000))
+    # The queue of the socket takes the large message; what comes after it is what cannot be written.
+    eventually(fn -> match?({:queue_size, size} when size > 1_000_000, :erlang.port_info(port, :queue_size)) end)
+    small = ask(channel, "small")
+    assert {:error, %Status{code: 14, sent: :maybe, message: message}} = Task.await(large)
     assert message =~ "writing failed"
+    # Of the small one nobody knows, either: it waited behind the other.
+    assert {:error, %Status{code: 14, sent: :maybe}} = Task.await(small)
     other = Peer.accept(listener)
     call = ask(channel, "")
     {1, _, _, other} = Peer.request(other)
