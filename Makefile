@@ -77,10 +77,10 @@ soak: ## the full reaper matrix, 1,000 cycles, a long simulation, the mutants of
 	@$(MAKE) --no-print-directory mutants
 
 bench: ## figures of keeper, daemon and clients, beside baselines; writes docs/bench.md, BENCH=--quick does not
-	@$(SETUP) build test
+	@$(SETUP) build test science
 	@$(MAKE) --no-print-directory build
 	python3 tests/bench/keeper.py
-	$(CARGO) run $(LOCKED) --quiet --release -p sidewinder-bench -- $(or $(BENCH),--write docs/bench.md)
+	$(CARGO) run $(LOCKED) --quiet --release -p sidewinder-bench -- $(or $(BENCH),--science $(TARGET)/science/bin/python3 --write docs/bench.md)
 	BARE_ECHO=$(TARGET)/release/sidewinder-bench; export BARE_ECHO; $(MIX) run bench/figures.exs $(if $(BENCH),1,--write ../docs/bench.md)
 
 bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs what a verb of the Makefile needs and says so first. Quick when nothing is missing.
 #
-#   sh tests/setup.sh NEED…      build | test | check | peers | mutants
+#   sh tests/setup.sh NEED…      build | test | check | peers | mutants | science
 #
 # Debian packages come from apt-get (as root; otherwise the command to run is printed), Python
-# packages go into .venv, cargo-deny and cargo-mutants go below the target directory. Nothing else is touched.
+# packages go into .venv; cargo-deny, cargo-mutants and the Python of the bench go below the target directory. Nothing
+# else is touched.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -69,6 +70,7 @@ want_packages() {
             have dumb-init || want 'dumb-init, to compare with' dumb-init
             ;;
         mutants) ;;
+        science) want_environments ;;
         *) fail "unknown need: $1" ;;
     esac
 }
@@ -105,6 +107,16 @@ install_python_tools() {
     python3 -m venv --clear .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
     cp tests/requirements.txt .venv/requirements.txt
+}
+
+# Forked workers are measured with what is worth a fork.
+install_science() {
+    science=${CARGO_TARGET_DIR:-target}/science
+    cmp -s tests/bench/science.txt "$science/science.txt" && return 0
+    say "installing into $science:" "$(grep -v '^#' tests/bench/science.txt | tr '\n' ' ')"
+    python3 -m venv --clear "$science"
+    "$science/bin/pip" install --quiet --disable-pip-version-check --requirement tests/bench/science.txt
+    cp tests/bench/science.txt "$science/science.txt"
 }
 
 install_cargo_deny() {
@@ -152,5 +164,6 @@ for need in "$@"; do
             install_cargo_deny
             ;;
         mutants) install_cargo_mutants ;;
+        science) install_science ;;
     esac
 done

@@ -223,7 +223,10 @@ impl Keep {
                 },
                 told = news.recv() => match told {
                     Some(News::Spawned(_) | News::Exited(_)) => {}
-                    Some(News::Failed(failure)) => process.blame(failure.message),
+                    Some(News::Failed(failure)) => {
+                        process.blame(failure.message);
+                        return process.end().await;
+                    }
                     Some(News::Gone(_)) | None => return process.end().await,
                 },
                 complaint = self.complaints.recv() => match complaint {

@@ -11,6 +11,7 @@
 
 mod calls;
 mod client;
+mod forks;
 mod load;
 mod names;
 mod python;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 /// Figures of the whole daemon, beside a bare echo of the same run
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "flags without a value, each by itself")]
 struct Options {
     /// Go through everything once: a few seconds, and figures that mean little
     #[arg(long)]
@@ -45,6 +47,12 @@ struct Options {
     /// Only what attached clients cost
     #[arg(long, conflicts_with = "calls")]
     attached: bool,
+    /// Only what fork servers are about
+    #[arg(long, requires = "science", conflicts_with = "calls")]
+    forks: bool,
+    /// A Python with `NumPy` and pandas, for the rows about fork servers
+    #[arg(long, value_name = "PYTHON")]
+    science: Option<PathBuf>,
     /// Only calls, and another sidewinder instead of the bare echo: what did a change bring?
     #[arg(long, value_name = "BINARY")]
     against: Option<PathBuf>,
@@ -68,6 +76,7 @@ struct Plan {
     effort: Effort,
     calls: usize,
     starts: usize,
+    forks: usize,
     weights: usize,
     attached: usize,
     /// How long the daemon is watched with clients that only beat, and without: longer than they take between beats.
@@ -80,6 +89,7 @@ const FULL: Plan = Plan {
     effort: Effort { span: Duration::from_millis(700), items: 20_000 },
     calls: 9,
     starts: 3,
+    forks: 3,
     weights: 3,
     attached: 3,
     idle: Duration::from_secs(10),
@@ -89,6 +99,7 @@ const QUICK: Plan = Plan {
     effort: Effort { span: Duration::from_millis(100), items: 1_000 },
     calls: 1,
     starts: 1,
+    forks: 1,
     weights: 1,
     attached: 1,
     idle: Duration::from_millis(2_500),
@@ -139,6 +150,10 @@ fn run(options: &Options) -> io::Result<()> {
 
 async fn measure(arena: &Arena, options: &Options, plan: Plan) -> io::Result<Rows> {
     let mut rows = Rows::beside(if options.against.is_some() { "the other" } else { "bare echo" });
+    if options.forks {
+        fork(arena, options, plan, &mut rows).await?;
+        return Ok(rows);
+    }
     if options.attached {
         attached(arena, plan, &mut rows).await?;
         return Ok(rows);
@@ -151,12 +166,22 @@ async fn measure(arena: &Arena, options: &Options, plan: Plan) -> io::Result<Row
         tell("starts", round, plan.starts);
         starts::round(arena, arena.binary(), round % 2 == 0, &mut rows).await?;
     }
+    fork(arena, options, plan, &mut rows).await?;
     for round in 0..plan.weights {
         tell("memory", round, plan.weights);
         weights::round(arena, arena.binary(), plan.waiting, &mut rows).await?;
     }
     attached(arena, plan, &mut rows).await?;
     Ok(rows)
+}
+
+async fn fork(arena: &Arena, options: &Options, plan: Plan, rows: &mut Rows) -> io::Result<()> {
+    let Some(python) = &options.science else { return Ok(()) };
+    for round in 0..plan.forks {
+        tell("fork servers", round, plan.forks);
+        forks::round(arena, arena.binary(), python, round % 2 == 0, rows).await?;
+    }
+    Ok(())
 }
 
 async fn attached(arena: &Arena, plan: Plan, rows: &mut Rows) -> io::Result<()> {

@@ -9,6 +9,7 @@ const fn row(place: usize, text: &'static str, unit: &'static str, beside: Optio
 const ECHO: Option<&str> = None;
 const WORKERS: Option<&str> = Some("workers without a daemon");
 const WITHOUT: Option<&str> = Some("without a lease");
+const IMPORTS: Option<&str> = Some("each imports for itself");
 const NOBODY: Option<&str> = Some("nobody attached");
 
 pub(crate) const RAW_P50: Name = row(10, "raw bytes, 1 caller, p50", "µs", ECHO);
@@ -34,11 +35,19 @@ pub(crate) const STARTS: [(usize, Name, Name); 3] = [
     (100, row(54, "100 workers: all ready", "ms", WORKERS), row(55, "100 workers: p50 ready", "ms", WORKERS)),
 ];
 
+pub(crate) const FORKED: Name = row(56, "100 workers with NumPy, fork server: all ready", "ms", IMPORTS);
+pub(crate) const FORKED_AFTER: Name = row(57, "the same, once the fork server stands", "ms", IMPORTS);
+pub(crate) const REPLACED_NUMPY: Name = row(58, "killed worker with NumPy: next answer", "ms", IMPORTS);
+pub(crate) const REPLACED_PANDAS: Name = row(59, "killed worker with pandas: next answer", "ms", IMPORTS);
+
 pub(crate) const DAEMON_RSS: Name = row(60, "daemon, resident", "MiB", ECHO);
 pub(crate) const DAEMON_PSS: Name = row(61, "daemon, proportional", "MiB", ECHO);
 pub(crate) const KEEPER_RSS: Name = row(62, "keeper, resident", "MiB", ECHO);
 pub(crate) const WARDEN_RSS: Name = row(63, "warden of a worker, resident", "MiB", ECHO);
 pub(crate) const WORKER_RSS: Name = row(64, "idle worker, resident", "MiB", Some("idle python3"));
 pub(crate) const WORKER_PSS: Name = row(65, "idle worker, proportional", "MiB", Some("idle python3"));
-pub(crate) const WAITING: Name = row(66, "waiting call, resident", "KiB", ECHO);
+pub(crate) const FORKED_PSS: Name = row(66, "worker with NumPy, fork server, proportional", "MiB", IMPORTS);
+pub(crate) const FORKED_OWN: Name = row(67, "the same, pages of its own", "MiB", IMPORTS);
+pub(crate) const FORKED_WARDEN: Name = row(68, "its warden, pages of its own", "MiB", IMPORTS);
+pub(crate) const WAITING: Name = row(69, "waiting call, resident", "KiB", ECHO);
 pub(crate) const ATTACHED: Name = row(70, "100 clients, 100 idle workers, daemon", "% of a core", NOBODY);

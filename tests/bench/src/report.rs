@@ -64,6 +64,10 @@ const METHOD: &[&str] = &[
     "A worker's own socket is the same call to the same runtime without a daemon: what the whole sidecar adds is the \
      difference to it. Workers without a daemon are started one after the other from an installed package, whose modules have been \
      compiled before.",
+    "With a fork server a pool imports once and forks its workers; beside it stands the same pool in which each worker \
+     imports for itself. Pages of its own are those that nobody else has: the rest is shared with the fork server, of \
+     whose start the row *once the fork server stands* knows nothing. A killed worker is the only one of its pool, and \
+     the time is from the kill to the next answer, as a caller sees it.",
     "An attached client beats and names its lease in each call; beside it the same client makes the same calls without, \
      in turn, call by call. A call that goes on if its client is lost, as is usual in this mode, has a task of its own. \
      The hundred clients have a connection each and beat at the daemon's usual interval of 2 s; \

@@ -39,10 +39,22 @@ impl Served {
 
     /// This daemon, with so many workers. All of them are started; [`Self::ready`] waits for them.
     pub(crate) async fn daemon(arena: &Arena, name: &str, binary: &Path, workers: usize) -> io::Result<Self> {
+        let count = workers.to_string();
+        Self::pool(arena, name, binary, &["--tools", "echoes", "--workers", &count], &[]).await
+    }
+
+    /// This daemon, with a pool of these arguments and these variables.
+    pub(crate) async fn pool(
+        arena: &Arena,
+        name: &str,
+        binary: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let socket = fresh(arena, name);
         let mut command = Command::new(binary);
         arena.place(&mut command);
-        command.args(["run", "--tools", "echoes", "--workers", &workers.to_string()]);
+        command.envs(variables.iter().copied()).arg("run").args(arguments);
         command.args(["--drain-timeout", "0s", "--socket"]).arg(&socket).current_dir(tools());
         Self::start(command, &socket).await
     }

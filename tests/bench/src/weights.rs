@@ -16,14 +16,16 @@ use std::process::{Child, Command, Stdio};
 use tokio::task::JoinSet;
 
 const WORKERS: usize = 10;
-const KIB_OF_MIB: f64 = 1024.0;
+pub(crate) const KIB_OF_MIB: f64 = 1024.0;
 
 /// KiB of one process.
 #[derive(Clone, Copy, Debug)]
-struct Weight {
+pub(crate) struct Weight {
     resident: f64,
     /// Absent where the kernel does not let this user look.
-    proportional: Option<f64>,
+    pub(crate) proportional: Option<f64>,
+    /// Pages that nobody else has.
+    pub(crate) own: Option<f64>,
 }
 
 /// One round of every row about memory, with so many calls at once.
@@ -118,18 +120,19 @@ impl Drop for Idle {
     }
 }
 
-fn parent(pid: u32) -> io::Result<u32> {
+pub(crate) fn parent(pid: u32) -> io::Result<u32> {
     let entry = i32::try_from(pid).ok().and_then(procfs::entry);
     let parent = entry.and_then(|entry| u32::try_from(entry.parent).ok());
     parent.ok_or_else(|| io::Error::other(format!("process {pid} is gone")))
 }
 
-fn weigh(pid: u32) -> io::Result<Weight> {
+pub(crate) fn weigh(pid: u32) -> io::Result<Weight> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let resident =
         kib(&status, "VmRSS:").ok_or_else(|| io::Error::other(format!("process {pid} is gone")))?;
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
-    Ok(Weight { resident, proportional: rollup.ok().and_then(|rollup| kib(&rollup, "Pss:")) })
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let own = || Some(kib(&rollup, "Private_Clean:")? + kib(&rollup, "Private_Dirty:")?);
+    Ok(Weight { resident, proportional: kib(&rollup, "Pss:"), own: own() })
 }
 
 fn kib(text: &str, field: &str) -> Option<f64> {
@@ -137,11 +140,13 @@ fn kib(text: &str, field: &str) -> Option<f64> {
     value.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-fn mean(weights: &[Weight]) -> Weight {
+pub(crate) fn mean(weights: &[Weight]) -> Weight {
     let count = f64::from(u32::try_from(weights.len()).unwrap_or(u32::MAX));
     let proportional = weights.iter().map(|weight| weight.proportional).sum::<Option<f64>>();
+    let own = weights.iter().map(|weight| weight.own).sum::<Option<f64>>();
     Weight {
         resident: weights.iter().map(|weight| weight.resident).sum::<f64>() / count,
         proportional: proportional.map(|sum| sum / count),
+        own: own.map(|sum| sum / count),
     }
 }

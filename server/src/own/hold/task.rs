@@ -104,6 +104,10 @@ impl Post {
     fn complete(&self, mut request: SpawnRequest) -> SpawnRequest {
         let held = &self.ground.held;
         request.limits = held.tree.clone();
+        if request.nest.is_some() {
+            // Many are below a fork server while they are on their way.
+            request.limits.pids_max = None;
+        }
         request.rlimits.clone_from(&held.process);
         request.environment.push(format!("{RUN_VARIABLE}={}", self.ground.record.facts.run).into_bytes());
         request
