@@ -11,13 +11,20 @@ use sidewinder_keeper::wire::FRAME_MAX;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// How long whoever wants a descriptor waits for one that somebody closes.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Frames to say, in order: what comes before the body's piece, and the piece.
 pub(crate) type Frames = VecDeque<(Vec<u8>, Bytes)>;
 
 /// Our end of a socket to a worker.
+///
+/// It is watched for what comes in alone. Watched for room as well, it would wake this process each time the worker has
+/// read something, in the very moment in which the worker works.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: AsyncFd<OwnedFd>,
@@ -37,7 +44,7 @@ impl Socket {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         // Only our end: the worker's calls socket blocks, that is its fast way.
         rustix::io::ioctl_fionbio(&ours, true)?;
-        Ok((Self { fd: watched(ours, Interest::READABLE | Interest::WRITABLE)? }, theirs))
+        Ok((Self { fd: watched(ours, Interest::READABLE)? }, theirs))
     }
 
     /// Says a message; waits while the worker does not read.
@@ -47,10 +54,26 @@ impl Socket {
 
     /// Says frames; waits while the worker does not read.
     pub(crate) async fn say_rest(&self, frames: Frames) -> io::Result<()> {
-        for (head, body) in frames {
-            self.fd.async_io(Interest::WRITABLE, |fd| send(fd, &head, &body)).await?;
+        let rest = self.say_some(frames)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let room = self.room().await?;
+        for (head, body) in rest {
+            room.async_io(Interest::WRITABLE, |fd| send(fd, &head, &body)).await?;
         }
         Ok(())
+    }
+
+    /// The same socket, watched for room. Without a descriptor to spare it is waited for one.
+    async fn room(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        loop {
+            match self.fd.get_ref().try_clone() {
+                Ok(copy) => return watched(copy, Interest::WRITABLE),
+                Err(error) if is_want_of_descriptors(&error) => tokio::time::sleep(RETRY).await,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Says as many frames as there is room for now, and returns the rest.
@@ -104,6 +127,10 @@ impl Reader<'_> {
 }
 
 impl std::error::Error for Fault {}
+
+fn is_want_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
 
 fn send(fd: &OwnedFd, head: &[u8], body: &[u8]) -> io::Result<()> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
