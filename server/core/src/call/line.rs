@@ -307,3 +307,25 @@ fn recount(
     }
     *waiting = count;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever comes once, and never again, must not stay in the tables.
+    #[test]
+    fn a_client_without_calls_is_forgotten() {
+        let mut line = Line::default();
+        let request = Request::new(CallId(1), ClientId(7));
+        let waiting = line.push(&request, Dest::Anyone);
+        assert_eq!((line.clients.len(), line.by_waiting.len()), (1, 1));
+        line.remove(&request, waiting);
+        assert_eq!((line.clients.len(), line.by_waiting.len()), (0, 0));
+        line.push(&request, Dest::Anyone);
+        assert_eq!(line.pop(Dest::Anyone), Some(CallId(1)));
+        line.seated(ClientId(7));
+        assert_eq!((line.clients.len(), line.by_waiting.len()), (1, 0));
+        line.unseated(ClientId(7));
+        assert_eq!(line.clients.len(), 0);
+    }
+}

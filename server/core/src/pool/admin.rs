@@ -95,7 +95,9 @@ impl Pool {
             .collect();
         order.sort_by_key(|&(rank, id)| (rank, std::cmp::Reverse(id)));
         for (_, id) in order {
-            if self.places.census().keeping() <= self.policy.size.max().into() {
+            // Who fails is on its way out, and nobody takes its place then.
+            let census = self.places.census();
+            if census.keeping() - census.failing <= self.policy.size.max().into() {
                 break;
             }
             match self.places.get(id).stage {
