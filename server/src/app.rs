@@ -32,25 +32,29 @@ use sidewinder_proto::v1::clients_server::ClientsServer;
 use sidewinder_proto::v1::pools_server::PoolsServer;
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+/// Sockets that were handed down, and the process that started this one.
+pub(crate) type Given = (Handed, Option<OwnedFd>);
+
 /// Runs the daemon until it is told to stop.
-pub(crate) fn run(source: Source, settings: Settings, handed: Handed, log: &Log) -> io::Result<()> {
+pub(crate) fn run(source: Source, settings: Settings, given: Given, log: &Log) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(daemon(source, settings, handed, log));
+    let result = runtime.block_on(daemon(source, settings, given, log));
     // What still reads a pipe of a worker that is gone has nothing to say any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn daemon(source: Source, settings: Settings, handed: Handed, log: &Log) -> io::Result<()> {
+async fn daemon(source: Source, settings: Settings, (handed, caller): Given, log: &Log) -> io::Result<()> {
     // Before anything has to be ended: a signal without a listener ends this process alone.
     let signals = open_signals()?;
     let evidence = Evidence::gather(!handed.is_empty(), is_public(&settings.listen));
     let decided = lifecycle::decide(settings.lifecycle.mode, evidence);
-    let lifeline = (decided.mode == Mode::Coupled).then(Lifeline::take).transpose()?;
+    let lifeline = (decided.mode == Mode::Coupled).then(|| Lifeline::take(caller)).transpose()?;
     let rules = settings.lifecycle.accepted(decided.mode, evidence).map_err(io::Error::other)?;
     // A client that starts a daemon may pass its own manager on to it: that wants to hear of the client alone.
     let herald = if decided.mode == Mode::Coupled { Herald::default() } else { Herald::begin()? };

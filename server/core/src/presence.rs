@@ -150,6 +150,8 @@ pub struct Presence {
     leave_at: Option<Moment>,
     /// Somebody has been there.
     came: bool,
+    /// It was told last that somebody is there.
+    told: bool,
     /// The last time we came by was late already.
     starved: bool,
     stopping: bool,
@@ -173,6 +175,7 @@ impl Presence {
             watch: Watch::Starting,
             leave_at: None,
             came: false,
+            told: false,
             starved: false,
             stopping: false,
         }
@@ -256,7 +259,7 @@ impl Presence {
             }
             Fact::Went => {
                 self.passing = self.passing.saturating_sub(1);
-                self.nobody(false, deeds);
+                self.nobody(deeds);
             }
             Fact::Ready => {
                 if self.watch == Watch::Starting {
@@ -373,33 +376,30 @@ impl Presence {
             }
         }
         deeds.push(Deed::End { lease: id, why });
-        self.nobody(true, deeds);
+        self.nobody(deeds);
     }
 
     fn somebody(&mut self, attached: bool, deeds: &mut Vec<Deed>) {
         let before = std::mem::replace(&mut self.watch, Watch::Present);
         self.came = true;
         self.leave_at = None;
-        match before {
-            Watch::Present => {}
-            Watch::Starting | Watch::Counting => {
-                if attached {
-                    deeds.push(Deed::TellSomebody);
-                }
-            }
-            Watch::Released => {
-                deeds.push(Deed::TellSomebody);
-                deeds.push(Deed::Recall);
-            }
+        // A passer-by is told of only if workers come back for it.
+        let released = before == Watch::Released;
+        if (attached || released) && !self.told {
+            self.told = true;
+            deeds.push(Deed::TellSomebody);
+        }
+        if released {
+            deeds.push(Deed::Recall);
         }
     }
 
     /// Somebody has gone: perhaps the last.
-    fn nobody(&mut self, attached: bool, deeds: &mut Vec<Deed>) {
+    fn nobody(&mut self, deeds: &mut Vec<Deed>) {
         if !self.leases.is_empty() || self.passing > 0 {
             return;
         }
-        if attached {
+        if std::mem::take(&mut self.told) {
             deeds.push(Deed::TellNobody { leaves_in: self.rules.no_client });
         }
         self.count(self.rules.no_client, deeds);

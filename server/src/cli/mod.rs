@@ -71,7 +71,7 @@ enum Verb {
 
 pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
     match Cli::parse().verb {
-        Verb::Run(arguments) => run::run(*arguments),
+        Verb::Run(arguments) => run::run(*arguments, caller),
         Verb::Call(arguments) => call::call(&arguments),
         Verb::Stream(arguments) => call::stream(&arguments),
         Verb::Status(arguments) => look::status::status(&arguments),

@@ -4,6 +4,7 @@ use super::settings::Flags;
 use crate::app;
 use crate::systemd::Handed;
 use crate::telemetry::Log;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 /// Serve tools written in Python
@@ -19,7 +20,7 @@ pub(super) struct Arguments {
     flags: Flags,
 }
 
-pub(super) fn run(arguments: Arguments) -> ExitCode {
+pub(super) fn run(arguments: Arguments, caller: Option<OwnedFd>) -> ExitCode {
     // First of all: there is one thread yet, and no descriptor of ours among those that were handed down.
     let handed = match Handed::take() {
         Ok(handed) => handed,
@@ -32,7 +33,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let daemon = || {
         let log = Log::begin(&settings.telemetry)?;
-        let done = app::run(source, settings, handed, &log).map_err(|error| error.to_string());
+        let done = app::run(source, settings, (handed, caller), &log).map_err(|error| error.to_string());
         log.end();
         done
     };

@@ -20,10 +20,15 @@ pub(crate) struct Lifeline {
 }
 
 impl Lifeline {
-    /// Takes hold of it. Called within a runtime.
-    pub(crate) fn take() -> io::Result<Self> {
+    /// Takes hold of it. `caller` is whoever was seen to have started this process when that was looked at first of all:
+    /// it may have died since, and then somebody else is the parent. Called within a runtime.
+    pub(crate) fn take(caller: Option<OwnedFd>) -> io::Result<Self> {
         let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-        Ok(Self { parent: parent()?, input: readable(input)? })
+        let parent = match caller {
+            Some(caller) => Some(watched(caller, Interest::READABLE)?),
+            None => parent()?,
+        };
+        Ok(Self { parent, input: readable(input)? })
     }
 
     /// Waits for its end, and says which.

@@ -1,8 +1,8 @@
 //! A descriptor in the runtime.
 
+use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -15,12 +15,13 @@ pub(crate) fn watched(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<Own
     AsyncFd::with_interest(fd, interest)
 }
 
-/// Waits until this process is dead; for ever, if nothing is known of it.
-pub(crate) async fn death_of(process: Option<Arc<OwnedFd>>) {
-    let handle = process.and_then(|process| process.try_clone().ok());
-    let watched = handle.and_then(|handle| watched(handle, Interest::READABLE).ok());
-    match watched {
-        Some(process) if process.readable().await.is_ok() => {}
-        Some(_) | None => std::future::pending().await,
-    }
+/// Has the runtime watch a process. What comes of it is to be waited for, and comes when it is dead.
+pub(crate) fn death_of(process: &OwnedFd) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+    let process = watched(process.try_clone()?, Interest::READABLE)?;
+    Ok(async move {
+        // A runtime that is on its way out tells of nobody's death.
+        if process.readable().await.is_err() {
+            std::future::pending().await
+        }
+    })
 }

@@ -1,19 +1,14 @@
 //! The register of those who are there.
 
-use super::beats::Beat;
-use super::held::{Client, Held, Lease, Seen};
-use crate::own::watched::death_of;
-use crate::pool::Lost;
+use super::attached::Attached;
+use super::caller::Caller;
+use super::held::{Client, Held, Seen};
 use crate::telemetry::{Event, Events, What};
-use sidewinder_core::ClientId;
 use sidewinder_core::presence::{
-    Asked, Attendance, CheckedPresence, Deed, Denied, Epoch, Fact, Fenced, Granted, LeaseId, Parting,
-    Presence,
+    Asked, Attendance, CheckedPresence, Deed, Denied, Epoch, Fact, Fenced, LeaseId, Parting, Presence,
 };
-use sidewinder_edge::peer::{Identity, Pulse};
+use sidewinder_edge::peer::Identity;
 use std::collections::HashMap;
-use std::future::Future;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,9 +16,6 @@ use tokio::sync::{Notify, watch};
 
 /// Digits of the daemon's run that the name of a lease begins with: one of an earlier run is not mistaken.
 const RUN_DIGITS: usize = 12;
-
-/// Tells clients with a lease from connections, which are clients too.
-const LEASED: u64 = 1 << 63;
 
 /// What is wanted of the pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +55,7 @@ struct Inner {
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     core: Presence,
     held: HashMap<LeaseId, Arc<Held>>,
     /// What the task sleeps for.
@@ -109,14 +101,15 @@ impl Register {
                 None => Held::new(&granted, client),
             });
             state.held.insert(granted.lease, held.clone());
+            let (what, word) = if granted.resumed {
+                (What::ClientResumed, "is back")
+            } else {
+                (What::ClientAttached, "has attached")
+            };
+            // Under the lock, as all that is told of leases: in the order in which it was so.
+            self.tell_client(what, &held.client, granted.lease, word);
             Ok((granted, held))
         })?;
-        let (what, word) = if granted.resumed {
-            (What::ClientResumed, "is back")
-        } else {
-            (What::ClientAttached, "has attached")
-        };
-        self.tell_client(what, &held.client, granted.lease, word);
         let lease = held.lease.subscribe();
         Ok(Attached { register: self.clone(), held, granted, lease })
     }
@@ -175,7 +168,7 @@ impl Register {
         (attendance, seen)
     }
 
-    fn name_of(&self, lease: LeaseId) -> String {
+    pub(super) fn name_of(&self, lease: LeaseId) -> String {
         format!("{}-{}", self.inner.run, lease.0)
     }
 
@@ -184,7 +177,7 @@ impl Register {
         number.parse().ok().map(LeaseId)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -279,139 +272,6 @@ impl Register {
                 }
                 () = self.inner.nearer.notified() => {}
             }
-        }
-    }
-}
-
-/// A client that holds a lease, and its stream.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    register: Register,
-    held: Arc<Held>,
-    granted: Granted,
-    lease: watch::Receiver<Lease>,
-}
-
-impl Attached {
-    pub(crate) fn granted(&self) -> Granted {
-        self.granted
-    }
-
-    pub(crate) fn name(&self) -> String {
-        self.register.name_of(self.granted.lease)
-    }
-
-    pub(crate) fn held(&self) -> Arc<Held> {
-        self.held.clone()
-    }
-
-    /// How the lease stands, now and from now on.
-    pub(crate) fn lease(&self) -> watch::Receiver<Lease> {
-        self.lease.clone()
-    }
-
-    /// Ends the lease with this process, whether or not its stream is open then: what a dying process had open is closed
-    /// before it is dead.
-    pub(crate) fn watch_over(&self, process: Option<Arc<OwnedFd>>) {
-        let Some(process) = process else { return };
-        let (register, granted, mut lease) = (self.register.clone(), self.granted, self.lease.clone());
-        tokio::spawn(async move {
-            let over = lease.wait_for(|lease| lease.ended.is_some() || lease.epoch != granted.epoch);
-            tokio::select! {
-                () = death_of(Some(process)) => register.tell(Fact::Died(granted.lease, granted.epoch)),
-                _ = over => {}
-            }
-        });
-    }
-
-    /// A beat has come.
-    pub(crate) fn hear(&self, beat: Beat, load: Option<u32>) {
-        self.held.hear(beat, load);
-        self.heard();
-    }
-
-    /// Something has come.
-    pub(crate) fn heard(&self) {
-        self.register.tell(Fact::Heard(self.granted.lease, self.granted.epoch));
-    }
-
-    /// It has said goodbye.
-    pub(crate) fn leaves(&self) {
-        self.register.tell(Fact::Left(self.granted.lease, self.granted.epoch));
-    }
-
-    /// Its process is dead, or all that can be known of it says so.
-    pub(crate) fn has_died(&self) {
-        self.register.tell(Fact::Died(self.granted.lease, self.granted.epoch));
-    }
-}
-
-impl Drop for Attached {
-    /// Its stream is over. Its lease is not, unless it has ended otherwise.
-    fn drop(&mut self) {
-        // Under the lock, so that it cannot come between another stream and its word that it is there.
-        let _state = self.register.lock();
-        if self.lease.borrow().epoch == self.granted.epoch {
-            self.held.connect(false);
-        }
-    }
-}
-
-/// Somebody who calls.
-#[derive(Debug)]
-pub(crate) struct Caller {
-    register: Register,
-    held: Option<(Arc<Held>, watch::Receiver<Lease>)>,
-}
-
-impl Caller {
-    /// The name of the client. Those without a lease have none.
-    pub(crate) fn name(&self) -> &str {
-        self.held.as_ref().map_or("", |(held, _)| &held.client.name)
-    }
-
-    pub(crate) fn is_attached(&self) -> bool {
-        self.held.is_some()
-    }
-
-    /// Whom its calls are fair to: those of a lease are of one client, whichever connection they come by.
-    pub(crate) fn fairness(&self) -> Option<ClientId> {
-        self.held.as_ref().map(|(held, _)| ClientId(held.id.0 | LEASED))
-    }
-
-    /// Whether it is gone, when it has let go of a call: its lease is over, or the connection of the call is.
-    pub(crate) fn lost(&self, pulse: Arc<Pulse>) -> Lost {
-        let lease = self.held.as_ref().map(|(held, _)| held.lease.subscribe());
-        Lost::when(move || {
-            let over = lease.as_ref().is_some_and(|lease| lease.borrow().ended.is_some());
-            over || pulse.is_lost()
-        })
-    }
-
-    /// The end of its lease, to be waited for elsewhere.
-    pub(crate) fn end_of_lease(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let mut lease = self.held.as_ref().map(|(held, _)| held.lease.subscribe())?;
-        Some(async move {
-            let _ = lease.wait_for(|lease| lease.ended.is_some()).await;
-        })
-    }
-
-    /// When its lease is over, however it ended. Never, without a lease.
-    pub(crate) async fn ended(&mut self) {
-        if let Some((_, lease)) = &mut self.held
-            && lease.wait_for(|lease| lease.ended.is_some()).await.is_ok()
-        {
-            return;
-        }
-        std::future::pending::<()>().await;
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        match &self.held {
-            Some((held, _)) => held.call_ends(),
-            None => self.register.tell(Fact::Went),
         }
     }
 }

@@ -290,3 +290,23 @@ fn one_peer_holds_so_many_leases_and_leaves_room_for_others() {
     assert_eq!(ask(15_500, "one", "c"), Ok(false));
     assert_eq!(ask(15_500, "one", "e"), Err(Denied::Crowded));
 }
+
+/// The last client goes while somebody without a lease calls, and one comes while somebody does.
+#[test]
+fn that_somebody_is_there_and_that_nobody_is_are_told_in_turn() {
+    let mut stage = Stage::new(PresenceRules::default());
+    let somebody = [Deed::TellSomebody];
+    let nobody = [Deed::TellNobody { leaves_in: Some(ms(60_000)) }];
+    assert!(stage.told(0, Fact::Came).is_empty(), "one who passes by is nobody to tell of");
+    let (granted, deeds) = stage.attach(100, "a");
+    assert_eq!(deeds, somebody);
+    assert!(stage.told(200, Fact::Went).is_empty());
+    assert!(stage.told(300, Fact::Came).is_empty());
+    let left = stage.told(400, Fact::Left(granted.lease, granted.epoch));
+    assert_eq!(left, [Deed::End { lease: granted.lease, why: Parting::Left }]);
+    assert_eq!(stage.told(500, Fact::Went), nobody);
+    assert!(stage.told(600, Fact::Came).is_empty() && stage.told(700, Fact::Went).is_empty());
+    assert_eq!(stage.wait(60_700).len(), 1, "they are let go");
+    assert_eq!(stage.told(61_000, Fact::Came), [Deed::TellSomebody, Deed::Recall]);
+    assert_eq!(stage.told(62_000, Fact::Went), nobody);
+}

@@ -74,11 +74,17 @@ impl Line {
     pub(super) fn open(
         attached: Attached,
         words: Streaming<v1::FromClient>,
-        peer: Option<Peer>,
+        mut peer: Option<Peer>,
     ) -> Result<Self, NoCall> {
         let (held, lease, bells) = (attached.held(), attached.lease(), Arc::<Bells>::default());
         let epoch = attached.granted().epoch;
-        attached.watch_over(peer.as_ref().and_then(|peer| peer.process.clone()));
+        if let Some(peer) = &mut peer
+            && let Some(process) = &peer.process
+            && let Err(error) = attached.watch_over(process)
+        {
+            tracing::warn!(peer = %peer.origin, %error, "cannot watch its process: the end of its connection is its end");
+            peer.process = None;
+        }
         beside(Ear { attached, peer, bells: bells.clone() }.listen(words))?;
         Ok(Self { held, lease, epoch, bells })
     }

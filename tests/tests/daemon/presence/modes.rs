@@ -45,6 +45,41 @@ fn the_mode_is_found_from_who_started_the_daemon_and_it_says_why() {
     assert_eq!(mode(&daemon.unwrap()).0, "supervised", "what was asked for counts more than a lifeline");
 }
 
+/// Its parent dies while it reads its settings, and has left the other end of standard input to somebody else: nothing
+/// would ever tell it any more, had it not looked at its parent first of all.
+#[test]
+fn a_coupled_daemon_whose_parent_died_before_it_was_ready_ends_at_once() {
+    let arena = Arena::prepare("early-orphan").unwrap();
+    let (reader, _leaked) = std::io::pipe().unwrap();
+    let settings = arena.file("settings.toml");
+    assert!(Command::new("mkfifo").arg(&settings).status().unwrap().success());
+    let mut parent = Command::new("sh");
+    arena.place(&mut parent);
+    // The daemon is in the background, where a shell would take its standard input away.
+    let script = "exec 3<&0; \"$0\" run --mode coupled --config \"$1\" <&3 & echo $!; wait";
+    parent.args(["-c", script]).arg(arena.binary()).arg(&settings);
+    let mut parent = parent.stdin(reader).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut pid = String::new();
+    BufReader::new(parent.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    let daemon = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    // It opens when the daemon reads from it.
+    let mut file = std::fs::File::create(&settings).unwrap();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    std::io::Write::write_all(&mut file, b"[pools.default]\nexpose = [\"math:hypot\"]\nworkers = 1\n")
+        .unwrap();
+    drop(file);
+    let killed = Instant::now();
+    let wait = Timespec { tv_sec: 20, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&daemon, PollFlags::IN)], Some(&wait)).unwrap();
+    println!("a daemon that became an orphan while it read its settings ended after {:?}", killed.elapsed());
+    if ended == 0 {
+        rustix::process::pidfd_send_signal(&daemon, rustix::process::Signal::KILL).unwrap();
+    }
+    assert_eq!(ended, 1, "it lives on without anybody");
+}
+
 /// The end of standard input is the end of everything, a call in the middle of it included.
 #[test]
 fn a_coupled_daemon_ends_with_its_lifeline() {
