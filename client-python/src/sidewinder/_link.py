@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterable
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import NoReturn
 
 from ._frames import MAX_FRAME, Frame, ProtocolError, UnknownFieldError, decode, encode
@@ -30,7 +31,8 @@ class Link:
         self.socket.set_inheritable(False)
         # One byte more than a frame, so that a larger one is noticed; kept, because a new one costs more than
         # a read.
-        self._buffer = bytearray(MAX_FRAME + 1)
+        # Mapped, because most frames are small, and only pages that were written to take memory.
+        self._buffer = mmap(-1, MAX_FRAME + 1, MAP_PRIVATE | MAP_ANONYMOUS)
         self._view = memoryview(self._buffer)
         self._joiner = Joiner()
 

@@ -20,7 +20,7 @@ from .. import _tools
 from .._frames import Kind, Tag, meta
 from .._leaving import DONE, leave
 from .._life import standard
-from .._life.start import greet, is_async, live, names, seats, unfit
+from .._life.start import Imported, greet, is_async, live, load, names, seats, unfit
 from .._link import Link
 from .birth import CLEAN, HATCH, HEADER, HELD, VERSION, Egg, Nest, deliver, receive, word
 from .fitness import why_not
@@ -50,7 +50,7 @@ def main() -> int:
     called = _called()
     kernel.be_called("sw-fork-server")
     try:
-        tools = _import(os.environ)
+        imported = _import(os.environ)
     except BaseException as error:
         unfit(link, error)
     why = why_not((nest.fileno(), link.socket.fileno()))
@@ -66,16 +66,16 @@ def main() -> int:
     _settle_in()
     nest.detach()
     link.socket.detach()
-    return live(_number("SIDEWINDER_CALLS_FD", 3), _number("SIDEWINDER_CONTROL_FD", 4), tools)
+    return live(_number("SIDEWINDER_CALLS_FD", 3), _number("SIDEWINDER_CONTROL_FD", 4), imported)
 
 
-def _import(environment: Mapping[str, str]) -> dict[str, _tools.Tool]:
+def _import(environment: Mapping[str, str]) -> Imported:
     for module in names(environment, "SIDEWINDER_PRELOAD"):
         importlib.import_module(module)
-    tools = _tools.offered(names(environment, "SIDEWINDER_TOOLS"), names(environment, "SIDEWINDER_EXPOSE"))
-    if seats(environment) > 1 or is_async(tools.values()):
+    imported = load(environment)
+    if seats(environment) > 1 or is_async(imported.tools.values()):
         importlib.import_module("sidewinder._life.looped")
-    return tools
+    return imported
 
 
 def _be_held(nest: socket.socket, link: Link) -> Nest:

@@ -13,7 +13,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn
 
 from .. import _tools
 from .._call import raising
@@ -43,12 +44,24 @@ def main() -> int:
     return _live(calls, link, None)
 
 
-def live(calls: int, link: int, tools: dict[str, _tools.Tool]) -> int:
+class Imported(NamedTuple):
+    """The tools, and what is said of them."""
+
+    tools: dict[str, _tools.Tool]
+    offer: bytes
+
+
+def load(environment: Mapping[str, str]) -> Imported:
+    tools = _tools.offered(names(environment, "SIDEWINDER_TOOLS"), names(environment, "SIDEWINDER_EXPOSE"))
+    return Imported(tools, json.dumps({"tools": [tool.describe() for tool in tools.values()]}).encode())
+
+
+def live(calls: int, link: int, imported: Imported) -> int:
     """The life of a worker whose tools are imported already, on these descriptors."""
-    return _live(Link(calls), Link(link), tools)
+    return _live(Link(calls), Link(link), imported)
 
 
-def _live(calls: Link, link: Link, imported: dict[str, _tools.Tool] | None) -> int:
+def _live(calls: Link, link: Link, imported: Imported | None) -> int:
     control = Control(link)
     _handle_signals(control)
     _forget_in_children(calls, link)
@@ -57,18 +70,13 @@ def _live(calls: Link, link: Link, imported: dict[str, _tools.Tool] | None) -> i
     loop: AbstractEventLoop | None = None
     try:
         seated = seats(os.environ)
-        tools = imported
-        if tools is None:
-            tools = _tools.offered(
-                names(os.environ, "SIDEWINDER_TOOLS"), names(os.environ, "SIDEWINDER_EXPOSE")
-            )
+        tools, offer = imported or load(os.environ)
         if seated > 1 or is_async(tools.values()):
             loop = _new_loop()
         hooks = _tools.SETUP if imported is None else [*_tools.AFTER_FORK, *_tools.SETUP]
         for hook in hooks:
             _run_hook(hook, loop)
         serving = _serving(loop, calls, link, tools, seated)
-        offer = json.dumps({"tools": [tool.describe() for tool in tools.values()]}).encode()
     except BaseException as error:
         unfit(link, error)
     control.serving = serving
@@ -79,22 +87,7 @@ def _live(calls: Link, link: Link, imported: dict[str, _tools.Tool] | None) -> i
 
 
 def greet(calls: Link, link: Link) -> None:
-    from .. import __version__
-
-    language = f"{platform.python_implementation().lower()} {platform.python_version()}".replace(
-        "cpython", "python"
-    )
-    fields: list[tuple[int, int | str]] = [
-        (Tag.OLDEST, VERSION),
-        (Tag.NEWEST, VERSION),
-        (Tag.LANGUAGE, language),
-        (Tag.RUNTIME, __version__),
-        (Tag.PID, os.getpid()),
-    ]
-    installed = _installed(sys.path)
-    if installed not in (None, __version__):
-        fields.append((Tag.INSTALLED, str(installed)))
-    link.say(Kind.HELLO, 0, meta(fields))
+    link.say(Kind.HELLO, 0, meta([*_introduction(), (Tag.PID, os.getpid())]))
     try:
         welcome = link.receive()
         if welcome is None or welcome.kind != Kind.WELCOME:
@@ -107,6 +100,26 @@ def greet(calls: Link, link: Link) -> None:
         broken(error)
     calls.bound(max_message)
     link.bound(max_message)
+
+
+@cache
+def _introduction() -> list[tuple[int, int | str]]:
+    """What is the same in every fork of this process: it is found out once."""
+    from .. import __version__
+
+    language = f"{platform.python_implementation().lower()} {platform.python_version()}".replace(
+        "cpython", "python"
+    )
+    fields: list[tuple[int, int | str]] = [
+        (Tag.OLDEST, VERSION),
+        (Tag.NEWEST, VERSION),
+        (Tag.LANGUAGE, language),
+        (Tag.RUNTIME, __version__),
+    ]
+    installed = _installed(sys.path)
+    if installed not in (None, __version__):
+        fields.append((Tag.INSTALLED, str(installed)))
+    return fields
 
 
 def _installed(path: list[str]) -> str | None:
