@@ -20,10 +20,12 @@ mod rules;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use lease::{Asked, Epoch, Granted, LeaseId, Parting};
 pub use rules::{Bounds, CheckedPresence, PresenceRules};
 pub use snapshot::{Attendance, LeaseView};
+pub use words::{Deed, Denied, Fact, Fenced};
 
 use lease::Lease;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,82 +40,6 @@ const LATE: Duration = Duration::from_millis(50);
 /// Moments of the clock that stands still when we do.
 type Moment = Duration;
 
-/// Facts about who is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fact {
-    /// The client of this lease was heard.
-    Heard(LeaseId, Epoch),
-    /// It has said goodbye.
-    Left(LeaseId, Epoch),
-    /// Its process is dead, or all that can be known of it says so.
-    Died(LeaseId, Epoch),
-    /// A call of somebody without a lease has come.
-    Came,
-    /// That call is over.
-    Went,
-    /// Every pool has been ready once.
-    Ready,
-    /// No worker is left.
-    Emptied,
-    /// The daemon is stopping: streams of clients are closed, so nobody can be heard, and nobody expires for that.
-    Stopping,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// This lease has ended: abandon its calls, and tell its client if it can be told.
-    End {
-        /// Which.
-        lease: LeaseId,
-        /// Why.
-        why: Parting,
-    },
-    /// Who holds this lease by an older epoch is told that it is overtaken.
-    Overtake {
-        /// Which.
-        lease: LeaseId,
-        /// The epoch that holds from now on.
-        epoch: Epoch,
-    },
-    /// Let the workers leave. Calls that were told to finish have so long.
-    Release {
-        /// As long as they want, if it is nothing.
-        within: Option<Duration>,
-    },
-    /// Somebody is there again: workers are wanted.
-    Recall,
-    /// Nobody is there and nothing is left: end the daemon.
-    Exit,
-    /// The last client has gone.
-    TellNobody {
-        /// So long until the workers leave.
-        leaves_in: Option<Duration>,
-    },
-    /// A client has come.
-    TellSomebody,
-    /// We stood still for so long, and put everything off.
-    TellStalled(Duration),
-}
-
-/// Why a client gets no lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// As many are attached as may be.
-    Full,
-    /// This peer holds as many leases as one may.
-    Crowded,
-}
-
-/// Why a call may not use a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fenced {
-    /// There is no such lease, or no longer.
-    Expired,
-    /// Its client has attached again since.
-    Stale,
-}
-
 /// What is done about nobody being there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
@@ -125,6 +51,17 @@ pub enum Watch {
     Counting,
     /// Nobody came: the workers are leaving, or have left.
     Released,
+}
+
+/// Whether anybody has been there, and whether it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    /// Nobody has come yet.
+    Never,
+    /// It was told last that nobody is there, or nothing was told.
+    Untold,
+    /// It was told last that somebody is there.
+    Told,
 }
 
 /// Everybody who is there.
@@ -148,10 +85,7 @@ pub struct Presence {
     watch: Watch,
     /// When the workers leave.
     leave_at: Option<Moment>,
-    /// Somebody has been there.
-    came: bool,
-    /// It was told last that somebody is there.
-    told: bool,
+    company: Company,
     /// The last time we came by was late already.
     starved: bool,
     stopping: bool,
@@ -174,8 +108,7 @@ impl Presence {
             passing: 0,
             watch: Watch::Starting,
             leave_at: None,
-            came: false,
-            told: false,
+            company: Company::Never,
             starved: false,
             stopping: false,
         }
@@ -292,9 +225,10 @@ impl Presence {
     /// Other rules. They hold for leases from their next grant, and for the count at once.
     pub fn amend(&mut self, now: Instant, rules: CheckedPresence, deeds: &mut Vec<Deed>) {
         self.wake(now, deeds);
-        let span = |rules: &PresenceRules, came: bool| if came { rules.no_client } else { rules.startup };
-        let before = span(&self.rules, self.came);
-        let after = span(&rules, self.came);
+        let came = self.company != Company::Never;
+        let span = |rules: &PresenceRules| if came { rules.no_client } else { rules.startup };
+        let before = span(&self.rules);
+        let after = span(&rules);
         self.rules = rules;
         if before != after && self.watch == Watch::Counting {
             self.count(after, deeds);
@@ -381,13 +315,13 @@ impl Presence {
 
     fn somebody(&mut self, attached: bool, deeds: &mut Vec<Deed>) {
         let before = std::mem::replace(&mut self.watch, Watch::Present);
-        self.came = true;
         self.leave_at = None;
         // A passer-by is told of only if workers come back for it.
         let released = before == Watch::Released;
-        if (attached || released) && !self.told {
-            self.told = true;
-            deeds.push(Deed::TellSomebody);
+        if self.company != Company::Told {
+            let tells = attached || released;
+            self.company = if tells { Company::Told } else { Company::Untold };
+            deeds.extend(tells.then_some(Deed::TellSomebody));
         }
         if released {
             deeds.push(Deed::Recall);
@@ -399,7 +333,8 @@ impl Presence {
         if !self.leases.is_empty() || self.passing > 0 {
             return;
         }
-        if std::mem::take(&mut self.told) {
+        if self.company == Company::Told {
+            self.company = Company::Untold;
             deeds.push(Deed::TellNobody { leaves_in: self.rules.no_client });
         }
         self.count(self.rules.no_client, deeds);

@@ -21,7 +21,7 @@ pub(crate) fn death_of(process: &OwnedFd) -> io::Result<impl Future<Output = ()>
     Ok(async move {
         // A runtime that is on its way out tells of nobody's death.
         if process.readable().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     })
 }

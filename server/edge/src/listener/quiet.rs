@@ -48,9 +48,9 @@ impl Quiet {
     ) -> Poll<io::Result<usize>> {
         loop {
             match send(self.way_in.as_fd()) {
-                Ok(sent) => {
+                Ok(written) => {
                     self.full = None;
-                    return Poll::Ready(Ok(sent));
+                    return Poll::Ready(Ok(written));
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
