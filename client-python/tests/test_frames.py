@@ -82,6 +82,7 @@ HELLO: Fields = [
     (Tag.PID, 4711),
 ]
 WELCOME: Fields = [(Tag.NEWEST, 1), (Tag.MAX_MESSAGE, 1 << 20), (Tag.POOL, "default"), (Tag.LIFE, "0.1")]
+MEMO = b"\x01\x00\x00what a successor needs"
 PIECES = list(cut(Kind.ANSWER, 9, meta([(Tag.CONTENT_TYPE, JSON)]), b"x" * MAX_FRAME))
 
 FRAMES: dict[str, bytes] = {
@@ -115,6 +116,10 @@ FRAMES: dict[str, bytes] = {
     "log": encode(Kind.LOG, 7, meta([(Tag.LEVEL, "info"), (Tag.MESSAGE, "half way")])),
     "progress": encode(Kind.PROGRESS, 7, meta([(Tag.CONTENT_TYPE, JSON)]), b"0.5"),
     "heartbeat": encode(Kind.HEARTBEAT, 7),
+    "call-memo": encode(Kind.CALL, 8, meta([(Tag.TOOL, "train"), (Tag.MEMO, MEMO)])),
+    "runs": encode(Kind.RUNS, 8, meta([(Tag.MEMO, MEMO), (Tag.CREDIT, 1)])),
+    "keeps": encode(Kind.KEEPS, 7),
+    "resynced": encode(Kind.RESYNCED),
 }
 
 

@@ -184,9 +184,21 @@ class Leaving(unittest.TestCase):
 
 
 class Endings(unittest.TestCase):
+    def standing(self, worker: Worker) -> list[tuple[int, int, bytes]]:
+        """What it says of itself after a resync."""
+        worker.tell(Kind.RESYNC)
+        found = []
+        while True:
+            frame = worker.hear(worker.control)
+            if frame.kind == Kind.RESYNCED:
+                return found
+            if frame.kind in (Kind.RUNS, Kind.KEEPS):
+                found.append((frame.kind, frame.call, frame.first(Tag.MEMO) or b""))
+
     def again(self, worker: Worker, count: int) -> list[Frame]:
         """So many endings after a resync, which may come in any order."""
-        worker.tell(Kind.RESYNC)
+        kept = [call for kind, call, _ in self.standing(worker) if kind == Kind.KEEPS]
+        self.assertEqual(len(kept), count)
         return sorted((worker.hear(worker.calls) for _ in range(count)), key=lambda frame: frame.call)
 
     def test_they_are_said_again_until_they_are_heard(self) -> None:
@@ -206,6 +218,16 @@ class Endings(unittest.TestCase):
             worker.start("polls")
             worker.logged()
             self.assertEqual(self.again(worker, 1), [first])
+
+    def test_what_runs_and_what_is_kept_is_told_with_its_memo(self) -> None:
+        for seats in (1, 2):
+            with ready(seats=seats) as worker:
+                done = worker.call("add", [1], fields=[(Tag.MEMO, b"one")])
+                runs = worker.start("polls", fields=[(Tag.MEMO, b"two")])
+                worker.logged()
+                said = self.standing(worker)
+                self.assertEqual(said, [(Kind.RUNS, runs, b"two"), (Kind.KEEPS, done.call, b"one")])
+                self.assertEqual(worker.hear(worker.calls), done)
 
     def test_only_the_last_64_are_kept(self) -> None:
         with ready() as worker:

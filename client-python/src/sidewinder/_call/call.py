@@ -43,8 +43,8 @@ class Call(Target):
 
     __slots__ = (
         "_control", "_last_beat", "_link", "_metadata", "_mine", "attempt", "body", "client", "codec",
-        "content_type", "deadline", "granted", "has_input", "heard", "id", "name", "spent", "streams", "tool",
-        "traceparent", "waiter",
+        "content_type", "deadline", "granted", "has_input", "heard", "id", "memo", "name", "spent", "streams",
+        "tool", "traceparent", "waiter",
     )  # fmt: skip
 
     waiter: Waiter
@@ -62,6 +62,7 @@ class Call(Target):
         self.traceparent: str | None = None
         self.client: str | None = None
         self.attempt = 1
+        self.memo = b""
         self.granted = 0
         self.spent = 0
         self.heard: list[int] = []
@@ -97,6 +98,8 @@ class Call(Target):
             self.client = as_text(value)
         elif tag == Tag.ATTEMPT:
             self.attempt = as_number(value)
+        elif tag == Tag.MEMO:
+            self.memo = value
 
     # What the context shows.
 

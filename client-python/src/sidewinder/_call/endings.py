@@ -21,13 +21,14 @@ MAX_KEPT_BYTES = 16 * 1024 * 1024
 class Ending:
     """How a call ended."""
 
-    __slots__ = ("again", "body", "call", "kind", "meta", "said")
+    __slots__ = ("again", "body", "call", "kind", "memo", "meta", "said")
 
     def __init__(self, kind: int, call: int, meta: bytes = b"", body: bytes = b"") -> None:
         self.kind = kind
         self.call = call
         self.meta = meta
         self.body = body
+        self.memo = b""
         self.said = False
         self.again = False
 
@@ -52,6 +53,8 @@ class Endings:
         if ending.size > MAX_KEPT_BYTES:
             return
         with self._lock:
+            if self._kept.get(ending.call) is ending:
+                return
             self._kept[ending.call] = ending
             self._bytes += ending.size
             while len(self._kept) > MAX_KEPT or self._bytes > MAX_KEPT_BYTES:
@@ -77,6 +80,10 @@ class Endings:
                 ending = self._kept.pop(call, None)
                 if ending is not None:
                     self._bytes -= ending.size
+
+    def kept(self) -> list[Ending]:
+        with self._lock:
+            return list(self._kept.values())
 
     def ask_again(self) -> None:
         """Says every kept ending again, in a thread, because that may wait for the daemon to read."""

@@ -66,7 +66,8 @@ class Control:
             self.drain()
         elif frame.kind == Kind.RESYNC:
             if self.serving is not None:
-                self.serving.endings.ask_again()
+                self.serving.tell_what_there_is()
+            self._link.say(Kind.RESYNCED)
         else:
             raise ProtocolError(f"kind {frame.kind} on the control socket")
 

@@ -172,9 +172,9 @@ class Looped(Serving):
             ending = task.result()
         except BaseException as error:  # cancelled before its first step
             ending = raised(call, error)
-        del self._tasks[call.id], self.running[call.id]
+        del self._tasks[call.id]
+        self.settle(call, ending)
         standard.flush()
-        self.endings.keep(ending)
         self._say_now(ending.datagrams(), ending)
         self._drained()
 
@@ -217,6 +217,6 @@ class Looped(Serving):
             token = object()
             self._speaking.add(token)
             self._threaded -= 1
-            del self.running[call.id]
+            self.settle(call, ending)
             self.say_ending(ending)
             self._loop.call_soon_threadsafe(self._spoken, token)

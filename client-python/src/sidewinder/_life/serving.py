@@ -17,7 +17,7 @@ from .._call.attempt import rejected, run
 from .._call.call import Call
 from .._call.endings import Ending, Endings
 from .._context import Cancelled
-from .._frames import Frame, Kind, ProtocolError, Tag, UnknownFieldError, as_number
+from .._frames import Frame, Kind, ProtocolError, Tag, UnknownFieldError, as_number, field
 from .._leaving import broken
 from .._link import Link
 from .._signature import suggest
@@ -80,6 +80,18 @@ class Serving(ABC):
         """Lets a running call know that it was cancelled."""
         call.strike()
         call.waiter.wake()
+
+    def tell_what_there_is(self) -> None:
+        """For a successor of the daemon. A call that ends meanwhile may be told as both."""
+        for call in list(self.running.values()):
+            self._tell(Kind.RUNS, call.id, call.memo, call.streams)
+        for ending in self.endings.kept():
+            self._tell(Kind.KEEPS, ending.call, ending.memo, False)
+        self.endings.ask_again()
+
+    def _tell(self, kind: int, call: int, memo: bytes, streams: bool) -> None:
+        fields = field(Tag.MEMO, memo) if memo else b""
+        self.control.say(kind, call, fields + (field(Tag.CREDIT, 1) if streams else b""))
 
     def drain(self) -> None:
         self.draining = True
@@ -196,8 +208,14 @@ class Serving(ABC):
         self._on_main = call
         ending = run(call, self.say_item)
         self._on_main = None
-        del self.running[call.id]
+        self.settle(call, ending)
         self.say_ending(ending)
+
+    def settle(self, call: Call, ending: Ending) -> None:
+        """Whoever asks meanwhile what there is finds the call in one place, or in both."""
+        ending.memo = call.memo
+        self.endings.keep(ending)
+        del self.running[call.id]
 
     def say_item(self, kind: int, call: Call, meta: bytes, body: bytes) -> None:
         self.link.say(kind, call.id, meta, body)
