@@ -63,6 +63,14 @@ impl Calls {
         self.by_id.insert(request.call, call);
     }
 
+    /// A call that runs already.
+    pub(crate) fn resume(&mut self, request: Request, life: Life, timers: &mut Timers) {
+        let stage = CallStage::Running { life, interrupted: false };
+        let mut call = Call { request, stage, left: false, armed: None };
+        timers.set(Alarm::Call(request.call), &mut call.armed, request.deadline);
+        self.by_id.insert(request.call, call);
+    }
+
     pub(crate) fn turn(&mut self, id: CallId, stage: CallStage, timers: &mut Timers) {
         if let Some(call) = self.by_id.get_mut(&id) {
             call.stage = stage;

@@ -7,6 +7,15 @@ use crate::id::{AffinityKey, CallId, CallKey, ClientId, Life, SlotId};
 use crate::policy::{Checked, Size};
 use std::time::{Duration, Instant};
 
+/// A life that an earlier daemon has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// Its name, and so its slot.
+    pub life: Life,
+    /// It was started by other rules than those of now: it is to be replaced.
+    pub outdated: bool,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -105,6 +114,20 @@ pub enum Event {
     },
     /// Somebody is there again.
     Attended,
+    /// These lives were there before this pool was. Said before anything else, or not at all.
+    Adopted {
+        /// Who they are, each in a slot of its own.
+        lives: Vec<Adopted>,
+    },
+    /// An adopted life has said what it does: it is ready, and has these calls.
+    Resumed {
+        /// Who spoke.
+        life: Life,
+        /// What runs on it. An id that is already known is ignored.
+        calls: Vec<Request>,
+        /// Spreads the limits of this life.
+        jitter: Jitter,
+    },
 }
 
 /// What a caller asks for.

@@ -42,7 +42,7 @@ mod snapshot;
 mod timer;
 
 pub use effect::{Effect, Failure, KillCause, Leave, Notice, Refusal};
-pub use event::{Affinity, AffinityMode, Event, Jitter, OnAbandon, Priority, Request};
+pub use event::{Adopted, Affinity, AffinityMode, Event, Jitter, OnAbandon, Priority, Request};
 pub use id::{AffinityKey, CallId, CallKey, ClientId, Generation, Life, SlotId};
 pub use policy::{
     Checked, Flaw, GraceRules, LineRules, PoisonRules, Policy, RecycleRules, RestartRules, SLOTS_MAX,

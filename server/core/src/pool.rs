@@ -8,6 +8,7 @@ mod admin;
 mod admit;
 mod desert;
 mod drain;
+mod inherit;
 mod leave;
 mod lives;
 mod populate;
@@ -117,6 +118,8 @@ impl Pool {
             Event::ResumeRequested => self.on_resume_requested(),
             Event::Deserted { within } => self.on_deserted(within, effects),
             Event::Attended => self.on_attended(),
+            Event::Adopted { lives } => self.on_adopted(&lives),
+            Event::Resumed { life, calls, jitter } => self.on_resumed(life, calls, jitter, effects),
         }
         self.come_to_rest(newcomer, effects);
     }

@@ -44,7 +44,9 @@ impl Task {
             | Event::DrainRequested { .. }
             | Event::ResumeRequested
             | Event::Deserted { .. }
-            | Event::Attended => {}
+            | Event::Attended
+            | Event::Adopted { .. }
+            | Event::Resumed { .. } => {}
         }
     }
 

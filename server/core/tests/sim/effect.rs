@@ -2,7 +2,7 @@
 
 use crate::ensure;
 use crate::fact::finishes;
-use crate::model::{Model, Phase, Proc, State, least};
+use crate::model::{Model, Phase, State, least};
 use sidewinder_core::{
     AffinityMode, CallId, Effect, Event, Failure, KillCause, Leave, Life, Notice, OnAbandon, Priority,
     Refusal, Request,
@@ -54,20 +54,8 @@ impl Model {
         if let Some((least, _)) = self.rests.remove(&life.slot) {
             ensure!(self, self.now >= least, "{life} has not rested long enough");
         }
-        let proc = Proc {
-            phase: Phase::Starting { ready_by: self.now + self.policy.restart.start_timeout },
-            generation: self.generation,
-            policy: self.policy.clone(),
-            calls: BTreeSet::new(),
-            begun: 0,
-            served: 0,
-            ready_at: self.now,
-            idle_since: self.now,
-            suspect_since: None,
-            resident: 0,
-            condemned: None,
-        };
-        self.procs.insert(life, proc);
+        let starting = self.starting(self.generation);
+        self.procs.insert(life, starting);
     }
 
     fn assign(&mut self, call: CallId, life: Life) {

@@ -1,8 +1,13 @@
 //! What an event means, in the simulation's own words.
 
 use crate::model::{Held, Model, Phase, Proc, Sheet, State, least};
-use sidewinder_core::{CallId, Event, Failure, Life, OnAbandon, SlotId, State as Shown};
+use sidewinder_core::{
+    Adopted, CallId, Event, Failure, Generation, Life, OnAbandon, Request, SlotId, State as Shown,
+};
 use std::time::Instant;
+
+/// Of before the first generation that the pool knows.
+const EARLIER: Generation = Generation(u32::MAX);
 
 impl Model {
     pub(crate) fn fact(&mut self, event: &Event) {
@@ -25,6 +30,11 @@ impl Model {
             }
             Event::Attended => (self.deserted, self.forsaken_at) = (false, None),
             Event::Ready { life, .. } => self.is_ready(*life),
+            Event::Adopted { lives } => lives.iter().for_each(|adopted| self.adopted(*adopted)),
+            Event::Resumed { life, calls, .. } => {
+                self.is_ready(*life);
+                calls.iter().for_each(|request| self.runs(*life, *request));
+            }
             Event::Finished { life, call } => self.finished(*life, *call),
             Event::Exited { life, .. } | Event::SpawnFailed { life, .. } => self.exited(*life),
             Event::Suspected { life } => {
@@ -117,6 +127,25 @@ impl Model {
             self.unproved();
             self.proved = true;
         }
+    }
+
+    fn adopted(&mut self, adopted: Adopted) {
+        let Adopted { life, outdated } = adopted;
+        self.numbers.insert(life.slot, life.number);
+        let generation = if outdated { EARLIER } else { self.generation };
+        self.proved |= !outdated;
+        let starting = self.starting(generation);
+        self.procs.insert(life, starting);
+    }
+
+    /// A call that nobody has submitted here.
+    fn runs(&mut self, life: Life, request: Request) {
+        let Some(proc) = self.procs.get_mut(&life) else { return };
+        proc.calls.insert(request.call);
+        let held = Held { request, state: State::Running(life), interrupted: false };
+        self.calls.insert(request.call, held);
+        self.deadlines.extend(request.deadline.map(|at| (at, request.call)));
+        *self.seated.entry(request.client).or_default() += 1;
     }
 
     fn finished(&mut self, life: Life, call: CallId) {

@@ -70,6 +70,7 @@ impl World {
         let jitter = self.rng.jitter();
         let Some(proc) = self.model.procs.get(&life).cloned() else { return false };
         match proc.phase {
+            Phase::Starting { .. } if self.left_behind.contains(&life) => self.resumes(life),
             Phase::Starting { .. } => self.feed(Event::Ready { life, jitter }),
             Phase::Stopping { .. } | Phase::Killed { .. } => self.feed(Event::Exited { life, jitter }),
             Phase::Ready if proc.suspect_since.is_some() => self.feed(Event::Recovered { life }),

@@ -118,6 +118,23 @@ impl Model {
         self.policy.line.client_running_max.is_some_and(|max| seats >= max)
     }
 
+    /// A life of which nothing is known yet.
+    pub(crate) fn starting(&self, generation: Generation) -> Proc {
+        Proc {
+            phase: Phase::Starting { ready_by: self.now + self.policy.restart.start_timeout },
+            generation,
+            policy: self.policy.clone(),
+            calls: BTreeSet::new(),
+            begun: 0,
+            served: 0,
+            ready_at: self.now,
+            idle_since: self.now,
+            suspect_since: None,
+            resident: 0,
+            condemned: None,
+        }
+    }
+
     /// By all that is known from outside, this life could take a call.
     pub(crate) fn free(&self, life: Life) -> bool {
         self.procs.get(&life).is_some_and(|proc| {

@@ -5,7 +5,7 @@ use crate::model::{Model, Phase};
 use crate::rng::Rng;
 use crate::rules::{self, ms};
 use sidewinder_core::{
-    Affinity, AffinityKey, AffinityMode, CallId, CallKey, ClientId, Effect, Event, Generation, Life,
+    Adopted, Affinity, AffinityKey, AffinityMode, CallId, CallKey, ClientId, Effect, Event, Generation, Life,
     OnAbandon, Pool, Priority, Request, SlotId,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,8 @@ pub(crate) struct World {
     pub(crate) pool: Pool,
     next_call: u64,
     graveyard: Vec<Life>,
+    /// Lives of an earlier daemon that have not spoken yet.
+    pub(crate) left_behind: BTreeSet<Life>,
     /// Of a hundred workers, so many die before they are ready, and so many in mid-call.
     boot_crash: u64,
     call_crash: u64,
@@ -80,6 +82,7 @@ impl World {
             pool,
             next_call: 0,
             graveyard: Vec::new(),
+            left_behind: BTreeSet::new(),
             boot_crash,
             call_crash,
             noisy,
@@ -87,8 +90,43 @@ impl World {
             trace,
             events: 0,
         };
+        if world.rng.percent(30) {
+            world.adopt();
+        }
         world.time(begin);
         world
+    }
+
+    /// An earlier daemon has left lives to this one.
+    fn adopt(&mut self) {
+        let slots = self.model.policy.size.max();
+        let mut lives = Vec::new();
+        for slot in (0..slots).map(SlotId) {
+            if self.rng.percent(60) {
+                let number = u32::from(self.rng.small(1, 9));
+                lives.push(Adopted { life: Life { slot, number }, outdated: self.rng.percent(20) });
+            }
+        }
+        self.left_behind = lives.iter().map(|adopted| adopted.life).collect();
+        self.feed(Event::Adopted { lives });
+    }
+
+    /// One of them says what it does.
+    pub(crate) fn resumes(&mut self, life: Life) {
+        let jitter = self.rng.jitter();
+        let calls = self.rng.below(u64::from(self.model.policy.seats) + 1);
+        let running = |world: &mut Self| {
+            world.next_call += 1;
+            let mut request = Request::new(CallId(world.next_call), ClientId(world.rng.below(4)));
+            if world.rng.percent(40) {
+                request.deadline = Some(world.model.now + ms(1 + world.rng.below(3_000)));
+            }
+            request.on_abandon = OnAbandon::FinishIfLost;
+            request
+        };
+        let calls: Vec<Request> = (0..calls).map(|_| running(self)).collect();
+        self.left_behind.remove(&life);
+        self.feed(Event::Resumed { life, calls, jitter });
     }
 
     pub(crate) fn digest(&self) -> u64 {
@@ -206,6 +244,7 @@ impl World {
                     Event::Exited { life, jitter }
                 });
             }
+            Phase::Starting { .. } if self.left_behind.contains(&life) => self.resumes(life),
             Phase::Starting { .. } => self.feed(Event::Ready { life, jitter }),
             Phase::Ready => self.work(life),
             Phase::Stopping { .. } | Phase::Killed { .. } => {

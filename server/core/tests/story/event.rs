@@ -2,8 +2,8 @@
 
 use crate::settings::{apply, checked, number, size, span};
 use sidewinder_core::{
-    Affinity, AffinityKey, AffinityMode, CallId, CallKey, ClientId, Effect, Event, Jitter, KillCause, Life,
-    Notice, OnAbandon, Policy, Priority, Request, SlotId,
+    Adopted, Affinity, AffinityKey, AffinityMode, CallId, CallKey, ClientId, Effect, Event, Jitter,
+    KillCause, Life, Notice, OnAbandon, Policy, Priority, Request, SlotId,
 };
 use std::time::Instant;
 
@@ -55,6 +55,8 @@ pub(crate) fn parse(words: &[&str], now: Instant, policy: &mut Policy) -> Result
             Event::Deserted { within }
         }
         "attend" => Event::Attended,
+        "adopt" => Event::Adopted { lives: rest.iter().map(|text| adopted(text)).collect::<Result<_, _>>()? },
+        "resumed" => Event::Resumed { life: life()?, calls: running(&rest[1..], now)?, jitter: Jitter(0) },
         _ => return Err(format!("`{verb}` is no event")),
     })
 }
@@ -62,6 +64,17 @@ pub(crate) fn parse(words: &[&str], now: Instant, policy: &mut Policy) -> Result
 fn life(text: &str) -> Result<Life, String> {
     let (slot, life) = text.split_once('.').ok_or(format!("`{text}` is no life"))?;
     Ok(Life { slot: SlotId(number(slot)?), number: number(life)? })
+}
+
+/// `0.3`, or `0.3:old`.
+fn adopted(text: &str) -> Result<Adopted, String> {
+    let (name, outdated) = text.strip_suffix(":old").map_or((text, false), |name| (name, true));
+    Ok(Adopted { life: life(name)?, outdated })
+}
+
+/// Calls that run, one behind the other: `call 7 deadline=1s call 8`.
+fn running(words: &[&str], now: Instant) -> Result<Vec<Request>, String> {
+    words.split(|word| *word == "call").skip(1).map(|call| request(call, now)).collect()
 }
 
 fn jitter(words: &[&str]) -> Result<Jitter, String> {

@@ -103,7 +103,7 @@ impl Stage {
     fn event(&mut self, event: &[&str]) -> Result<(), String> {
         let now = self.now();
         let mut effects: Vec<Effect> = Vec::new();
-        if event == ["start"] {
+        if event == ["start"] || event.first() == Some(&"adopt") {
             self.pool = Some(Pool::new(now, checked(&self.policy)?));
         }
         let pool = self.pool.as_mut().ok_or("the story has not started")?;
