@@ -6,14 +6,17 @@
 //!   stop    no new connections ─▶ calls end, workers leave (at most the drain) ─▶ keepers leave
 //! ```
 
+mod outlive;
+
 use crate::config::{Listen, Settings, Source};
 use crate::endings::Endings;
+use crate::handover::Handover;
 use crate::lifecycle::{self, Decided, Evidence, Lifeline, Mode};
-use crate::operate::{Founder, Operator, Whole, attend, sight};
+use crate::operate::{Estate, Founder, Operator, Whole, attend, sight};
 use crate::own::record;
 use crate::own::sweep::{self, Scope, Swept, Verdict};
 use crate::presence::Register;
-use crate::rpc::{self, AdminDoor, CallsDoor, ClientsDoor, Daemon, PoolsDoor, Standings, Told};
+use crate::rpc::{self, AdminDoor, CallsDoor, ClientsDoor, Daemon, Outliving, PoolsDoor, Standings, Told};
 use crate::systemd::{Door, Handed, Herald, keep_alive};
 use crate::telemetry::metrics::Sights;
 use crate::telemetry::{Event, Events, Log, Metrics, What};
@@ -35,7 +38,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 /// Sockets that were handed down, and the process that started this one.
 pub(crate) type Given = (Handed, Option<OwnedFd>);
@@ -49,7 +53,12 @@ pub(crate) fn run(source: Source, settings: Settings, given: Given, log: &Log) -
     result
 }
 
-async fn daemon(source: Source, settings: Settings, (handed, caller): Given, log: &Log) -> io::Result<()> {
+async fn daemon(
+    source: Source,
+    settings: Settings,
+    (mut handed, caller): Given,
+    log: &Log,
+) -> io::Result<()> {
     // Before anything has to be ended: a signal without a listener ends this process alone.
     let signals = open_signals()?;
     let evidence = Evidence::gather(!handed.is_empty(), is_public(&settings.listen));
@@ -58,6 +67,7 @@ async fn daemon(source: Source, settings: Settings, (handed, caller): Given, log
     let rules = settings.lifecycle.accepted(decided.mode, evidence).map_err(io::Error::other)?;
     // A client that starts a daemon may pass its own manager on to it: that wants to hear of the client alone.
     let herald = if decided.mode == Mode::Coupled { Herald::default() } else { Herald::begin()? };
+    let (handover, left) = outlive::begin(&settings, decided.mode, &mut handed)?;
     let tls = settings.listen.tls.clone().map(Tls::load).transpose().map_err(io::Error::other)?;
     let (listeners, for_health, places) = listen(&settings.listen, tls.clone(), handed, &herald)?;
     let limits = settings.limits.clone();
@@ -65,7 +75,8 @@ async fn daemon(source: Source, settings: Settings, (handed, caller): Given, log
     let run = record::new_run()?;
     let metrics = Metrics::begin(&settings.telemetry, &run)?;
     metrics.serve(&settings.telemetry, insecure)?;
-    let founder = Founder { runtime: placed::place()?, metrics: metrics.clone() };
+    let (runtime, first_call) = (placed::place()?, outlive::first_call(&handover));
+    let founder = Founder { runtime, metrics: metrics.clone(), handover: handover.clone(), first_call };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
     let register = Register::begin(rules, settings.lifecycle.lease_required, &run, events.clone());
@@ -75,14 +86,12 @@ async fn daemon(source: Source, settings: Settings, (handed, caller): Given, log
     let whole = Whole { register: register.clone(), mode: decided.mode, evidence, tls, crowd };
     let rule = settings.ready;
     let (instance, told) = (settings.listen.socket.to_string_lossy().into_owned(), events.clone());
-    let (operator, welcomes) =
-        Operator::begin(source, settings, founder, events.clone(), herald.clone(), wish, whole).await?;
-    let (sweep, swept) = oneshot::channel();
-    let sweeping = tokio::task::spawn_blocking(move || {
-        sweep_and_tell(&instance, &told);
-        // Whether anybody waits for it or not.
-        let _ = sweep.send(());
-    });
+    let (carrier, calls) = mpsc::unbounded_channel();
+    let estate = Estate { left, carrier: Some(carrier) };
+    let tell = (events.clone(), herald.clone());
+    let (operator, welcomes) = Operator::begin(source, settings, founder, tell, wish, whole, estate).await?;
+    let outliving = Outliving::begin(handover.is_on(), calls, endings.clone(), operator.pools().clone());
+    let (sweeping, swept) = begin_to_sweep(instance, told, handover.clone());
     metrics.look_at(Sights {
         pools: sight::of(operator.pools().clone()),
         tally: seen.tally.clone(),
@@ -92,19 +101,24 @@ async fn daemon(source: Source, settings: Settings, (handed, caller): Given, log
     let tier = welcomes.iter().map(|welcome| welcome.tier.to_string()).max().unwrap_or_default();
     let daemon = Daemon { run, tier, started: SystemTime::now(), decided, register: register.clone() };
     announce(&places, &welcomes, &daemon.decided);
-    let routes = routes(&operator, endings, &events, log, drain, daemon).await?;
+    let door = (endings, outliving);
+    let routes = routes(&operator, door, &events, log, drain, daemon).await?;
     let attending = tokio::spawn(attend::follow(operator.clone(), register));
     let coupled = tokio::spawn(end_with(lifeline, operator.clone()));
     let signals = tokio::spawn(follow_signals(signals, operator.clone()));
     tokio::spawn(operator.clone().tell_manager(rule, swept));
-    let prover = operator.clone();
-    tokio::spawn(keep_alive(herald.clone(), move |patience| {
-        let operator = prover.clone();
-        async move { operator.prove(patience).await }
-    }));
+    prove_to(&herald, &operator);
     let beside = Sight { crowd: seen.crowd.clone(), ..Sight::default() };
     let health = serve_health(for_health, &operator, &events, (limits.clone(), beside), wishes.clone());
-    let (_, health) = tokio::join!(serve(listeners, routes, limits, seen, wishes), health);
+    let served = async { tokio::join!(serve(listeners, routes, limits, seen, wishes), health).1 };
+    let health = tokio::select! {
+        biased;
+        () = operator.handed_over() => Ok(()),
+        health = served => health,
+    };
+    if operator.hands_over() {
+        outlive::leave(&handover, &herald, log);
+    }
     operator.end().await;
     metrics.end().await;
     for task in [signals, attending, coupled] {
@@ -115,7 +129,32 @@ async fn daemon(source: Source, settings: Settings, (handed, caller): Given, log
     health
 }
 
+/// Tells the service manager again and again that all parts of the daemon are alive.
+fn prove_to(herald: &Herald, operator: &Operator) {
+    let operator = operator.clone();
+    tokio::spawn(keep_alive(herald.clone(), move |patience| {
+        let operator = operator.clone();
+        async move { operator.prove(patience).await }
+    }));
+}
+
 /// What earlier runs of this daemon left behind is ended beside the start, not before it.
+fn begin_to_sweep(
+    instance: String,
+    events: Events,
+    handover: Handover,
+) -> (JoinHandle<()>, oneshot::Receiver<()>) {
+    let (sweep, swept) = oneshot::channel();
+    let sweeping = tokio::task::spawn_blocking(move || {
+        // A record is free only when nobody keeps a copy of its lock.
+        handover.flush(outlive::FLUSH_WITHIN);
+        sweep_and_tell(&instance, &events);
+        // Whether anybody waits for it or not.
+        let _ = sweep.send(());
+    });
+    (sweeping, swept)
+}
+
 fn sweep_and_tell(instance: &str, events: &Events) {
     match sweep::sweep(&Scope::at_start(instance)) {
         Ok(swept) => swept.iter().for_each(|run| events.tell(strays(run))),
@@ -146,7 +185,7 @@ fn strays(run: &Swept) -> Event {
 
 async fn routes(
     operator: &Operator,
-    endings: Endings<Told>,
+    (endings, outliving): (Endings<Told>, Outliving),
     events: &Events,
     log: &Log,
     drain: Duration,
@@ -155,7 +194,7 @@ async fn routes(
     let pools = operator.pools().clone();
     // The edge has bounded every message already.
     let (register, decided) = (daemon.register.clone(), daemon.decided.clone());
-    let door = CallsDoor::new(pools.clone(), register.clone(), endings, decided.mode);
+    let door = CallsDoor::new(pools.clone(), register.clone(), endings, decided.mode, outliving);
     let calls = CallsServer::new(door).max_decoding_message_size(usize::MAX);
     let standings = Standings::new(operator.clone(), decided.mode);
     let clients = ClientsDoor::new(register, standings, events.clone(), decided, daemon.run.clone());
@@ -267,7 +306,8 @@ async fn follow_signals([mut terminate, mut interrupt, mut hangup]: [Signal; 3],
     let mut within = None;
     loop {
         tokio::select! {
-            Some(()) = terminate.recv() => {}
+            // Of a service manager, which starts it again or drops what it keeps.
+            Some(()) = terminate.recv() => if operator.hand_over() { continue },
             Some(()) = interrupt.recv() => {}
             Some(()) = hangup.recv() => {
                 // What came of it is told as an event; meanwhile a signal to stop is heard.

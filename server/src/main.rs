@@ -10,6 +10,7 @@ mod app;
 mod cli;
 mod config;
 mod endings;
+mod handover;
 mod keep;
 mod lifecycle;
 mod operate;

@@ -5,6 +5,10 @@
 //! acted upon is a handle of that process, where the kernel gives one: it tells the death of whoever connected, also
 //! when that left its end of the socket to somebody else.
 
+mod identity;
+
+pub use identity::Identity;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -29,18 +33,6 @@ pub struct Peer {
     pub pulse: Arc<Pulse>,
 }
 
-/// Who somebody is, as far as that is proved: what one has left, another one must not find.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Identity {
-    /// A user of this machine: the kernel says so.
-    User(u32),
-    /// Whoever has a certificate of this subject.
-    Subject(Arc<[u8]>),
-    /// Somebody on the network. All of them are the same.
-    #[default]
-    Anybody,
-}
-
 impl Peer {
     /// Who it is.
     pub fn identity(&self) -> Identity {
@@ -55,17 +47,14 @@ impl Peer {
     /// sixth version as it likes, all with the same first half.
     pub fn account(&self) -> String {
         match (self.identity(), self.origin) {
-            (Identity::Subject(subject), _) => {
-                subject.iter().fold(String::from("subject "), |text, byte| text + &format!("{byte:02x}"))
-            }
-            (_, Origin::Unix { uid, .. }) => format!("user {uid}"),
-            (_, Origin::Tcp(address)) => match address.ip().to_canonical() {
+            (Identity::Anybody, Origin::Tcp(address)) => match address.ip().to_canonical() {
                 IpAddr::V4(address) => address.to_string(),
                 IpAddr::V6(address) => {
                     let [one, two, three, four, ..] = address.segments();
                     format!("{one:x}:{two:x}:{three:x}:{four:x}::/64")
                 }
             },
+            (identity, _) => identity.to_string(),
         }
     }
 }

@@ -40,6 +40,7 @@ impl Changes {
             ("drain_timeout", old.drain != new.drain),
             ("namespace", old.namespace != new.namespace),
             ("cgroup", old.cgroup != new.cgroup),
+            ("live", (old.live, old.reattach) != (new.live, new.reattach)),
             ("mode", old.lifecycle.mode != new.lifecycle.mode),
             ("endings", old.endings != new.endings),
             ("readiness", old.ready != new.ready),

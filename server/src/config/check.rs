@@ -74,6 +74,8 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         drain: daemon.drain,
         namespace: daemon.namespace,
         cgroup: daemon.cgroup.clone(),
+        live: daemon.live,
+        reattach: daemon.reattach,
         ready: daemon.ready,
     }
 }

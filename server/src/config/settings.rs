@@ -27,6 +27,10 @@ pub(crate) struct Settings {
     pub(crate) namespace: bool,
     /// Where to build cgroups.
     pub(crate) cgroup: Wish,
+    /// Whether workers outlive the daemon.
+    pub(crate) live: bool,
+    /// How long they wait for its next start.
+    pub(crate) reattach: Duration,
     /// When a service manager is told that the daemon is ready.
     pub(crate) ready: Rule,
     pub(crate) telemetry: Telemetry,

@@ -1,7 +1,9 @@
 //! Founding a pool: a keeper, and the task that works with it.
 
+use super::estate::{Estate, digest};
 use crate::config::{PoolSettings, Settings};
-use crate::own::hold::{Ended, Hold, Wishes};
+use crate::handover::Handover;
+use crate::own::hold::{Ended, Hold, Parking, Wishes};
 use crate::pool::{self, Handle};
 use crate::telemetry::{Events, Metrics};
 use crate::worker::life::Spec;
@@ -9,6 +11,7 @@ use crate::worker::placed::Placed;
 use sidewinder_keeper::wire::{Graces, Welcome};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What every pool of this daemon has in common.
 #[derive(Clone, Debug)]
@@ -16,6 +19,10 @@ pub(crate) struct Founder {
     /// Where workers find their runtime.
     pub(crate) runtime: Placed,
     pub(crate) metrics: Metrics,
+    /// Where a successor finds keepers and lives.
+    pub(crate) handover: Handover,
+    /// Above all calls of earlier daemons.
+    pub(crate) first_call: u64,
 }
 
 /// One pool of the daemon.
@@ -56,18 +63,27 @@ impl Founder {
         pool: &PoolSettings,
         settings: &Settings,
         events: &Events,
+        estate: &mut Estate,
     ) -> io::Result<(Member, Welcome)> {
+        let instance = settings.listen.socket.to_string_lossy().into_owned();
+        let reattach = if self.handover.is_on() { settings.reattach } else { Duration::ZERO };
+        let parking = Parking {
+            handover: self.handover.clone(),
+            pool: name.to_owned(),
+            rules: digest(&(settings.namespace, &settings.cgroup, &instance)),
+        };
         let wishes = Wishes {
             namespace: settings.namespace,
             cgroup: settings.cgroup.clone(),
             limits: pool.limits.clone(),
-            graces: Graces { stop: settings.drain, ..Graces::default() },
-            instance: settings.listen.socket.to_string_lossy().into_owned(),
+            graces: Graces { stop: settings.drain, reattach, ..Graces::default() },
+            instance,
+            parking,
         };
-        let (hold, welcome) = Hold::start(wishes).await?;
+        let (hold, welcome, inheritance) = estate.settle(name, wishes, events).await?;
         let ended = hold.ended();
         let spec = self.spec(name, pool, settings);
-        let handle = pool::start(pool.policy.clone(), spec, hold.clone(), events.clone());
+        let handle = pool::start(pool.policy.clone(), spec, hold.clone(), events.clone(), inheritance);
         Ok((Member { handle, hold, ended }, welcome))
     }
 
@@ -75,13 +91,19 @@ impl Founder {
     pub(crate) fn spec(&self, name: &str, pool: &PoolSettings, settings: &Settings) -> Spec {
         let mut command = pool.command.clone();
         command.runtime = Some(self.runtime.path.clone());
+        let message_max = usize::try_from(settings.limits.message).unwrap_or(usize::MAX);
+        let grace = pool.policy.grace.interrupt;
+        let rules = digest(&(&command, &pool.limits, pool.policy.seats, grace, message_max));
         Spec {
             pool: name.to_owned(),
             meter: self.metrics.pool(name),
             command,
-            message_max: usize::try_from(settings.limits.message).unwrap_or(usize::MAX),
-            interrupt_grace: pool.policy.grace.interrupt,
+            message_max,
+            interrupt_grace: grace,
             installed_said: Arc::default(),
+            handover: self.handover.clone(),
+            rules,
+            first_call: self.first_call,
         }
     }
 }

@@ -7,18 +7,20 @@
 pub(crate) mod attend;
 mod bulletin;
 mod closing;
+mod estate;
 mod found;
-
 mod proof;
 pub(crate) mod sight;
 
 use crate::config::{Change, Changes, PoolSettings, Settings, Source};
+use crate::handover::Handover;
 use crate::lifecycle::{Evidence, Mode};
 use crate::pool::{Handle, Pools};
 use crate::presence::Register;
 use crate::systemd::Herald;
 use crate::telemetry::events::PROBLEMS;
 use crate::telemetry::{Event, Events, What};
+pub(crate) use estate::Estate;
 pub(crate) use found::Founder;
 use found::{Leaving, Member};
 use sidewinder_core::presence::Fact;
@@ -30,7 +32,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
+use tokio::time::sleep;
 
+/// Calls that are about to end do so before everything is handed over.
+pub(crate) const HANDOVER_WITHIN: Duration = Duration::from_millis(250);
 /// Why a reload is not carried out any more.
 const STOPPING: &str = "the daemon is stopping";
 
@@ -43,6 +48,8 @@ pub(crate) struct Operator {
     wish: Arc<watch::Sender<Wish>>,
     drain: Duration,
     whole: Whole,
+    handover: Handover,
+    handing: Arc<watch::Sender<bool>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -76,23 +83,25 @@ impl Operator {
         source: Source,
         settings: Settings,
         founder: Founder,
-        events: Events,
-        herald: Herald,
+        (events, herald): (Events, Herald),
         wish: watch::Sender<Wish>,
         whole: Whole,
+        mut estate: Estate,
     ) -> io::Result<(Self, Vec<Welcome>)> {
         let pools = Pools::default();
         let (mut members, mut welcomes) = (BTreeMap::new(), Vec::new());
         for (name, pool) in &settings.pools {
-            let (member, welcome) = founder.found(name, pool, &settings, &events).await?;
+            let (member, welcome) = founder.found(name, pool, &settings, &events, &mut estate).await?;
             pools.add(name.clone(), member.handle.clone());
             members.insert(name.clone(), member);
             welcomes.push(welcome);
         }
-        let drain = settings.drain;
+        estate.close(&founder.handover, &events);
+        let (drain, handover) = (settings.drain, founder.handover.clone());
         let state = State { source, settings, founder, members, leaving: Vec::new(), ending: Vec::new() };
         let state = Arc::new(Mutex::new(state));
-        Ok((Self { pools, events, herald, wish: Arc::new(wish), drain, whole, state }, welcomes))
+        let (wish, handing) = (Arc::new(wish), Arc::new(watch::Sender::new(false)));
+        Ok((Self { pools, events, herald, wish, drain, whole, handover, handing, state }, welcomes))
     }
 
     /// The pools that are served.
@@ -208,7 +217,7 @@ impl Operator {
             let Some(pool) = new.pools.get(&name) else { continue };
             let (member, _) = state
                 .founder
-                .found(&name, pool, new, &self.events)
+                .found(&name, pool, new, &self.events, &mut Estate::default())
                 .await
                 .map_err(|error| format!("pool {name} cannot be started: {error}"))?;
             added.push((name, member));
@@ -274,6 +283,30 @@ impl Operator {
                 handle.end(within).await;
             }
         });
+    }
+
+    /// Stops serving, and leaves everything to a successor. False: nothing outlives this daemon.
+    pub(crate) fn hand_over(&self) -> bool {
+        if !self.handover.is_on() || self.is_stopping() {
+            return self.hands_over();
+        }
+        let text = "stopping: workers are left to the next start of this daemon, and end if there is none";
+        self.events.tell(Event::new(What::Stopping, text).with("handover", true));
+        self.herald.stopping();
+        self.wish.send_replace(Wish::StopWithin(2 * HANDOVER_WITHIN));
+        self.handing.send_replace(true);
+        true
+    }
+
+    /// Whether everything is left to a successor.
+    pub(crate) fn hands_over(&self) -> bool {
+        *self.handing.borrow()
+    }
+
+    /// Waits until everything is to be left to a successor, and calls have had their moment.
+    pub(crate) async fn handed_over(&self) {
+        let _ = self.handing.subscribe().wait_for(|handing| *handing).await;
+        sleep(HANDOVER_WITHIN).await;
     }
 
     /// Ends every pool and waits until nothing of them is left.

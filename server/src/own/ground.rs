@@ -45,6 +45,22 @@ impl Ground {
         }
     }
 
+    /// Stands on what an earlier owner has prepared. From here on a sweep knows that somebody is there.
+    pub(crate) fn take_over(
+        record: Record,
+        wish: &Wish,
+        limits: &[Limit],
+        root: bool,
+    ) -> Result<Self, String> {
+        let cgroup = record.facts.cgroup.as_ref().map(PathBuf::from);
+        let mut ground = Self { record, cgroup, why_no_cgroup: None, held: Held::default() };
+        let own = identity::own().ok();
+        let noted = ground.record.note(|facts| facts.owner = own);
+        noted.map_err(|error| format!("cannot write to the record of the run: {error}"))?;
+        ground.hold_to(wish, limits, root)?;
+        Ok(ground)
+    }
+
     fn lay(&mut self, wish: &Wish, limits: &[Limit], root: bool) -> Result<(), String> {
         let base = subtree::find(wish);
         let controllers: &[String] = base.as_ref().map_or(&[], |base| &base.controllers);

@@ -23,6 +23,15 @@ pub(crate) struct Lifeline {
     buffer: Vec<u8>,
 }
 
+/// A worker that a keeper knows.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) number: u32,
+    /// Not all of its tree is gone.
+    pub(crate) living: bool,
+    pub(crate) pidfd: Option<OwnedFd>,
+}
+
 /// What there was to hear.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -52,12 +61,46 @@ impl Lifeline {
         Ok(Self { link: ours, buffer: vec![0; FRAME_MAX] })
     }
 
+    /// The way to a keeper that has lost its owner.
+    pub(crate) fn found(lifeline: OwnedFd) -> io::Result<Self> {
+        Ok(Self { link: Link::new(lifeline)?, buffer: vec![0; FRAME_MAX] })
+    }
+
+    /// Becomes the owner of a keeper that has lost its own, and learns which workers it knows, and which of them live.
+    /// What it had said to nobody is heard first, and comes again in what follows: that is left for whoever listens.
+    pub(crate) fn adopt(&mut self, graces: Graces) -> io::Result<(Welcome, OwnedFd, Vec<Known>)> {
+        let (welcome, keeper) = self.introduce(Request::Adopt, graces, None)?;
+        let until = Instant::now() + HELLO_PATIENCE;
+        let mut known = Vec::new();
+        loop {
+            match self.hear()? {
+                Heard::Report(Report::Entry(number, entry), pidfd) => {
+                    known.push(Known { number, living: entry.living, pidfd });
+                }
+                Heard::Report(Report::Listed(_), _) => return Ok((welcome, keeper, known)),
+                Heard::Report(..) => {}
+                Heard::Closed => return Err(io::Error::other("the keeper left before it said who lives")),
+                Heard::Nothing if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
+                Heard::Nothing => self.wait(until)?,
+            }
+        }
+    }
+
     /// Introduces this process, and learns how the keeper holds its workers. The descriptor is the keeper's pidfd.
     pub(crate) fn hello(&mut self, graces: Graces, cgroup: Option<&Path>) -> io::Result<(Welcome, OwnedFd)> {
+        self.introduce(Request::Hello, graces, cgroup)
+    }
+
+    fn introduce(
+        &mut self,
+        as_what: impl FnOnce(Hello) -> Request,
+        graces: Graces,
+        cgroup: Option<&Path>,
+    ) -> io::Result<(Welcome, OwnedFd)> {
         let versions = (wire::oldest_adoptable(wire::VERSION), wire::VERSION);
         let cgroup = cgroup.map(|path| path.to_string_lossy().into_owned());
         let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-        self.send(&Request::Hello(Hello { versions, graces, cgroup }), &[own.as_fd()])?;
+        self.send(&as_what(Hello { versions, graces, cgroup }), &[own.as_fd()])?;
         let until = Instant::now() + HELLO_PATIENCE;
         loop {
             match self.hear()? {

@@ -59,6 +59,20 @@ impl Record {
         Ok(record)
     }
 
+    /// Takes over the record of a run that goes on, with its lock. Its file has to be there still.
+    pub(crate) fn adopt(path: PathBuf, run: &str, lock: OwnedFd) -> io::Result<Self> {
+        let mut file = fs::File::from(lock);
+        let there = fs::symlink_metadata(&path)?;
+        file.rewind()?;
+        let mut text = String::new();
+        Read::by_ref(&mut file).take(64 * 1024).read_to_string(&mut text)?;
+        let facts = Facts::from_text(&text);
+        if facts.run != run || there.ino() != file.metadata()?.ino() {
+            return Err(io::Error::other(format!("{} is the record of another run", path.display())));
+        }
+        Ok(Self { path, facts, file })
+    }
+
     /// Adds what was learnt since.
     pub(crate) fn note(&mut self, learn: impl FnOnce(&mut Facts)) -> io::Result<()> {
         learn(&mut self.facts);

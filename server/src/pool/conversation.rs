@@ -153,6 +153,31 @@ impl Conversation {
         }
     }
 
+    /// A call that a worker has had from an earlier daemon.
+    pub(super) fn resumed(
+        call: CallId,
+        link: Arc<Link>,
+        said: mpsc::Receiver<Said>,
+        verdict: oneshot::Receiver<Verdict>,
+        ticket: Ticket,
+    ) -> Self {
+        Self { begun: Begun { call, link, said: Some(said), verdict, guard: None }, ticket }
+    }
+
+    /// Its seat is free already, and only its ending is still to be heard.
+    pub(super) fn has_ended(&mut self) {
+        self.ticket.close();
+    }
+
+    pub(crate) fn call(&self) -> CallId {
+        self.begun.call
+    }
+
+    /// Something that is to last as long as the call does.
+    pub(crate) fn guard(&mut self, guard: Guard) {
+        self.begun.guard = Some(guard);
+    }
+
     /// Says the same from elsewhere, while somebody still holds the call and does not look.
     pub(crate) fn leaver(&self) -> impl FnOnce() + Send + use<> {
         self.ticket.leaver()
@@ -273,7 +298,7 @@ mod tests {
         let link = Arc::new(Link::new(Life { slot: SlotId(0), number: 1 }, calls, control, witness));
         let (ways, mut ears) = mailbox::open();
         let metrics = Metrics::begin(&Telemetry::default(), "a test").expect("metrics");
-        let pool = Handle::new(ways, metrics.pool("a pool"));
+        let pool = Handle::new(ways, metrics.pool("a pool"), 1);
         let (sender, verdict) = oneshot::channel();
         let lent = link.clone();
         lent.lend(1);

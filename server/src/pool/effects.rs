@@ -46,8 +46,7 @@ impl Task {
         let number = self.next_number;
         self.next_number += 1;
         self.measure_spawn(life);
-        let since = Instant::now();
-        self.lives.insert(life, Known { number, pid: None, link: None, since, parting: None, order: None });
+        self.lives.insert(life, Known::begin(number));
         let start = Start { life, number, spec: self.spec.clone(), hold: self.hold.clone() };
         tokio::spawn(life::live(start, self.brood.clone(), self.told.clone()));
     }

@@ -141,8 +141,14 @@ pub(super) fn gone() -> Refused {
 }
 
 impl Handle {
-    pub(super) fn new(ways: Ways, meter: Arc<PoolMeter>) -> Self {
-        Self { ways, meter, next: Arc::new(AtomicU64::new(1)) }
+    pub(super) fn new(ways: Ways, meter: Arc<PoolMeter>, first_call: u64) -> Self {
+        Self { ways, meter, next: Arc::new(AtomicU64::new(first_call)) }
+    }
+
+    /// The guard of a call that is about to be submitted, or that runs already.
+    pub(super) fn ticket(&self, call: CallId, on_abandon: OnAbandon, lost: Lost) -> Ticket {
+        let abandoned = Some(self.ways.abandoned.clone());
+        Ticket { call, abandoned, on_abandon, lost, verdict: OnceLock::new() }
     }
 
     /// What this pool measures.
@@ -159,13 +165,7 @@ impl Handle {
     pub(crate) async fn submit(&self, request: Request, lost: Lost) -> Result<Submitted, Refused> {
         let (call, on_abandon) = (request.call, request.on_abandon);
         let room = self.ways.submissions.reserve().await.map_err(|_| gone())?;
-        let ticket = Ticket {
-            call,
-            abandoned: Some(self.ways.abandoned.clone()),
-            on_abandon,
-            lost,
-            verdict: OnceLock::new(),
-        };
+        let ticket = self.ticket(call, on_abandon, lost);
         let (reply, answer) = oneshot::channel();
         room.send(Submission { request, reply });
         Ok(Submitted { answer, ticket })

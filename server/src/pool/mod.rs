@@ -12,6 +12,7 @@
 mod conversation;
 mod effects;
 mod handle;
+mod inherit;
 mod mailbox;
 mod measure;
 mod pools;
@@ -23,5 +24,6 @@ mod tests;
 pub(crate) use conversation::{Conversation, Guard, Heard, Inputs};
 pub(crate) use effects::leave;
 pub(crate) use handle::{Handle, Lost, Refused, Verdict};
+pub(crate) use inherit::{Carried, Carrier, Inheritance};
 pub(crate) use pools::{Pools, Seen};
 pub(crate) use task::{Look, start};

@@ -1,9 +1,10 @@
 //! One loop around the core: facts in, decisions carried out.
 
 use super::handle::{Handle, Verdict};
-use super::mailbox::{self, Ears, Order, Reply, Submission};
+use super::inherit::{Heir, Inheritance};
+use super::mailbox::{self, Ears, Order, Reply, Submission, Ways};
 use super::measure::cause_of;
-use crate::own::hold::Hold;
+use crate::own::hold::{Hold, SERVERS_FROM};
 use crate::telemetry::{Events, What};
 use crate::worker::brood::Brood;
 use crate::worker::life::{LastWords, Spec, Told};
@@ -50,6 +51,8 @@ pub(super) struct Task {
     pub(super) lives: HashMap<Life, Known>,
     pub(super) calls: HashMap<CallId, Life>,
     pub(super) next_number: u32,
+    /// The first number of fork servers that an earlier daemon has not given.
+    next_server: u32,
     pub(super) unfit: Option<(String, String)>,
     pub(super) words: HashMap<Life, Box<LastWords>>,
     /// Why the last life of each slot is gone.
@@ -62,6 +65,8 @@ pub(super) struct Task {
     pub(super) phase: Phase,
     /// The pool is to end with its drain.
     ending: bool,
+    /// There are lives of an earlier daemon that have not spoken yet.
+    pub(super) heir: Option<Heir>,
 }
 
 /// One life, as the task knows it.
@@ -81,6 +86,12 @@ pub(super) struct Known {
     pub(super) order: Option<Parting>,
 }
 
+impl Known {
+    pub(super) fn begin(number: u32) -> Self {
+        Self { number, pid: None, link: None, since: Instant::now(), parting: None, order: None }
+    }
+}
+
 /// How a life is told to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parting {
@@ -89,18 +100,32 @@ pub(super) enum Parting {
 }
 
 /// Starts the pool, and the workers that it keeps.
-pub(crate) fn start(policy: Checked, spec: Spec, hold: Hold, events: Events) -> Handle {
+pub(crate) fn start(
+    policy: Checked,
+    spec: Spec,
+    hold: Hold,
+    events: Events,
+    inheritance: Inheritance,
+) -> Handle {
     let (ways, ears) = mailbox::open();
-    let meter = spec.meter.clone();
-    tokio::spawn(run(policy, spec, hold, events, ears));
-    Handle::new(ways, meter)
+    let (meter, first_call) = (spec.meter.clone(), spec.first_call);
+    tokio::spawn(run(policy, spec, hold, events, ears, Some((inheritance, ways.clone()))));
+    Handle::new(ways, meter, first_call)
 }
 
 /// The task of a pool, from its first worker to its last.
-pub(super) async fn run(policy: Checked, spec: Spec, hold: Hold, events: Events, ears: Ears) {
+pub(super) async fn run(
+    policy: Checked,
+    spec: Spec,
+    hold: Hold,
+    events: Events,
+    ears: Ears,
+    inherited: Option<(Inheritance, Ways)>,
+) {
     let (told, tellings) = mpsc::channel(TOLD_MAX);
-    let brood = Brood::start(&spec, &hold, &events, policy.restart.start_timeout);
-    let task = Task {
+    let next_server = inherited.as_ref().map_or(SERVERS_FROM, |(inheritance, _)| inheritance.next_server);
+    let brood = Brood::start(&spec, &hold, &events, policy.restart.start_timeout, next_server);
+    let mut task = Task {
         core: Pool::new(Instant::now(), policy),
         spec: Arc::new(spec),
         hold,
@@ -110,6 +135,7 @@ pub(super) async fn run(policy: Checked, spec: Spec, hold: Hold, events: Events,
         lives: HashMap::new(),
         calls: HashMap::new(),
         next_number: 1,
+        next_server,
         unfit: None,
         words: HashMap::new(),
         causes: HashMap::new(),
@@ -118,14 +144,18 @@ pub(super) async fn run(policy: Checked, spec: Spec, hold: Hold, events: Events,
         brood,
         phase: Phase::Serving,
         ending: false,
+        heir: None,
     };
-    task.run(ears, tellings).await;
+    let mut effects = Vec::new();
+    if let Some((inheritance, ways)) = inherited {
+        task.inherit(inheritance, ways, &mut effects);
+    }
+    task.run(ears, tellings, effects).await;
 }
 
 impl Task {
-    async fn run(mut self, ears: Ears, mut tellings: mpsc::Receiver<Told>) {
+    async fn run(mut self, ears: Ears, mut tellings: mpsc::Receiver<Told>, mut effects: Vec<Effect>) {
         let Ears { mut submissions, mut orders, mut abandoned } = ears;
-        let mut effects = Vec::new();
         self.core.handle_timeout(Instant::now(), &mut effects);
         self.carry_out(&mut effects);
         while !(self.ending && self.phase == Phase::Drained) {
@@ -193,7 +223,7 @@ impl Task {
                 if renew {
                     // The older one leaves at once: nobody is forked from it any more.
                     let patience = policy.restart.start_timeout;
-                    self.brood = Brood::start(&spec, &self.hold, &self.events, patience);
+                    self.brood = Brood::start(&spec, &self.hold, &self.events, patience, self.next_server);
                 }
                 self.spec = Arc::from(spec);
                 let event = if renew { Event::Reloaded { policy } } else { Event::Amended { policy } };
@@ -222,6 +252,7 @@ impl Task {
                 }
                 self.say_parting_again(life);
             }
+            Told::Resumed(life, standing) => self.on_resumed(life, standing, effects),
             Told::Offers(offer) => {
                 if self.offer.as_ref() != Some(&offer) {
                     self.spec.meter.offered(&offer);
@@ -234,6 +265,7 @@ impl Task {
                 self.unfit = Some((why, String::new()));
                 self.measure_gone(life, "not_started");
                 self.lives.remove(&life);
+                self.has_spoken(life);
                 let jitter = Jitter(crate::worker::dice());
                 self.core.handle(now, Event::SpawnFailed { life, jitter }, effects);
             }
@@ -251,6 +283,10 @@ impl Task {
                 self.carry_out(effects);
                 self.words.remove(&life);
                 self.lives.remove(&life);
+                self.has_spoken(life);
+                // Of calls that it had from an earlier daemon nobody else may know.
+                let calls = self.calls.extract_if(|_, runs_on| *runs_on == life);
+                calls.for_each(|(call, _)| drop(self.verdicts.remove(&call)));
             }
         }
     }

@@ -4,7 +4,8 @@ use super::conversation::Conversation;
 use super::handle::{Handle, Lost, Refused};
 use super::mailbox;
 use super::task::{self, Look};
-use super::{Pools, Seen};
+use super::{Inheritance, Pools, Seen};
+use crate::handover::Handover;
 use crate::own::hold::Hold;
 use crate::telemetry::{Events, Metrics, Telemetry};
 use crate::worker::command::Command;
@@ -38,6 +39,9 @@ fn spec() -> Spec {
         message_max: 1 << 20,
         interrupt_grace: Duration::from_secs(1),
         installed_said: Arc::default(),
+        handover: Handover::default(),
+        rules: 0,
+        first_call: 1,
     }
 }
 
@@ -62,7 +66,7 @@ async fn until_waiting(pool: &Handle, number: usize) {
 #[tokio::test]
 async fn a_crowd_gets_into_the_line_and_out_of_it() {
     let (hold, _keeper) = Hold::deaf();
-    let pool = task::start(policy(), spec(), hold, Events::default());
+    let pool = task::start(policy(), spec(), hold, Events::default(), Inheritance::default());
     for _ in 0..2 {
         let mut crowd = JoinSet::new();
         (0..CROWD).for_each(|_| _ = crowd.spawn(ask(pool.clone())));
@@ -76,7 +80,7 @@ async fn a_crowd_gets_into_the_line_and_out_of_it() {
 #[tokio::test]
 async fn orders_and_abandonments_do_not_wait_behind_submissions() {
     let (ways, mut ears) = mailbox::open();
-    let pool = Handle::new(ways, spec().meter);
+    let pool = Handle::new(ways, spec().meter, 1);
     let mut crowd = JoinSet::new();
     (0..CROWD).for_each(|_| _ = crowd.spawn(ask(pool.clone())));
     while ears.submissions.capacity() > 0 {
@@ -94,14 +98,14 @@ async fn orders_and_abandonments_do_not_wait_behind_submissions() {
 #[tokio::test]
 async fn a_call_whose_abandonment_overtakes_it_gets_into_no_line() {
     let (ways, ears) = mailbox::open();
-    let pool = Handle::new(ways, spec().meter);
+    let pool = Handle::new(ways, spec().meter, 1);
     {
         let mut call = pin!(ask(pool.clone()));
         assert!(call.as_mut().now_or_never().is_none(), "nobody listens yet");
     }
     assert_eq!((ears.submissions.len(), ears.abandoned.len()), (1, 1));
     let (hold, _keeper) = Hold::deaf();
-    tokio::spawn(task::run(policy(), spec(), hold, Events::default(), ears));
+    tokio::spawn(task::run(policy(), spec(), hold, Events::default(), ears, None));
     // It comes after the first one, and only it is there.
     let second = tokio::spawn(ask(pool.clone()));
     until_waiting(&pool, 1).await;
@@ -114,12 +118,15 @@ async fn a_call_whose_abandonment_overtakes_it_gets_into_no_line() {
 async fn a_look_at_all_pools_waits_for_the_silent_ones_together_and_not_for_long() {
     let (hold, _keeper) = Hold::deaf();
     let pools = Pools::default();
-    pools.add("awake".to_owned(), task::start(policy(), spec(), hold, Events::default()));
+    pools.add(
+        "awake".to_owned(),
+        task::start(policy(), spec(), hold, Events::default(), Inheritance::default()),
+    );
     let mut ears = Vec::new();
     for number in 0..30 {
         let (ways, silent) = mailbox::open();
         ears.push(silent);
-        pools.add(format!("silent {number}"), Handle::new(ways, spec().meter));
+        pools.add(format!("silent {number}"), Handle::new(ways, spec().meter, 1));
     }
     let asked = Instant::now();
     let seen = pools.look().await;

@@ -1,9 +1,11 @@
 //! The service that runs tools.
 
+mod carried;
 mod feeding;
 mod keyed;
 mod running;
 
+pub(crate) use carried::Outliving;
 pub(crate) use keyed::Told;
 
 use super::outcome;
@@ -35,6 +37,7 @@ pub(crate) struct CallsDoor {
     register: Register,
     endings: Endings<Told>,
     mode: Mode,
+    outliving: Outliving,
 }
 
 /// A call that may come in.
@@ -45,8 +48,14 @@ struct Admitted {
 }
 
 impl CallsDoor {
-    pub(crate) fn new(pools: Pools, register: Register, endings: Endings<Told>, mode: Mode) -> Self {
-        Self { pools, register, endings, mode }
+    pub(crate) fn new(
+        pools: Pools,
+        register: Register,
+        endings: Endings<Told>,
+        mode: Mode,
+        outliving: Outliving,
+    ) -> Self {
+        Self { pools, register, endings, mode, outliving }
     }
 
     /// Whether a call may come in at all, and what it is.
@@ -69,6 +78,7 @@ impl CallsDoor {
         if let Some(client) = caller.fairness() {
             parsed.request.client = client;
         }
+        parsed.ask.memo = self.outliving.memo(&parsed.request, &parsed.whose, key.as_ref());
         Ok(Admitted { parsed, caller, key })
     }
 
@@ -77,6 +87,9 @@ impl CallsDoor {
         let Admitted { parsed, mut caller, key } = admitted;
         let Parsed { pool, mut whose, request, mut ask, origin } = parsed;
         let hold = |key| self.endings.hold(key, &format!("{} {}", whose.pool, whose.tool));
+        if key.is_some() {
+            self.outliving.all_known().await;
+        }
         let alone = key.map(hold).transpose().map_err(|taken| refuse(&taken))?;
         // The key is held for as long as the call runs, which may be longer than anybody waits for it.
         let alone = alone.map(|alone| Box::new(alone) as Guard);

@@ -15,7 +15,7 @@ mod values;
 mod watch;
 
 pub(crate) use admin::AdminDoor;
-pub(crate) use calls::{CallsDoor, Told};
+pub(crate) use calls::{CallsDoor, Outliving, Told};
 pub(crate) use clients::{ClientsDoor, Standings};
 pub(crate) use health::report as report_health;
 pub(crate) use pools::{Daemon, PoolsDoor};

@@ -97,6 +97,7 @@ pub(super) fn call(
         credit,
         input: false,
         attempt: 1,
+        memo: None,
         body: arguments.data,
     };
     Ok(Parsed { pool, whose, request, ask, origin: beside.trace.clone() })

@@ -8,15 +8,15 @@
 //!
 //! Nothing here knows of pools: whoever knows them says what is to be told. Without a service manager nothing is handed
 //! down, nobody listens, and everything here is silent.
-//!
-//! Deliberately not here yet: the descriptor store, for a daemon that comes back to workers that live.
 
 mod herald;
 mod readiness;
 mod sockets;
+mod store;
 mod watchdog;
 
 pub(crate) use herald::Herald;
 pub(crate) use readiness::{Rule, Sight, When, busy, serving, starting};
 pub(crate) use sockets::{Door, Handed};
+pub(crate) use store::Store;
 pub(crate) use watchdog::keep_alive;

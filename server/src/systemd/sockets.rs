@@ -16,13 +16,15 @@ use sidewinder_keeper::linux::sys;
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 /// Calls, and everything else.
 const CALLS: &str = "grpc";
 /// Health alone, for who may ask only that.
 const HEALTH: &str = "health";
+/// What a daemon has left for its successor: a keeper, a life.
+const PARCELS: [&str; 2] = ["keeper.", "life."];
 /// What `sd-notify` calls those that come without names, as by `systemd-socket-activate`.
 const NAMELESS: &str = "unknown";
 /// A unit that names nothing gives its own name.
@@ -35,6 +37,8 @@ const NAMES: &str = "LISTEN_FDNAMES";
 pub(crate) struct Handed {
     pub(crate) calls: Vec<Door>,
     pub(crate) health: Vec<Door>,
+    /// What an earlier daemon has left in the manager's store.
+    pub(crate) parcels: Vec<(String, OwnedFd)>,
     /// Names of what was closed again.
     pub(crate) unknown: Vec<String>,
 }
@@ -66,6 +70,7 @@ impl fmt::Display for Door {
 enum Purpose {
     Calls,
     Health,
+    Parcel,
 }
 
 fn purpose(name: &str) -> Option<Purpose> {
@@ -73,6 +78,7 @@ fn purpose(name: &str) -> Option<Purpose> {
         CALLS | NAMELESS => Some(Purpose::Calls),
         HEALTH => Some(Purpose::Health),
         unit if unit.ends_with(UNIT) => Some(Purpose::Calls),
+        parcel if PARCELS.iter().any(|kind| parcel.starts_with(kind)) => Some(Purpose::Parcel),
         _ => None,
     }
 }
@@ -93,6 +99,7 @@ impl Handed {
             match purpose(&name) {
                 Some(Purpose::Calls) => handed.calls.push(door(&mut given, index, &name)?),
                 Some(Purpose::Health) => handed.health.push(door(&mut given, index, &name)?),
+                Some(Purpose::Parcel) => handed.parcels.push((name, sys::take_inherited(fd))),
                 None => {
                     sys::close_inherited(fd);
                     handed.unknown.push(name);
@@ -144,6 +151,7 @@ mod tests {
             assert_eq!(purpose(name), Some(Purpose::Calls), "{name}");
         }
         assert_eq!(purpose("health"), Some(Purpose::Health));
+        assert_eq!(purpose("life.0a.1"), Some(Purpose::Parcel));
         for name in ["", "metrics", "lifeline-1", "socket", "connection"] {
             assert_eq!(purpose(name), None, "{name}");
         }

@@ -15,7 +15,7 @@ use super::output::{self, LastLines, Tap};
 use super::socket::Socket;
 use super::voice::Voice;
 use super::words::{self, Notice, ToWorker};
-use crate::own::hold::{Hold, News};
+use crate::own::hold::{Hold, News, SERVERS_FROM};
 use crate::telemetry::{Event, Events, What};
 use rustix::pipe::PipeFlags;
 use sidewinder_core::Life;
@@ -27,8 +27,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// Its name among the workers of the pool.
 const NAME: &str = "fork-server";
-/// Numbers of fork servers at the keeper, far from those of lives.
-const FIRST_NUMBER: u32 = 1 << 31;
 /// Between two tries, at least and at most. Each is twice as long as the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -97,7 +95,13 @@ struct Process {
 impl Brood {
     /// Starts a fork server, if one is wished for. A life has `start_timeout` to be ready: what of it is left when
     /// importing takes too long must be enough to start by itself.
-    pub(crate) fn start(spec: &Spec, hold: &Hold, events: &Events, start_timeout: Duration) -> Option<Self> {
+    pub(crate) fn start(
+        spec: &Spec,
+        hold: &Hold,
+        events: &Events,
+        start_timeout: Duration,
+        number: u32,
+    ) -> Option<Self> {
         if !spec.command.fork_server {
             return None;
         }
@@ -111,7 +115,7 @@ impl Brood {
             standing,
             complaints: heard,
             patience: start_timeout / 2,
-            number: FIRST_NUMBER,
+            number,
         };
         tokio::spawn(keep.run());
         Some(Self { standing: watched, complaints, teller })
@@ -161,7 +165,7 @@ impl Keep {
         loop {
             let _ = self.standing.send(Standing::Importing);
             let end = self.one().await;
-            self.number = self.number.checked_add(1).unwrap_or(FIRST_NUMBER);
+            self.number = self.number.checked_add(1).unwrap_or(SERVERS_FROM);
             match end {
                 End::Unwanted => return,
                 End::Unforkable(why) => {
@@ -222,7 +226,7 @@ impl Keep {
                     Ok(None) | Err(_) => open = false,
                 },
                 told = news.recv() => match told {
-                    Some(News::Spawned(_) | News::Exited(_)) => {}
+                    Some(News::Spawned(..) | News::Exited(_)) => {}
                     Some(News::Failed(failure)) => {
                         process.blame(failure.message);
                         return process.end().await;
@@ -307,6 +311,7 @@ impl Process {
             | Notice::Log { .. }
             | Notice::Progress { .. }
             | Notice::Heartbeat { .. }
+            | Notice::Standing(_)
             | Notice::Stacks { .. } => return Err("it spoke as a worker does".to_owned()),
         }
         Ok(false)

@@ -95,6 +95,8 @@ pub(crate) struct Assembler {
     open: HashMap<u64, Partial>,
     open_max: usize,
     message_max: usize,
+    /// Pieces of lower calls may have gone elsewhere.
+    lenient_below: u64,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,12 @@ struct Partial {
 
 impl Assembler {
     pub(crate) fn new(open_max: usize, message_max: usize) -> Self {
-        Self { open: HashMap::new(), open_max, message_max }
+        Self { open: HashMap::new(), open_max, message_max, lenient_below: 0 }
+    }
+
+    /// Of messages of lower calls the beginning may be missing, and they may begin again.
+    pub(crate) fn lenient_below(&mut self, call: u64) {
+        self.lenient_below = call;
     }
 
     /// Takes one frame; returns a message when this was its last.
@@ -125,6 +132,13 @@ impl Assembler {
         let body = datagram.slice(HEADER + meta.len()..);
         if piece == 0 && kind != ITEM && self.open.get(&call).is_some_and(|begun| begun.kind == ITEM) {
             self.open.remove(&call);
+        }
+        if call < self.lenient_below {
+            if piece == 0 {
+                self.open.remove(&call);
+            } else if self.open.get(&call).is_none_or(|begun| (begun.kind, begun.next) != (kind, piece)) {
+                return Ok(None);
+            }
         }
         let more = flags & MORE != 0;
         if piece == 0 && !more {
@@ -244,6 +258,19 @@ mod tests {
             assert_eq!(said, [message(1, length)]);
             assert_eq!(assembler.take(&item[1]), Err(Fault::OutOfOrder), "its rest is not expected any more");
         }
+    }
+
+    #[test]
+    fn what_was_half_read_by_another_is_dropped_up_to_its_repetition() {
+        let mut assembler = Assembler::new(1, 1 << 20);
+        assembler.lenient_below(5);
+        let frames = datagrams(message(4, 300_000));
+        assert_eq!(assembler.take(&frames[1]), Ok(None), "its beginning is missing");
+        assert_eq!(assembler.take(&frames[2]), Ok(None));
+        assert_eq!(assembler.take(&frames[0]), Ok(None));
+        let said: Vec<_> = frames.iter().filter_map(|frame| assembler.take(frame).unwrap()).collect();
+        assert_eq!(said, [message(4, 300_000)], "begun again, and to its end");
+        assert_eq!(assembler.take(&datagrams(message(5, 300_000))[1]), Err(Fault::OutOfOrder));
     }
 
     #[test]

@@ -3,6 +3,11 @@
 //! It asks the keeper for the process, hears hello and ready, passes on what the worker says, and notices when it
 //! says nothing. Whatever the worker does wrong ends its life; nothing it does ends the task.
 
+mod last_words;
+mod left;
+mod parcel;
+mod pulse;
+
 use super::brood::Brood;
 use super::command::Command;
 use super::frame::{Assembler, VERSION};
@@ -12,25 +17,24 @@ use super::socket::Reader;
 use super::start::{Start, Started};
 use super::voice::Voice;
 use super::words::{self, Ask, CANARY_CALL, Notice, Said, ToWorker};
+use crate::handover::Handover;
 use crate::own::hold::{Hold, News};
 use crate::telemetry::metrics::PoolMeter;
 use bytes::Bytes;
+pub(crate) use last_words::LastWords;
+use left::Asked;
+pub(crate) use left::{Standing, Word, resume};
+pub(crate) use parcel::Pipes;
 use sidewinder_core::{Event, Jitter, Life};
-use sidewinder_keeper::wire::{Ending, Gone};
+use sidewinder_keeper::wire::Gone;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
-/// How often the control thread is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(1);
-/// A worker that has not answered for this long holds the interpreter's lock, or is stuck.
-const SUSPECT_AFTER: Duration = Duration::from_secs(2);
-/// A worker that has closed its sockets leaves within this time.
-const CLOSED_PATIENCE: Duration = Duration::from_secs(1);
 /// After the death of the tree its pipes are at their end; this bounds the wait for a descendant of somebody else.
 const OUTPUT_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -45,6 +49,12 @@ pub(crate) struct Spec {
     pub(crate) interrupt_grace: Duration,
     /// It was said that Python has another version of `sidewinder` than the daemon.
     pub(crate) installed_said: Arc<AtomicBool>,
+    /// Where a successor of the daemon finds lives that are ready.
+    pub(crate) handover: Handover,
+    /// A digest of what lives are started by.
+    pub(crate) rules: u64,
+    /// The first call of this daemon: lower ones were given by an earlier one.
+    pub(crate) first_call: u64,
 }
 
 /// What a life tells its pool.
@@ -56,43 +66,12 @@ pub(crate) enum Told {
     Opened(Arc<Link>, Option<u32>),
     /// It is ready, and offers these tools.
     Offers(Bytes),
+    /// It was there before this daemon, and has these calls.
+    Resumed(Life, Vec<Standing>),
     /// It never started, and why.
     NotStarted(Life, String),
     /// Nothing of it is left.
     Ended(Life, Box<LastWords>),
-}
-
-/// What is known of an ending.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LastWords {
-    pub(crate) ending: Option<Ending>,
-    pub(crate) oom: bool,
-    /// What the worker did wrong, when that was why.
-    pub(crate) fault: Option<String>,
-    /// Why its tools could not be served: message and traceback.
-    pub(crate) unfit: Option<(String, String)>,
-    /// It could be given calls.
-    pub(crate) was_ready: bool,
-    /// The last lines of standard error.
-    pub(crate) stderr: Vec<String>,
-}
-
-impl LastWords {
-    /// Why this life never came up, if it never did: what it said itself, or else what is known of its end.
-    pub(crate) fn why_unfit(&self) -> Option<(String, String)> {
-        if self.was_ready || self.unfit.is_some() {
-            return self.unfit.clone();
-        }
-        let ended = match (&self.fault, self.ending) {
-            (Some(fault), _) => format!("it was ended: {fault}"),
-            // It was asked to leave while it started.
-            (None, Some(Ending::Code(0))) => return None,
-            (None, Some(Ending::Code(code))) => format!("it exited with status {code} before it was ready"),
-            (None, Some(Ending::Signal(signal))) => format!("signal {signal} ended it before it was ready"),
-            (None, None) => "it was gone before it was ready".to_owned(),
-        };
-        Some((ended, self.stderr.join("\n")))
-    }
 }
 
 struct Living {
@@ -118,6 +97,14 @@ struct Living {
     gone: Option<Box<Gone>>,
     /// It has closed a socket: it is on its way out, or it plays dead.
     closed: Option<Instant>,
+    /// The run of its keeper.
+    run: String,
+    /// What is to be parked when it is ready.
+    parcel: Option<Pipes>,
+    /// What it was asked in the place of an earlier daemon, until it has answered.
+    asked: Option<Asked>,
+    /// What it says of lower calls was meant for an earlier daemon.
+    strict_from: u64,
     spec: Arc<Spec>,
 }
 
@@ -129,19 +116,33 @@ pub(crate) async fn live(start: Start, brood: Option<Brood>, pool: mpsc::Sender<
         Ok(started) => {
             let told = Told::Opened(started.link.clone(), started.pid);
             let _ = pool.send(told).await;
-            let last = started.last.clone();
-            let (mut living, news, outputs) = started.into_living(number, spec, hold, pool);
-            living.run(news).await;
-            for output in outputs {
-                let _ = tokio::time::timeout(OUTPUT_PATIENCE, output).await;
-            }
-            living.voice.end();
-            living.end(last.take()).await;
+            live_on(started, number, spec, hold, pool, |_| {}).await;
         }
         Err(why) => {
             let _ = pool.send(Told::NotStarted(life, why)).await;
         }
     }
+}
+
+/// From the process to its end.
+async fn live_on(
+    started: Started,
+    number: u32,
+    spec: Arc<Spec>,
+    hold: Hold,
+    pool: mpsc::Sender<Told>,
+    begin: impl FnOnce(&mut Living),
+) {
+    let last = started.last.clone();
+    let (mut living, news, outputs) = started.into_living(number, spec, hold, pool);
+    begin(&mut living);
+    living.run(news).await;
+    for output in outputs {
+        let _ = tokio::time::timeout(OUTPUT_PATIENCE, output).await;
+    }
+    living.voice.end();
+    living.forget();
+    living.end(last.take()).await;
 }
 
 impl Started {
@@ -172,6 +173,10 @@ impl Started {
             suspected: false,
             gone: None,
             closed: None,
+            run: self.run.to_string(),
+            parcel: self.parcel,
+            asked: None,
+            strict_from: 0,
             spec,
         };
         (living, self.news, self.outputs)
@@ -184,16 +189,16 @@ impl Living {
         let link = self.link.clone();
         let (mut calls, mut control) = (link.calls.reader(), link.control.reader());
         let (mut calls_open, mut control_open) = (true, true);
-        let mut clock = clock();
+        let mut clock = pulse::clock();
         loop {
             tokio::select! {
                 biased;
-                frame = calls.next(), if calls_open => calls_open = self.take(frame, true).await,
+                frame = calls.next(), if calls_open && self.asked.is_none() => calls_open = self.take(frame, true).await,
                 frame = control.next(), if control_open => control_open = self.take(frame, false).await,
                 told = news.recv() => match told {
                     Some(News::Exited(ending)) => self.words.ending = Some(ending),
                     Some(News::Gone(gone)) => { self.gone = Some(gone); break }
-                    Some(News::Spawned(_) | News::Failed(_)) => {}
+                    Some(News::Spawned(..) | News::Failed(_)) => {}
                     None => { self.words.fault.get_or_insert_with(|| "the keeper was lost".to_owned()); break }
                 },
                 _ = clock.tick() => self.on_tick().await,
@@ -237,6 +242,11 @@ impl Living {
     async fn on_calls(&mut self, frame: &Bytes) -> Result<(), String> {
         let Some(message) = self.calls.take(frame).map_err(told)? else { return Ok(()) };
         let (call, said) = words::said(message).map_err(told)?;
+        let earlier = call < self.strict_from || (call == CANARY_CALL && self.strict_from > 0);
+        if earlier && !self.link.is_open(call) {
+            // Meant for an earlier daemon, or said twice.
+            return Ok(());
+        }
         if call == CANARY_CALL {
             return self.on_canary(said).await;
         }
@@ -267,6 +277,7 @@ impl Living {
         };
         self.link.pass_on(CANARY_CALL, said).map_err(|_| "it answered the canary twice".to_owned())?;
         self.words.was_ready = true;
+        self.park(&offer);
         self.tell(Told::Offers(offer)).await;
         let jitter = Jitter(super::dice());
         self.tell(Told::Fact(Event::Ready { life: self.life, jitter })).await;
@@ -306,38 +317,13 @@ impl Living {
             Notice::Pong { resident, .. } => self.on_pong(resident).await,
             Notice::Log { call, level, message } => self.voice.logged(call, &level, &message),
             Notice::Stacks { number, text } => self.link.dumped(number, text),
+            Notice::Standing(word) => self.on_word(word).await?,
             Notice::Progress { .. } | Notice::Heartbeat { .. } => self.unanswered = None,
             Notice::Preloaded | Notice::Unforkable { .. } => {
                 return Err("it spoke as a fork server".to_owned());
             }
         }
         Ok(())
-    }
-
-    async fn on_pong(&mut self, resident: u64) {
-        self.unanswered = None;
-        if std::mem::take(&mut self.suspected) {
-            self.tell(Told::Fact(Event::Recovered { life: self.life })).await;
-        }
-        self.tell(Told::Fact(Event::Measured { life: self.life, resident })).await;
-    }
-
-    async fn on_tick(&mut self) {
-        if self.closed.is_some_and(|closed| closed.elapsed() >= CLOSED_PATIENCE) {
-            self.fault("it closed its sockets and did not leave".to_owned()).await;
-        }
-        if !self.ready {
-            return;
-        }
-        let now = Instant::now();
-        if !self.suspected && self.unanswered.is_some_and(|since| now >= since + SUSPECT_AFTER) {
-            self.suspected = true;
-            self.tell(Told::Fact(Event::Suspected { life: self.life })).await;
-        }
-        self.pings += 1;
-        // A full socket is no answer either.
-        let _ = self.link.control.say_now(ToWorker::Ping(self.pings).message());
-        self.unanswered.get_or_insert(now);
     }
 
     async fn end(mut self, stderr: Vec<String>) {
@@ -353,12 +339,6 @@ impl Living {
     async fn tell(&self, told: Told) {
         let _ = self.pool.send(told).await;
     }
-}
-
-fn clock() -> Interval {
-    let mut clock = interval(PING_EVERY);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    clock
 }
 
 fn told(error: impl fmt::Display) -> String {

@@ -15,6 +15,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const MARGIN: usize = 4;
 /// More inputs than this are never wanted at once.
 const WANTED_MAX: usize = 1 << 16;
+/// What a call of an earlier daemon may say before somebody takes it.
+const RESUMED_MAX: usize = 1 << 10;
 
 /// The sockets of one life, and who waits for what on them.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ struct Open {
     credit: u32,
     /// Inputs that the tool wants and has not been given.
     wanted: Arc<Semaphore>,
+    /// Its worker keeps the ending, for whoever asks a successor of this daemon for it.
+    kept: bool,
 }
 
 /// Why something that a worker said cannot be passed on.
@@ -81,6 +85,22 @@ impl Link {
         }
     }
 
+    /// A call that an earlier daemon has given to this life. Nobody knows what credit it has left.
+    pub(crate) fn resume(&self, call: u64, kept: bool) -> mpsc::Receiver<Said> {
+        let (said, receiver) = mpsc::channel(RESUMED_MAX);
+        let mut table = self.table();
+        if !table.closed {
+            let wanted = Arc::new(Semaphore::new(0));
+            table.seats.insert(call, Seat::Open(Open { said, credit: u32::MAX, wanted, kept }));
+        }
+        receiver
+    }
+
+    /// The worker need not keep the ending of this call any longer.
+    pub(crate) fn heard(&self, call: u64) {
+        self.table().heard.push(call);
+    }
+
     /// Gives a call to the worker. What it says arrives in the receiver; a closed one means that the life is over.
     /// A call that was cancelled before is not given any more.
     pub(crate) async fn open(self: &Arc<Self>, call: u64, ask: Ask) -> io::Result<mpsc::Receiver<Said>> {
@@ -91,7 +111,7 @@ impl Link {
             let seat = table.seats.get_mut(&call).filter(|seat| matches!(seat, Seat::Lent));
             let seat = seat.ok_or(io::ErrorKind::BrokenPipe)?;
             let wanted = Arc::new(Semaphore::new(0));
-            *seat = Seat::Open(Open { said: sender, credit: ask.credit, wanted });
+            *seat = Seat::Open(Open { said: sender, credit: ask.credit, wanted, kept: ask.memo.is_some() });
             std::mem::take(&mut table.heard)
         };
         self.say(ToWorker::Call(call, Box::new(ask), heard).message()).await?;
@@ -210,8 +230,11 @@ impl Link {
         }
         if ending {
             seat.wanted.close();
+            let kept = seat.kept;
             table.seats.remove(&call);
-            table.heard.push(call);
+            if !kept {
+                table.heard.push(call);
+            }
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ pub(crate) mod command;
 pub(crate) mod frame;
 pub(crate) mod life;
 pub(crate) mod link;
+pub(crate) mod memo;
 pub(crate) mod output;
 pub(crate) mod placed;
 pub(crate) mod socket;

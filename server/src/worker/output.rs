@@ -65,6 +65,11 @@ impl Tap {
         Ok(Arc::new(Self { pipe, lines: Mutex::default(), said: watch::Sender::new(0) }))
     }
 
+    /// Another handle on the pipe.
+    pub(super) fn copy(&self) -> io::Result<OwnedFd> {
+        self.pipe.get_ref().try_clone()
+    }
+
     /// Waits until all is said that is in the pipe now.
     async fn dry(&self) {
         let target = {

@@ -7,10 +7,11 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, sendmsg,
     socketpair,
 };
+use sidewinder_keeper::linux::sys;
 use sidewinder_keeper::wire::FRAME_MAX;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -43,8 +44,23 @@ impl Socket {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         // Only our end: the worker's calls socket blocks, that is its fast way.
+        Ok((Self::found(ours)?, theirs))
+    }
+
+    /// Our end of a socket that an earlier daemon has made.
+    pub(crate) fn found(ours: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&ours, true)?;
-        Ok((Self { fd: watched(ours, Interest::READABLE)? }, theirs))
+        Ok(Self { fd: watched(ours, Interest::READABLE)? })
+    }
+
+    /// Another handle on our end.
+    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+        self.fd.get_ref().try_clone()
+    }
+
+    /// Whether the worker has read everything that it was given.
+    pub(crate) fn is_heard(&self) -> bool {
+        sys::unread(self.fd.get_ref().as_fd()).is_ok_and(|bytes| bytes == 0)
     }
 
     /// Says a message; waits while the worker does not read.

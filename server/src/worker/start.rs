@@ -4,7 +4,7 @@
 
 use super::brood::Brood;
 use super::command::{FDS, explain};
-use super::life::Spec;
+use super::life::{Pipes, Spec};
 use super::link::Link;
 use super::output::{self, LastLines, Reading, Tap};
 use super::socket::Socket;
@@ -38,7 +38,14 @@ pub(super) struct Started {
     pub(super) taps: [Arc<Tap>; 2],
     pub(super) last: LastLines,
     pub(super) voice: Voice,
+    /// The run of its keeper.
+    pub(super) run: Arc<str>,
+    /// Copies of its pipes, for a successor of the daemon.
+    pub(super) parcel: Option<Pipes>,
 }
+
+/// A process that has begun: what is told of it, its pidfd, and the run of its keeper.
+type Begun = (mpsc::Receiver<News>, OwnedFd, Arc<str>);
 
 impl Start {
     pub(super) async fn begin(&self, brood: Option<Brood>) -> Result<Started, String> {
@@ -55,7 +62,7 @@ impl Start {
         };
         let (link, theirs, taps) = prepare().map_err(|error| error.to_string())?;
         let forked = self.fork(brood, &theirs).await;
-        let (news, pidfd) = match forked {
+        let (news, pidfd, run) = match forked {
             Some(forked) => {
                 drop(theirs);
                 forked
@@ -65,35 +72,33 @@ impl Start {
         let pid = identity::pid_of(&pidfd).ok().and_then(|pid| u32::try_from(pid).ok());
         link.witness.is_process(pid);
         let voice = Voice::new(&self.spec.pool, &self.life.to_string(), self.spec.meter.clone());
+        let copies = || Some([taps[0].copy().ok()?, taps[1].copy().ok()?]);
+        let parcel = self.spec.handover.is_on().then(copies).flatten();
         let outputs = output::read_all(&taps, &last, &voice, Some(&link));
-        Ok(Started { link, pid, news, outputs, taps, last, voice })
+        Ok(Started { link, pid, news, outputs, taps, last, voice, run, parcel })
     }
 
-    async fn spawn(&self, theirs: Vec<OwnedFd>) -> Result<(mpsc::Receiver<News>, OwnedFd), String> {
+    async fn spawn(&self, theirs: Vec<OwnedFd>) -> Result<Begun, String> {
         let request = self.spec.command.request().map_err(|error| error.to_string())?;
         let program =
             String::from_utf8_lossy(request.arguments.first().map_or(b"", Vec::as_slice)).into_owned();
         let mut news = self.hold.spawn(self.number, request, theirs).await;
         match news.recv().await {
-            Some(News::Spawned(pidfd)) => Ok((news, pidfd)),
+            Some(News::Spawned(pidfd, run)) => Ok((news, pidfd, run)),
             Some(News::Failed(failure)) => Err(explain(&program, &failure)),
             Some(News::Exited(_) | News::Gone(_)) | None => Err("the keeper was lost".to_owned()),
         }
     }
 
     /// Nothing when there is no fork server now, or when it does not fork.
-    async fn fork(
-        &self,
-        brood: Option<Brood>,
-        theirs: &[OwnedFd],
-    ) -> Option<(mpsc::Receiver<News>, OwnedFd)> {
+    async fn fork(&self, brood: Option<Brood>, theirs: &[OwnedFd]) -> Option<Begun> {
         let brood = brood?;
         let from = brood.ready().await?;
         let copies = theirs.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>().ok()?;
         let mut news = self.hold.fork(self.number, from, &FDS, copies).await;
         let why = loop {
             match news.recv().await {
-                Some(News::Spawned(pidfd)) => return Some((news, pidfd)),
+                Some(News::Spawned(pidfd, run)) => return Some((news, pidfd, run)),
                 Some(News::Failed(failure)) => break failure.message,
                 Some(News::Exited(_)) => {}
                 Some(News::Gone(_)) => break "it never began".to_owned(),

@@ -1,6 +1,7 @@
 //! What the daemon and a worker say, and the messages for it (`proto/WORKER.md`). Pure.
 
 use super::frame::{INPUT, Message};
+use super::life::Word;
 use bytes::Bytes;
 use sidewinder_keeper::wire::{Broken, Fields, put_field, unknown};
 use std::time::Duration;
@@ -25,6 +26,7 @@ const NEWEST: u16 = 17;
 const LANGUAGE: u16 = 18;
 const RUNTIME: u16 = 19;
 const INSTALLED: u16 = 28;
+const MEMO: u16 = 29;
 const SEATS: u16 = 21;
 const NUMBER: u16 = 22;
 const RESIDENT: u16 = 23;
@@ -47,6 +49,8 @@ pub(crate) struct Ask {
     /// Further inputs follow.
     pub(crate) input: bool,
     pub(crate) attempt: u32,
+    /// What a successor of this daemon needs to know of it.
+    pub(crate) memo: Option<Vec<u8>>,
     pub(crate) body: Bytes,
 }
 
@@ -66,6 +70,8 @@ pub(crate) enum ToWorker {
     Ping(u64),
     Cancel(u64, &'static str),
     Drain,
+    /// What runs, and what is kept?
+    Resync,
     Dump(u64),
 }
 
@@ -167,6 +173,8 @@ pub(crate) enum Notice {
     Unforkable {
         why: String,
     },
+    /// What it does, for a daemon that was not there before.
+    Standing(Word),
 }
 
 impl ToWorker {
@@ -180,6 +188,7 @@ impl ToWorker {
             Self::Ping(_) => (34, 0),
             Self::Cancel(call, _) => (35, *call),
             Self::Drain => (36, 0),
+            Self::Resync => (37, 0),
             Self::Dump(_) => (38, 0),
         };
         let mut message = Message::new(kind, call);
@@ -201,7 +210,7 @@ impl ToWorker {
             }
             Self::Ping(number) | Self::Dump(number) => put_number(meta, NUMBER, number),
             Self::Cancel(_, why) => put_field(meta, TEXT, why.as_bytes()),
-            Self::EndOfInput(_) | Self::Drain => {}
+            Self::EndOfInput(_) | Self::Drain | Self::Resync => {}
         }
         message
     }
@@ -223,6 +232,7 @@ impl Ask {
         for (tag, text) in texts {
             text.iter().for_each(|text| put_field(meta, tag, text.as_bytes()));
         }
+        self.memo.iter().for_each(|memo| put_field(meta, MEMO, memo));
         for (tag, number) in [(CREDIT, self.credit), (ATTEMPT, self.attempt)] {
             if number > 0 {
                 put_number(meta, tag, number.into());
@@ -278,6 +288,9 @@ pub(crate) fn notice(message: Message) -> Result<Notice, Broken> {
         104 => Notice::Stacks { number: texts.number, text: lossy(&message.body) },
         105 => Notice::Preloaded,
         106 => Notice::Unforkable { why: texts.text },
+        107 => Notice::Standing(Word::Runs { call, memo: texts.memo, streams: texts.credit > 0 }),
+        108 => Notice::Standing(Word::Keeps { call, memo: texts.memo }),
+        109 => Notice::Standing(Word::Resynced),
         kind => return Err(Broken::Kind(kind)),
     })
 }
@@ -302,6 +315,7 @@ struct Texts {
     resident: u64,
     level: String,
     credit: u64,
+    memo: Vec<u8>,
 }
 
 impl Texts {
@@ -323,6 +337,7 @@ impl Texts {
                 INSTALLED => self.installed = lossy(value),
                 SEATS => self.seats = number(tag, value)?,
                 CREDIT => self.credit = number(tag, value)?,
+                MEMO => self.memo = value.to_vec(),
                 NUMBER => self.number = number(tag, value)?,
                 RESIDENT => self.resident = number(tag, value)?,
                 LEVEL => self.level = lossy(value),

@@ -36,7 +36,13 @@ fn exposure(unit: &str) -> Option<f64> {
 fn services_are_hardened() {
     let service = text("sidewinder.service");
     let cpu_only = format!("{service}\n{}", text("cpu-only.conf"));
-    for (name, unit, most) in [("general", service, GENERAL_MAX), ("CPU-only", cpu_only, CPU_ONLY_MAX)] {
+    let live = format!("{service}\n{}", text("live.conf"));
+    let all = [
+        ("general", service, GENERAL_MAX),
+        ("live", live, GENERAL_MAX),
+        ("CPU-only", cpu_only, CPU_ONLY_MAX),
+    ];
+    for (name, unit, most) in all {
         let Some(found) = exposure(&unit) else { return };
         tell(&format!("exposure of the {name} profile: {found} (at most {most})"));
         assert!(found <= most, "{name}: {found}");

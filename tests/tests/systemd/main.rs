@@ -7,6 +7,8 @@ mod files;
 mod followed;
 mod installed;
 mod journal;
+mod live;
+mod load;
 mod machine;
 mod others;
 

@@ -17,6 +17,7 @@ const DOWNWARDS: &[&str] = &[
     "pool",
     "worker",
     "own",
+    "handover",
     "systemd",
     "telemetry",
 ];

@@ -239,6 +239,20 @@ pub fn close_inherited(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
+/// Owns a descriptor that was handed down.
+pub fn take_inherited(fd: RawFd) -> OwnedFd {
+    // SAFETY: the caller promises that it was handed down, and that nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Bytes that the other end of a socket has not read yet.
+pub fn unread(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: one number is written to the place that is given.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Takes a variable out of the environment. Fails in a process with more than one thread.
 pub fn forget_variable(name: &str) -> io::Result<()> {
     if has_threads() {

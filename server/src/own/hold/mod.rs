@@ -6,23 +6,30 @@ mod stand;
 mod task;
 
 use super::ground::Ground;
+use super::identity;
+use super::lifeline::Known;
 use super::limit::Limit;
 use super::subtree::Wish;
+use crate::handover::{Deed, Handover, LeftKeeper, LeftLife};
 use sidewinder_keeper::wire::{Ending, Failure, ForkRequest, Gone, Graces, SpawnRequest, Welcome};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests that wait for the task.
 const MAILBOX: usize = 1024;
+/// Numbers of fork servers, far from those of workers.
+pub(crate) const SERVERS_FROM: u32 = 1 << 31;
 /// What is told of one worker: spawned, exited, gone; and a failure instead of any.
 const NEWS_MAX: usize = 4;
 
 /// What the keeper tells of one worker.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Its program runs; the descriptor is its pidfd.
-    Spawned(OwnedFd),
+    /// Its program runs: its pidfd, and the run of the keeper.
+    Spawned(OwnedFd, Arc<str>),
     Failed(Failure),
     /// Its own process has ended.
     Exited(Ending),
@@ -95,6 +102,38 @@ pub(crate) struct Wishes {
     pub(crate) graces: Graces,
     /// Which daemon it is, by where that listens.
     pub(crate) instance: String,
+    pub(crate) parking: Parking,
+}
+
+/// How a keeper is left for a successor of its owner.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parking {
+    pub(crate) handover: Handover,
+    pub(crate) pool: String,
+    /// A digest of the rules by which keepers are started.
+    pub(crate) rules: u64,
+}
+
+/// A life of a keeper that was taken over.
+#[derive(Debug)]
+pub(crate) struct Survivor {
+    pub(crate) left: LeftLife,
+    /// Its process, as this process knows it.
+    pub(crate) pid: Option<u32>,
+    pub(crate) news: mpsc::Receiver<News>,
+}
+
+/// What there is after a keeper was taken over.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) hold: Hold,
+    pub(crate) welcome: Welcome,
+    pub(crate) survivors: Vec<Survivor>,
+    /// How many of its workers were there for nobody, and end.
+    pub(crate) unknown: usize,
+    /// The first numbers that no worker and no fork server has.
+    pub(crate) next_number: u32,
+    pub(crate) next_server: u32,
 }
 
 impl Hold {
@@ -105,6 +144,42 @@ impl Hold {
         let (alive, over) = watch::channel(());
         tokio::spawn(task::Task::new(wishes, post, alive).run(mailbox));
         Ok((Self { orders, over }, welcome))
+    }
+
+    /// Takes a keeper over that an earlier daemon has left, and those of its workers that were left with it. The others
+    /// are ended: nobody can speak with them.
+    pub(crate) async fn take_over(
+        wishes: Wishes,
+        keeper: LeftKeeper,
+        lives: Vec<LeftLife>,
+    ) -> io::Result<Taken> {
+        let (post, welcome, known) = task::Post::take_over(&wishes, keeper).await?;
+        let (servers, workers): (Vec<u32>, Vec<u32>) =
+            known.iter().map(|known| known.number).partition(|number| *number >= SERVERS_FROM);
+        let next_number = workers.into_iter().max().map_or(1, |last| last + 1);
+        let next_server = servers.into_iter().max().map_or(SERVERS_FROM, |last| last.saturating_add(1));
+        let (orders, mailbox) = mpsc::channel(MAILBOX);
+        let (alive, over) = watch::channel(());
+        let handover = wishes.parking.handover.clone();
+        let mut task = task::Task::new(wishes, post, alive);
+        let mut lives: HashMap<u32, LeftLife> =
+            lives.into_iter().map(|left| (left.deed.number, left)).collect();
+        let (mut survivors, mut unknown) = (Vec::new(), 0);
+        let hold = Self { orders, over };
+        for Known { number, pidfd, .. } in known.into_iter().filter(|known| known.living) {
+            if let Some(left) = lives.remove(&number) {
+                let pid = pidfd.and_then(|pidfd| identity::pid_of(&pidfd).ok());
+                let pid = pid.and_then(|pid| u32::try_from(pid).ok());
+                survivors.push(Survivor { left, pid, news: task.expect(number) });
+            } else {
+                unknown += usize::from(number < SERVERS_FROM);
+                task.end(number);
+            }
+        }
+        // They have ended while nobody was there.
+        lives.into_values().for_each(|left| handover.forget(Deed::Life(left.deed).name()));
+        tokio::spawn(task.run(mailbox));
+        Ok(Taken { hold, welcome, survivors, unknown, next_number, next_server })
     }
 
     /// Asks for a worker. The news ends without `Gone` or `Failed` when the keeper is lost.

@@ -4,8 +4,10 @@
 //! What is executed there forks the keeper and leaves, so the end of the thread is nothing to the keeper.
 
 use super::{Ground, Wishes};
+use crate::handover::LeftKeeper;
 use crate::own::ground::Standing;
-use crate::own::lifeline::Lifeline;
+use crate::own::lifeline::{Known, Lifeline};
+use crate::own::record::Record;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use std::io;
@@ -31,6 +33,29 @@ pub(super) async fn apart(wishes: Wishes) -> io::Result<(Ground, Standing)> {
     };
     thread::Builder::new().name("keeper".to_owned()).spawn(stands)?;
     told.await.map_err(io::Error::other)?
+}
+
+/// The same with a keeper that has lost its owner.
+pub(super) async fn take_over_apart(
+    wishes: Wishes,
+    keeper: LeftKeeper,
+) -> io::Result<(Ground, Standing, Vec<Known>)> {
+    let (tell, told) = oneshot::channel();
+    let takes = move || {
+        let _ = tell.send(take_over(&wishes, keeper));
+    };
+    thread::Builder::new().name("keeper".to_owned()).spawn(takes)?;
+    told.await.map_err(io::Error::other)?
+}
+
+fn take_over(wishes: &Wishes, left: LeftKeeper) -> io::Result<(Ground, Standing, Vec<Known>)> {
+    let LeftKeeper { deed, lifeline, record } = left;
+    let record = Record::adopt(deed.record, &deed.run, record)?;
+    let ground = Ground::take_over(record, &wishes.cgroup, &wishes.limits, is_root());
+    let ground = ground.map_err(io::Error::other)?;
+    let mut lifeline = Lifeline::found(lifeline)?;
+    let (welcome, keeper, known) = lifeline.adopt(wishes.graces)?;
+    Ok((ground, Standing { lifeline, keeper, welcome }, known))
 }
 
 fn stand(wishes: &Wishes) -> io::Result<(Ground, Standing)> {

@@ -1,18 +1,20 @@
 //! The task that talks to a keeper, and takes another one when it is lost.
 
 use super::stand::{self, is_root};
-use super::{Ground, Limit, News, Order, Wishes};
+use super::{Ground, Limit, NEWS_MAX, News, Order, Parking, Wishes};
+use crate::handover::{Deed, Handover, KeeperDeed, LeftKeeper, inode};
 use crate::own::ground::Standing;
-use crate::own::lifeline::{Heard, Lifeline};
+use crate::own::lifeline::{Heard, Known, Lifeline};
 use crate::own::sweep::Scope;
 use crate::own::watched::watched;
 use crate::own::{identity, record, sweep};
 use rustix::process::{Signal, pidfd_send_signal};
 use sidewinder_keeper::wire::{Failure, Report, Request, SpawnRequest, Stage, Welcome};
-use sidewinder_keeper::{RUN_VARIABLE, complain};
+use sidewinder_keeper::{RUN_VARIABLE, Tier, complain};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -35,6 +37,22 @@ pub(super) struct Post {
     /// Copies of the descriptors, for the runtime to watch.
     line: AsyncFd<OwnedFd>,
     death: AsyncFd<OwnedFd>,
+    handover: Handover,
+}
+
+/// What a pool with a successor in mind takes, and this machine does not give.
+const TIER_TOO_LOW: &str = "daemon.live takes a PID namespace or a delegated cgroup, so that nothing is left when daemon \
+                            and keeper die together, and this machine gives neither (tier C, see `sidewinder doctor`): \
+                            allow one of them, or switch `live` off";
+
+fn may_be_left(wishes: &Wishes, welcome: &Welcome) -> io::Result<()> {
+    let left = wishes.parking.handover.is_on();
+    if left && welcome.tier == Tier::C { Err(io::Error::other(TIER_TOO_LOW)) } else { Ok(()) }
+}
+
+fn watch(lifeline: &Lifeline, keeper: &OwnedFd) -> io::Result<(AsyncFd<OwnedFd>, AsyncFd<OwnedFd>)> {
+    let line = watched(lifeline.as_fd().try_clone_to_owned()?, Interest::READABLE | Interest::WRITABLE)?;
+    Ok((line, watched(keeper.try_clone()?, Interest::READABLE)?))
 }
 
 impl Post {
@@ -42,13 +60,14 @@ impl Post {
     pub(super) async fn take(wishes: &Wishes) -> io::Result<(Self, Welcome)> {
         let (ground, standing) = stand::apart(wishes.clone()).await?;
         let Standing { lifeline, keeper, welcome } = standing;
-        let watch = || -> io::Result<_> {
-            let line =
-                watched(lifeline.as_fd().try_clone_to_owned()?, Interest::READABLE | Interest::WRITABLE)?;
-            Ok((line, watched(keeper.try_clone()?, Interest::READABLE)?))
-        };
-        match watch() {
-            Ok((line, death)) => Ok((Self { ground, lifeline, keeper, line, death }, welcome)),
+        let ready = may_be_left(wishes, &welcome).and_then(|()| watch(&lifeline, &keeper));
+        match ready {
+            Ok((line, death)) => {
+                let handover = wishes.parking.handover.clone();
+                let post = Self { ground, lifeline, keeper, line, death, handover };
+                post.park(&wishes.parking)?;
+                Ok((post, welcome))
+            }
             Err(error) => {
                 stand::dismiss(ground, lifeline, &keeper);
                 Err(error)
@@ -56,9 +75,39 @@ impl Post {
         }
     }
 
+    /// Has a keeper that has lost its owner go on for this one.
+    pub(super) async fn take_over(
+        wishes: &Wishes,
+        left: LeftKeeper,
+    ) -> io::Result<(Self, Welcome, Vec<Known>)> {
+        let (ground, standing, known) = stand::take_over_apart(wishes.clone(), left).await?;
+        let Standing { lifeline, keeper, welcome } = standing;
+        let (line, death) = watch(&lifeline, &keeper)?;
+        let handover = wishes.parking.handover.clone();
+        Ok((Self { ground, lifeline, keeper, line, death, handover }, welcome, known))
+    }
+
+    /// A successor of this process is to find the keeper.
+    fn park(&self, parking: &Parking) -> io::Result<()> {
+        if !self.handover.is_on() {
+            return Ok(());
+        }
+        let fds = vec![self.lifeline.as_fd().try_clone_to_owned()?, self.ground.record.lock()?];
+        let inodes = fds.iter().map(inode).collect::<io::Result<_>>()?;
+        let (run, record) = (self.ground.record.facts.run.clone(), self.ground.record.path.clone());
+        let (pool, rules) = (parking.pool.clone(), parking.rules);
+        self.handover.park(&Deed::Keeper(KeeperDeed { run, pool, record, rules, inodes }), fds)
+    }
+
+    fn forget(&self) {
+        self.handover.forget(format!("keeper.{}", self.ground.record.facts.run));
+    }
+
     /// Lets the keeper leave. Its end is the proof that everybody below it is gone.
     async fn leave(self) {
-        let Self { ground, lifeline, line, death, keeper } = self;
+        // A parked copy of its lifeline would keep it.
+        self.forget();
+        let Self { ground, lifeline, line, death, keeper, .. } = self;
         drop((lifeline, line));
         for _ in 0..WAKES_MAX {
             // Somebody may have stopped it.
@@ -76,6 +125,7 @@ impl Post {
 
     /// The keeper was killed.
     fn abandon(self) {
+        self.forget();
         let Self { ground, .. } = self;
         clean_up_after(ground);
     }
@@ -133,6 +183,8 @@ pub(super) struct Task {
     /// Dropped at the end of the task, which is the end of the keeper.
     _alive: watch::Sender<()>,
     workers: HashMap<u32, mpsc::Sender<News>>,
+    /// Workers that are there and for nobody.
+    unwanted: Vec<u32>,
     /// Endings to acknowledge when the keeper reads again.
     unacknowledged: Vec<u32>,
     /// Who waits for the keeper to say who lives: proof that it is there.
@@ -161,14 +213,30 @@ impl Task {
             post: Some(post),
             _alive: alive,
             workers: HashMap::new(),
+            unwanted: Vec::new(),
             unacknowledged: Vec::new(),
             pings: Vec::new(),
             owed: None,
         }
     }
 
+    /// News of a worker that is there already.
+    pub(super) fn expect(&mut self, number: u32) -> mpsc::Receiver<News> {
+        let (news, receiver) = mpsc::channel(NEWS_MAX);
+        self.workers.insert(number, news);
+        receiver
+    }
+
+    /// Ends a worker with whom nobody can speak.
+    pub(super) fn end(&mut self, number: u32) {
+        self.unwanted.push(number);
+    }
+
     /// Until nobody holds the pool any more.
     pub(super) async fn run(mut self, mut mailbox: mpsc::Receiver<Order>) {
+        for number in std::mem::take(&mut self.unwanted) {
+            self.carry_out(Order::Kill(number)).await;
+        }
         while let Some(order) = self.attend(&mut mailbox).await {
             self.carry_out(order).await;
         }
@@ -325,8 +393,9 @@ impl Task {
     fn pass_on(&mut self, report: Report, fd: Option<OwnedFd>) {
         match report {
             Report::Spawned(number, _) => {
-                if let Some(pidfd) = fd {
-                    self.tell(number, News::Spawned(pidfd));
+                if let (Some(pidfd), Some(post)) = (fd, &self.post) {
+                    let run = Arc::from(post.ground.record.facts.run.as_str());
+                    self.tell(number, News::Spawned(pidfd, run));
                 }
             }
             Report::Failed(number, failure) => {

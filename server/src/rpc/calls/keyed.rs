@@ -34,6 +34,7 @@ impl CallsDoor {
         beside: &Beside,
         mut caller: Caller,
     ) -> Result<(Value, v1::Ran), Status> {
+        self.outliving.all_known().await;
         let of = format!("{} {}", parsed.whose.pool, parsed.whose.tool);
         let lost = caller.lost(beside.pulse.clone());
         let goes_on = goes_on(parsed.request.on_abandon, lost);
@@ -49,6 +50,7 @@ impl CallsDoor {
         beside: &Beside,
         mut caller: Caller,
     ) -> Result<(Value, v1::Ran), Status> {
+        self.outliving.all_known().await;
         let unknown = || status::of(&Outcome::Invalid(Invalid::UnknownKey));
         let joined = self.endings.find(key, beside.deadline).ok_or_else(unknown)?;
         told(joined, &mut caller).await
@@ -165,7 +167,7 @@ async fn drive(parsed: Parsed, waiters: Waiters, key: Arc<Alone<Told>>) -> Optio
 }
 
 /// What the tool gave or raised is an answer. What may have had effects is told on request. The rest never was.
-fn ending(ended: Result<(Value, v1::Ran), (Outcome, Whose)>) -> Ending<Told> {
+pub(super) fn ending(ended: Result<(Value, v1::Ran), (Outcome, Whose)>) -> Ending<Told> {
     let (bytes, kept) = match &ended {
         Ok((value, _)) => (value.body.len(), Kept::Answer),
         // Whoever cancelled it was not its caller, who would not have waited for this.

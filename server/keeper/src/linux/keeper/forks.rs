@@ -1,7 +1,7 @@
 //! Fork servers: how the keeper comes to hold one, and how a worker is forked from it.
 //!
 //! A fork server is an ordinary spawn until it has imported everything. Then its warden steps aside, so that it is a
-//! child of the keeper, and what is forked from it falls to the keeper ([`crate::linux::foster`]). Its own death is the
+//! child of the keeper, and what is forked from it falls to the keeper ([`mod@crate::linux::foster`]). Its own death is the
 //! death of a worker whose warden was lost: who is left of it without a warden is hunted.
 
 use super::Keeper;

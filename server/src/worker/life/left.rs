@@ -1,0 +1,149 @@
+//! A life that an earlier daemon has left: asked what it does, and then lived on.
+//!
+//! Its calls socket is not read before it has said what runs and what it keeps, because until then nobody knows which
+//! call a frame belongs to. What comes then of calls that are unknown was meant for the dead, and is dropped; so are the
+//! rest of a body whose beginning they have read, and an ending that comes twice.
+
+use super::{Living, Spec, Told, live_on};
+use crate::own::hold::{Hold, Survivor};
+use crate::worker::link::Link;
+use crate::worker::memo::Memo;
+use crate::worker::output::{self, LastLines, Tap};
+use crate::worker::socket::Socket;
+use crate::worker::start::Started;
+use crate::worker::voice::Voice;
+use crate::worker::witness::Witness;
+use crate::worker::words::{CANARY_CALL, Said, ToWorker};
+use bytes::Bytes;
+use sidewinder_core::Life;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// A worker that reads has read what the dead daemon had given it after some of these looks.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+const LOOKS_MAX: u32 = 50;
+/// A worker whose control socket is full for so long is not asked; it ends like one that never got ready.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A call that a life has had from an earlier daemon.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) call: u64,
+    /// Absent: nobody can ask what became of it, so it is given up.
+    pub(crate) memo: Option<Memo>,
+    /// It has ended, and its ending comes again.
+    pub(crate) ended: bool,
+    pub(crate) streams: bool,
+    pub(crate) said: mpsc::Receiver<Said>,
+}
+
+/// What is known so far of a life that was asked.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    calls: BTreeMap<u64, Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    memo: Vec<u8>,
+    ended: bool,
+    streams: bool,
+}
+
+/// What a worker says to that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Runs { call: u64, memo: Vec<u8>, streams: bool },
+    Keeps { call: u64, memo: Vec<u8> },
+    Resynced,
+}
+
+/// Goes on with a life.
+pub(crate) async fn resume(
+    life: Life,
+    survivor: Survivor,
+    spec: Arc<Spec>,
+    hold: Hold,
+    pool: mpsc::Sender<Told>,
+) {
+    let Survivor { left, pid, news } = survivor;
+    let number = left.deed.number;
+    let _ = pool.send(Told::Offers(Bytes::from(left.deed.offer.clone()))).await;
+    let links = || -> io::Result<_> {
+        let taps = [Tap::on(left.stdout)?, Tap::on(left.stderr)?];
+        Ok((Socket::found(left.calls)?, Socket::found(left.control)?, taps))
+    };
+    let last = LastLines::default();
+    let witness = Witness::new(hold.weak(), number, last.shown.clone());
+    witness.is_process(pid);
+    let (link, taps) = match links() {
+        Ok((calls, control, taps)) => (Arc::new(Link::new(life, calls, control, witness)), taps),
+        Err(why) => {
+            hold.kill(number).await;
+            let _ = pool.send(Told::NotStarted(life, why.to_string())).await;
+            return;
+        }
+    };
+    link.welcome();
+    let _ = pool.send(Told::Opened(link.clone(), pid)).await;
+    let voice = Voice::new(&spec.pool, &life.to_string(), spec.meter.clone());
+    let outputs = output::read_all(&taps, &last, &voice, Some(&link));
+    for _ in 0..LOOKS_MAX {
+        if link.calls.is_heard() {
+            break;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    let _ = timeout(ASK_PATIENCE, link.control.say(ToWorker::Resync.message())).await;
+    let run = Arc::from(left.deed.run);
+    let started = Started { link, pid, news, outputs, taps, last, voice, run, parcel: None };
+    let strict_from = spec.first_call;
+    live_on(started, number, spec, hold, pool, |living| living.is_left(strict_from)).await;
+}
+
+impl Living {
+    fn is_left(&mut self, strict_from: u64) {
+        (self.greeted, self.ready, self.words.was_ready) = (true, true, true);
+        self.strict_from = strict_from;
+        self.calls.lenient_below(strict_from);
+        self.asked = Some(Asked::default());
+    }
+
+    pub(super) async fn on_word(&mut self, word: Word) -> Result<(), String> {
+        let Some(asked) = &mut self.asked else {
+            return Err("it answered a resync that nobody asked for".to_owned());
+        };
+        match word {
+            Word::Runs { call, memo, streams } => {
+                asked.calls.insert(call, Found { memo, ended: false, streams });
+            }
+            Word::Keeps { call, memo } => {
+                asked.calls.insert(call, Found { memo, ended: true, streams: false });
+            }
+            Word::Resynced => {
+                let calls = std::mem::take(&mut asked.calls);
+                self.asked = None;
+                let standing = calls.into_iter().filter_map(|(call, found)| self.stands(call, &found));
+                let told = Told::Resumed(self.life, standing.collect());
+                self.tell(told).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room for what is still to be heard of a call. An ending that nobody can ask for is heard as it is.
+    fn stands(&self, call: u64, found: &Found) -> Option<Standing> {
+        let Found { ended, streams, .. } = *found;
+        let memo = Memo::read(&found.memo);
+        if call == CANARY_CALL || (ended && memo.is_none()) {
+            self.link.heard(call);
+            return None;
+        }
+        let said = self.link.resume(call, memo.is_some());
+        Some(Standing { call, memo, ended, streams, said })
+    }
+}
