@@ -187,7 +187,7 @@ class Endings(unittest.TestCase):
     def standing(self, worker: Worker) -> list[tuple[int, int, bytes]]:
         """What it says of itself after a resync."""
         worker.tell(Kind.RESYNC)
-        found = []
+        found: list[tuple[int, int, bytes]] = []
         while True:
             frame = worker.hear(worker.control)
             if frame.kind == Kind.RESYNCED:

@@ -11,9 +11,9 @@
 
 use super::frame::{Assembler, VERSION};
 use super::life::Spec;
+use super::output::voice::Voice;
 use super::output::{self, LastLines, Tap};
 use super::socket::Socket;
-use super::voice::Voice;
 use super::words::{self, Notice, ToWorker};
 use crate::own::hold::{Hold, News, SERVERS_FROM};
 use crate::telemetry::{Event, Events, What};

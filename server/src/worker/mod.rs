@@ -21,7 +21,6 @@ pub(crate) mod output;
 pub(crate) mod placed;
 pub(crate) mod socket;
 pub(crate) mod start;
-pub(crate) mod voice;
 pub(crate) mod witness;
 pub(crate) mod words;
 

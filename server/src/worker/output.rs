@@ -3,8 +3,9 @@
 //! A line belongs to the call that runs, where there is only one. Pipes and frames come on different ways, so before the
 //! ending of a call is heard, what its worker had written until then is read: [`dry`].
 
+pub(crate) mod voice;
+
 use super::link::Link;
-use super::voice::{Stream, Voice, printable};
 use super::witness::Shown;
 use crate::own::watched::watched;
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, consume_budget};
 use tokio::time::timeout;
+use voice::{Stream, Voice, printable};
 
 /// A longer line is cut here, and its rest is another line.
 const LINE_MAX: usize = 8 * 1024;

@@ -127,7 +127,7 @@ impl Stack {
             self.begun = true;
         } else if line.starts_with("  ") && self.size + line.len() <= STACK_MAX {
             self.size += line.len();
-            self.frames.push(super::voice::printable(line.as_bytes()));
+            self.frames.push(super::output::voice::printable(line.as_bytes()));
         } else {
             self.ended = true;
         }
