@@ -34,9 +34,7 @@ impl Pool {
             condemned: None,
         };
         self.change(id, |slot| slot.stage = Stage::Running(Box::new(running)));
-        // Who started under another generation was asked to leave, and is not ready any more.
-        debug_assert_eq!(generation, self.generation);
-        if !self.proof.proved {
+        if generation == self.generation && !self.proof.proved {
             self.proof = Proof { proved: true, ..Proof::default() };
         }
         if let Some(replaced) = self.places.next_outgoing() {
