@@ -13,9 +13,11 @@ use std::process::{Command, Output};
 /// How `keep` holds in tier A, and in tier C.
 const WAYS: [&[&str]; 2] = [&["--cgroup", "off"], &["--namespace", "off", "--cgroup", "off"]];
 
-/// `sidewinder keep` with these options around a shell script.
+/// `sidewinder keep` with these options around a shell script. It heeds every signal, whoever started the tests.
 fn keep(arena: &Arena, options: &[&str], script: &str) -> Command {
-    let mut command = arena.sidewinder("keep");
+    let mut command = Command::new("env");
+    arena.place(&mut command);
+    command.arg("--default-signal=HUP,INT,QUIT").arg(arena.binary()).arg("keep");
     command.args(options).args(["--", "sh", "-c", script]);
     command
 }

@@ -68,7 +68,7 @@ impl fmt::Display for Promise {
         let text = match (self.at, self.early) {
             (Duration::ZERO, _) => format!("≤ {:?}", self.late),
             (at, Duration::ZERO) => format!("{at:?} + {:?}", self.late),
-            (at, early) => format!("{at:?} − {early:?} + {:?}", self.late),
+            (at, early) => format!("{at:?} − {early:.0?} + {:?}", self.late),
         };
         out.pad(&text)
     }

@@ -12,7 +12,7 @@
 
 use super::stage::{Lease, Run, SAID, Stage, goes_on, hear};
 use super::{Cell, K, MODES, Promise, Row};
-use crate::presence::{Attached, brief};
+use crate::presence::{Attached, brief, list};
 use sidewinder_proto::v1::clients_client::ClientsClient;
 use sidewinder_proto::v1::from_client::Part as Say;
 use sidewinder_proto::v1::{Beat, FromClient, Happening, ResultRequest};
@@ -88,6 +88,7 @@ pub(super) fn all() -> Vec<Row> {
         for (stage, address) in ready {
             there.push(Far::begin(stage, address).await);
         }
+        let heard: Vec<_> = there.iter().map(Far::heard).collect();
         link("down");
         let cut = Instant::now();
         let lost: Vec<_> = there.iter_mut().map(|far| far.expires(cut)).collect();
@@ -100,8 +101,8 @@ pub(super) fn all() -> Vec<Row> {
         }
         link("up");
         let mut rows = Vec::new();
-        for (far, took) in there.into_iter().zip(took) {
-            rows.push(far.comes_back(took).await);
+        for ((far, took), heard) in there.into_iter().zip(took).zip(heard) {
+            rows.push(far.comes_back(took, cut - heard).await);
         }
         rows
     })
@@ -156,6 +157,13 @@ impl<'a> Far<'a> {
         Self { stage, address, lease, beating, runs, _client: client }
     }
 
+    /// When the daemon had heard it for certain: on a busy machine beats are late.
+    fn heard(&self) -> Instant {
+        let asked = Instant::now();
+        let ago = list(&self.stage.daemon)["clients"][0]["heard_ago_ms"].as_f64().expect("it is there");
+        asked.checked_sub(Duration::from_secs_f64(ago / 1_000.0)).expect("a moment of this boot")
+    }
+
     /// How long after the cut its lease ends.
     fn expires(&mut self, cut: Instant) -> JoinHandle<Duration> {
         let mut events = self.stage.events.take().expect("events");
@@ -175,7 +183,7 @@ impl<'a> Far<'a> {
     }
 
     /// The same run of the client attaches again, and asks.
-    async fn comes_back(self, took: Duration) -> Row {
+    async fn comes_back(self, took: Duration, silent: Duration) -> Row {
         let again = attach(self.address).await;
         assert!(!again.granted.resumed, "its lease had ended");
         let mode = self.stage.mode;
@@ -186,7 +194,7 @@ impl<'a> Far<'a> {
             workers: self.stage.workers(),
             daemon: fences(self.address, &self.lease).await,
             took,
-            promised: Promise { at: TTL, early: BEAT, late: K },
+            promised: Promise { at: TTL, early: silent, late: K },
         };
         self.beating.abort();
         self.runs.iter().for_each(Run::abort);
