@@ -100,10 +100,11 @@ clean: ## forget every build and the Python environment
 
 # The parts, each useful alone once `make setup` has run.
 
-# The same keeper with debug assertions: the standard library then notices a descriptor that is closed twice.
+# The same with debug assertions: the standard library then notices a descriptor that is closed twice. And with two threads,
+# where a small machine has one.
 test-assertions:
 	$(CARGO) build $(LOCKED) --bin sidewinder
-	SIDEWINDER_BIN=$(TARGET)/debug/sidewinder $(CARGO) test $(LOCKED) -p sidewinder-tests --test keeper --test keep --test daemon
+	SIDEWINDER_DAEMON_THREADS=2 SIDEWINDER_BIN=$(TARGET)/debug/sidewinder $(CARGO) test $(LOCKED) -p sidewinder-tests --test keeper --test keep --test daemon
 
 # The worker's runtime is tested with what the machine has, the client with the libraries that it needs.
 test-client-python:

@@ -37,6 +37,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -46,7 +47,11 @@ pub(crate) type Given = (Handed, Option<OwnedFd>);
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(source: Source, settings: Settings, given: Given, log: &Log) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = match settings.threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = runtime.worker_threads(settings.threads).enable_all().build()?;
     let result = runtime.block_on(daemon(source, settings, given, log));
     // What still reads a pipe of a worker that is gone has nothing to say any more.
     runtime.shutdown_timeout(Duration::from_millis(100));

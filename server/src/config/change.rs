@@ -38,6 +38,7 @@ impl Changes {
             ("listen", old.listen != new.listen),
             ("limits", old.limits != new.limits),
             ("drain_timeout", old.drain != new.drain),
+            ("threads", old.threads != new.threads),
             ("namespace", old.namespace != new.namespace),
             ("cgroup", old.cgroup != new.cgroup),
             ("live", (old.live, old.reattach) != (new.live, new.reattach)),

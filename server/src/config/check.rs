@@ -11,11 +11,14 @@ use sidewinder_core::{Policy, SLOTS_MAX, Size};
 use sidewinder_edge::tls::Files;
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 const NAME_MAX: usize = 64;
 /// More workers than this are not started for the number of processors alone.
 const BY_PROCESSORS_MAX: u16 = 2048;
+/// More threads than this pass on more calls than any number of workers answers.
+const THREADS_MAX: u16 = 64;
 
 /// The settings; with any problem they are of no use.
 pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
@@ -46,6 +49,13 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
     if daemon.telemetry.trace_percent > 100 {
         problems.add(&at("telemetry.trace_percent"), "telemetry.trace_percent", "this must be at most 100");
     }
+    if daemon.threads.is_some_and(|threads| !(1..=THREADS_MAX).contains(&threads)) {
+        problems.add(
+            &at("daemon.threads"),
+            "daemon.threads",
+            format!("this must be from 1 to {THREADS_MAX}"),
+        );
+    }
     if draft.pools.is_empty() && !draft.broken {
         let what =
             "there is no pool: name a module with --tools, or write [pools.NAME] in a file for --config";
@@ -72,12 +82,22 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         lifecycle: daemon.lifecycle.clone(),
         endings: daemon.endings,
         drain: daemon.drain,
+        threads: daemon.threads.map_or_else(threads, usize::from),
         namespace: daemon.namespace,
         cgroup: daemon.cgroup.clone(),
         live: daemon.live,
         reattach: daemon.reattach,
         ready: daemon.ready,
     }
+}
+
+/// Processors are for workers: they do far more for a call than who passes it on.
+fn threads() -> usize {
+    (processors() / 4).clamp(1, 4)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Certificate and key go together, and with an address that they are for.
@@ -253,8 +273,7 @@ fn size(draft: &Draft, name: &str, pool: &PoolDraft, problems: &mut Problems) ->
         problems.add(&draft.place(name, key), &format!("pools.{name}.{key}"), what);
     };
     let ranged = pool.min.is_some() || pool.max.is_some() || pool.spare > 0;
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let processors = u16::try_from(processors).unwrap_or(u16::MAX).min(BY_PROCESSORS_MAX);
+    let processors = u16::try_from(processors()).unwrap_or(u16::MAX).min(BY_PROCESSORS_MAX);
     let (min, max) = if ranged {
         let max = pool.max.unwrap_or_else(|| processors.max(pool.min.unwrap_or(0)).max(pool.spare));
         (pool.min.unwrap_or(1), max)

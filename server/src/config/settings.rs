@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// How long a stop lets calls go on.
     pub(crate) drain: Duration,
+    /// Threads that pass calls on.
+    pub(crate) threads: usize,
     /// Whether to use a PID namespace where there is one.
     pub(crate) namespace: bool,
     /// Where to build cgroups.

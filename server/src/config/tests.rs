@@ -154,6 +154,17 @@ cpus = 2
 }
 
 #[test]
+fn calls_are_passed_on_by_some_threads_and_never_by_none() {
+    let threads = |said: &str| format!("[daemon]\nthreads = {said}\n{POOL_A}");
+    assert_eq!(good(&threads("3")).threads, 3);
+    assert!((1..=4).contains(&good(POOL_A).threads));
+    for said in ["0", "65"] {
+        let told = bad(&threads(said));
+        assert_eq!(told, ["/etc/f.toml:2:1: daemon.threads: this must be from 1 to 64"], "{said}");
+    }
+}
+
+#[test]
 fn what_is_told_to_the_outside_is_checked_as_well() {
     let told = bad(&format!(
         "[telemetry]\nlog = \"loud\"\nprometheus = \"0.0.0.0:9464\"\notlp = \"ftp://x\"\notlp_interval = 0\n\

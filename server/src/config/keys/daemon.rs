@@ -15,6 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DaemonDraft {
     pub(crate) drain: Duration,
+    pub(crate) threads: Option<u16>,
     pub(crate) namespace: bool,
     pub(crate) cgroup: Wish,
     pub(crate) live: bool,
@@ -37,6 +38,7 @@ impl Default for DaemonDraft {
     fn default() -> Self {
         Self {
             drain: Duration::from_secs(30),
+            threads: None,
             namespace: true,
             cgroup: Wish::Auto,
             live: false,
@@ -60,6 +62,9 @@ impl Default for DaemonDraft {
 /// Everything that can be said of the daemon.
 pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
     key!(Span "daemon.drain_timeout" drain, "\"10s\"", "How long a stop lets calls go on."),
+    key!(Count "daemon.threads" threads, "2",
+        "Threads that pass calls on, at most 64. One costs the least for each call.",
+        absent "one for each four processors, 4 at most"),
     key!(Switch "daemon.namespace" namespace, "\"off\"",
         "Whether to hold workers in a PID namespace where the machine allows one."),
     key!(Group "daemon.cgroup" cgroup, "\"off\"",
