@@ -100,6 +100,7 @@ impl Founder {
             command,
             message_max,
             interrupt_grace: grace,
+            stop_grace: pool.policy.grace.stop,
             installed_said: Arc::default(),
             handover: self.handover.clone(),
             rules,

@@ -99,6 +99,7 @@ impl Task {
         });
     }
 
+    /// Its teardown hooks now, SIGTERM when half of the grace has passed; the kill is decided elsewhere.
     fn stop(&mut self, life: Life, why: Leave) {
         let text = format!("was asked to leave ({})", leave(why));
         self.tell_event(Some(life), Event::new(What::WorkerLeaving, text).with("why", leave(why)));
@@ -107,10 +108,15 @@ impl Task {
             known.order = Some(Parting::Asked);
         }
         let Some((number, link)) = self.way(life) else { return };
-        let hold = self.hold.clone();
+        let (hold, later, half) = (self.hold.clone(), self.hold.weak(), self.spec.stop_grace / 2);
         tokio::spawn(async move {
             // Before its welcome it would take a drain for a breach of the protocol.
-            if !link.is_welcomed() || link.control.say_now(ToWorker::Drain.message()).is_err() {
+            if link.is_welcomed() && link.control.say_now(ToWorker::Drain.message()).is_ok() {
+                drop(hold);
+                // Whoever is gone by then is not signalled: its number is nobody else's.
+                tokio::time::sleep(half).await;
+                later.signal(number, libc::SIGTERM).await;
+            } else {
                 hold.signal(number, libc::SIGTERM).await;
             }
         });

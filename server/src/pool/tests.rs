@@ -38,6 +38,7 @@ fn spec() -> Spec {
         command: Command::default(),
         message_max: 1 << 20,
         interrupt_grace: Duration::from_secs(1),
+        stop_grace: Duration::from_secs(1),
         installed_said: Arc::default(),
         handover: Handover::default(),
         rules: 0,

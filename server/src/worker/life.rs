@@ -47,6 +47,8 @@ pub(crate) struct Spec {
     pub(crate) message_max: usize,
     /// From the wish that a call ends to the kill.
     pub(crate) interrupt_grace: Duration,
+    /// From the order to leave to the kill.
+    pub(crate) stop_grace: Duration,
     /// It was said that Python has another version of `sidewinder` than the daemon.
     pub(crate) installed_said: Arc<AtomicBool>,
     /// Where a successor of the daemon finds lives that are ready.

@@ -7,6 +7,7 @@ use sidewinder_proto::v1::{Call, Happening, OnAbandon};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::{call, connect, connect_to_hang_up, with};
 use sidewinder_tests::daemon::Daemon;
+use sidewinder_tests::procfs;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
@@ -126,6 +127,73 @@ async fn calls_that_are_to_finish_have_their_grace_and_no_more() {
     println!("with a grace of 1 s a call that never ends was gone with its worker after {took:?}");
     assert!(took >= Duration::from_millis(990), "{took:?}");
     assert!(!arena.file("signed").exists());
+}
+
+/// Writes down what it is told. Its child would stay for ever.
+const PARTING: &str = r#"
+import pathlib, signal, subprocess, time
+import sidewinder
+
+TOLD = pathlib.Path(__file__).with_name("told")
+
+def note(word):
+    with TOLD.open("a") as told:
+        told.write(word + "\n")
+
+@sidewinder.tool
+def nothing():
+    pass
+
+@sidewinder.setup
+def begin():
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+
+@sidewinder.teardown
+def leave():
+    note("torn down")
+    if pathlib.Path(__file__).with_name("linger").exists():
+        signal.signal(signal.SIGTERM, lambda *_: note("SIGTERM"))
+        while True:
+            time.sleep(0.05)
+"#;
+
+/// Workers that nobody needs are torn down. Those that do not leave are sent SIGTERM, and are killed when their grace is
+/// over; nothing of their trees stays in either case.
+#[tokio::test]
+async fn workers_that_leave_run_their_teardown_and_those_that_stay_are_killed_with_their_tree() {
+    for (lingers, last, told) in
+        [(false, "exit_status", "torn down\n"), (true, "signal", "torn down\nSIGTERM\n")]
+    {
+        let arena = Arena::prepare("parting").unwrap();
+        std::fs::write(arena.file("parting.py"), PARTING).unwrap();
+        if lingers {
+            std::fs::write(arena.file("linger"), "").unwrap();
+        }
+        let text = "[lifecycle]\nno_client_timeout = \"0\"\nstartup_client_timeout = \"never\"\n\
+                    [pools.default]\ntools = [\"parting\"]\ndirectory = \".\"\nworkers = 1\ngrace.stop = \"2s\"\n";
+        std::fs::write(arena.file("daemon.toml"), text).unwrap();
+        let daemon =
+            Daemon::start(&arena, &["--config", arena.file("daemon.toml").to_str().unwrap()]).unwrap();
+        are_ready(&daemon, 1);
+        let worker = i32::try_from(daemon.status().unwrap()["workers"][0]["pid"].as_u64().unwrap()).unwrap();
+        let run = procfs::marks().into_iter().find(|(pid, _)| *pid == worker).expect("a mark").1;
+        // Its keeper and its warden carry the mark as well, where they can be read.
+        let is_tree = |pid: i32| procfs::entry(pid).is_some_and(|entry| !entry.name.starts_with("sw-"));
+        let tree = || procfs::marks().into_iter().filter(|(pid, of)| *of == run && is_tree(*pid)).count();
+        assert_eq!(tree(), 2, "a worker and its child");
+        let mut events = Events::of(&daemon).await;
+        Attached::to(&daemon, hello("app", "1")).await.unwrap().detach().await;
+        let left = Instant::now();
+        let (event, _) = events.next(&[Happening::WorkerLeaving]).await;
+        assert_eq!(event.facts["why"], "deserted", "{event:?}");
+        let (event, at) = events.next(&[Happening::WorkerGone]).await;
+        println!("with a grace of 2 s a worker that lingers: {lingers} was gone after {:?}", at - left);
+        assert!(event.facts.contains_key(last), "{event:?}");
+        assert_eq!(at - left >= Duration::from_millis(1_990), lingers, "{:?}", at - left);
+        assert!(at - left <= Duration::from_secs(2) + GENEROUS * Duration::from_millis(250));
+        assert_eq!(std::fs::read_to_string(arena.file("told")).unwrap(), told);
+        assert_eq!(tree(), 0);
+    }
 }
 
 async fn leave_a_call_behind(arena: &Arena, daemon: &Daemon<'_>) {
