@@ -1,7 +1,9 @@
 //! The figures: fetched as Prometheus fetches them, parsed strictly, and compared with what was done.
 
+use super::presence::{Attached, Events, Process, brief, hello};
 use super::{answer, refusal};
 use rustix::process::Signal;
+use sidewinder_proto::v1::Happening;
 use sidewinder_tests::arena::{Arena, tests};
 use sidewinder_tests::daemon::Daemon;
 use sidewinder_tests::exposition::{Exposition, parse};
@@ -81,6 +83,37 @@ fn what_was_done_is_what_is_counted() {
     assert_eq!(found.value("sidewinder_events_total", &[("what", "WORKER_GONE")]), Some(2.0));
     assert!(found.value("sidewinder_connection_accepted_total", &[]).unwrap() >= 10.0);
     assert_eq!(found.families(), documented());
+}
+
+/// Who holds a lease, and how leases have ended.
+#[tokio::test]
+async fn clients_are_counted_by_how_they_came_and_went() {
+    let arena = Arena::prepare("counted-clients").unwrap();
+    let (daemon, address) = measured(&arena);
+    let mut events = Events::of(&daemon).await;
+    let of = |name: &str, label: &str, value: &str| scrape(&address).value(name, &[(label, value)]);
+    let clients = || scrape(&address).value("sidewinder_clients", &[]);
+    let ended = |cause: &str| of("sidewinder_leases_ended_total", "cause", cause);
+    assert_eq!(
+        (clients(), ended("left"), ended("dead"), ended("silent")),
+        (Some(0.0), Some(0.0), Some(0.0), Some(0.0))
+    );
+    let first = Attached::to(&daemon, hello("app", "1")).await.unwrap();
+    let again = Attached::to(&daemon, hello("app", "1")).await.unwrap();
+    let mut process = Process::attach(&daemon, &["--name", "victim", "--ttl", "5m"]);
+    process.kill();
+    events.next(&[Happening::ClientDied]).await;
+    let _silent = Attached::to(&daemon, brief("silent", "1", 500)).await.unwrap();
+    events.next(&[Happening::ClientExpired]).await;
+    assert_eq!(clients(), Some(1.0));
+    drop(first);
+    again.detach().await;
+    assert_eq!(
+        (clients(), ended("left"), ended("dead"), ended("silent")),
+        (Some(0.0), Some(1.0), Some(1.0), Some(1.0))
+    );
+    let granted = |how: &str| of("sidewinder_leases_granted_total", "how", how);
+    assert_eq!((granted("new"), granted("back")), (Some(3.0), Some(1.0)));
 }
 
 /// The metrics that docs/telemetry.md names, as Prometheus sees them.

@@ -61,6 +61,12 @@ metrics! {
         "Workers that were started in the place of another, by why that one is gone";
     OUTPUT_DROPPED: Counter "sidewinder.worker.output.dropped" "{line}" ["pool"]
         "Lines of workers that were dropped because they said too much";
+    CLIENTS: Gauge "sidewinder.clients" "{client}" []
+        "Clients that hold a lease";
+    LEASES: Counter "sidewinder.leases.granted" "{lease}" ["how"]
+        "Leases that were granted: to somebody `new`, or under another epoch to one who came `back`";
+    LEASES_ENDED: Counter "sidewinder.leases.ended" "{lease}" ["cause"]
+        "Leases that have ended: the client has `left`, is `dead`, or was `silent` for as long as its lease holds";
     EVENTS: Counter "sidewinder.events" "{event}" ["what"]
         "Events that were told";
     EVENTS_LOST: Counter "sidewinder.events.lost" "{event}" []

@@ -43,6 +43,7 @@ pub(super) fn look_at(meter: &Meter, sights: Sights) {
         }
     });
     connections(meter, &tally);
+    clients(meter, &events);
     let told = events.clone();
     counter(meter, catalogue::EVENTS, move |to| {
         for what in What::ALL {
@@ -75,6 +76,30 @@ fn connections(meter: &Meter, tally: &Arc<Tally>) {
         ];
         for (reason, count) in reasons {
             to.observe(count.get(), &[KeyValue::new("reason", reason)]);
+        }
+    });
+}
+
+/// Each grant and each end of a lease is told once, so what was told is what is so.
+fn clients(meter: &Meter, events: &Events) {
+    const ENDS: [(&str, What); 3] =
+        [("left", What::ClientDetached), ("dead", What::ClientDied), ("silent", What::ClientExpired)];
+    let told = events.clone();
+    gauge(meter, catalogue::CLIENTS, move |to| {
+        // The ends first: whoever comes meanwhile is one too many, and none is too few.
+        let ended: u64 = ENDS.iter().map(|(_, what)| told.count(*what)).sum();
+        to.observe(told.count(What::ClientAttached).saturating_sub(ended), &[]);
+    });
+    let told = events.clone();
+    counter(meter, catalogue::LEASES, move |to| {
+        for (how, what) in [("new", What::ClientAttached), ("back", What::ClientResumed)] {
+            to.observe(told.count(what), &[KeyValue::new("how", how)]);
+        }
+    });
+    let told = events.clone();
+    counter(meter, catalogue::LEASES_ENDED, move |to| {
+        for (cause, what) in ENDS {
+            to.observe(told.count(what), &[KeyValue::new("cause", cause)]);
         }
     });
 }
