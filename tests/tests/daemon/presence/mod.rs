@@ -5,6 +5,7 @@ mod leases;
 mod leaving;
 mod modes;
 mod peers;
+mod silent;
 mod strays;
 mod table;
 

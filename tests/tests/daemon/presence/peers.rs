@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A daemon with a TCP address, and that.
-fn reachable<'a>(arena: &'a Arena, per_peer: &str) -> (Daemon<'a>, SocketAddr) {
+pub(super) fn reachable<'a>(arena: &'a Arena, per_peer: &str) -> (Daemon<'a>, SocketAddr) {
     let arguments = ["--tools", "plain", "--workers", "1", "--tcp", "127.0.0.1:0"];
     let mut daemon = Daemon::launch_with(arena, &arguments, |command| {
         command.env("SIDEWINDER_CLIENTS_PER_PEER", per_peer);
