@@ -8,6 +8,7 @@ mod peers;
 mod silent;
 mod strays;
 mod table;
+mod told;
 
 use super::grpc::until as soon;
 use super::orders::until;
