@@ -122,6 +122,11 @@ fn survive(name: &str, end: impl FnOnce(&Machine)) {
     assert_eq!(result(&machine, "never").unwrap_err(), "UNKNOWN_KEY");
     let seen = load.end();
     assert_eq!(workers(&machine), before, "{}", machine.journal());
+    let says = |entry: &serde_json::Value| {
+        entry["MESSAGE"].as_str().is_some_and(|text| text.contains("goes on after its daemon"))
+    };
+    let told = machine.entries(SERVICE).into_iter().filter(says).count();
+    assert_eq!(told, 4, "each worker that was taken over is an event: {}", machine.journal());
     machine.until(SERVICE, "StatusText", |text| text.contains("0 calls running"));
     assert_eq!(machine.show(SERVICE, "NFileDescriptorStore"), stored);
     let verdict = if seen.window <= PROMISED { "kept" } else { "BROKEN" };

@@ -42,14 +42,14 @@ os.execv(words[at + 1], words[at + 1:])
 "#;
 
 /// A stand-in for the service manager, which becomes the daemon.
-struct Manager {
+pub(crate) struct Manager {
     child: Child,
     said: BufReader<std::process::ChildStdout>,
     ports: Vec<String>,
 }
 
 impl Manager {
-    fn open(arena: &Arena, sockets: &[&str], strange: bool) -> Self {
+    pub(crate) fn open(arena: &Arena, sockets: &[&str], strange: bool) -> Self {
         let mut command = Command::new(arena.python());
         arena.place(&mut command);
         command.args(["-c", MANAGER]).args(sockets).arg("--").arg(arena.binary());
@@ -73,12 +73,12 @@ impl Manager {
     }
 
     /// From here on it is the daemon.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.child.stdin.take().unwrap().write_all(b"go\n").unwrap();
     }
 
     /// The log up to these words.
-    fn log_until(&mut self, words: &str) -> String {
+    pub(crate) fn log_until(&mut self, words: &str) -> String {
         let log = self.child.stderr.as_mut().unwrap();
         let mut seen = String::new();
         for line in BufReader::new(log).lines() {
@@ -101,7 +101,7 @@ impl Drop for Manager {
     }
 }
 
-fn call(arena: &Arena, socket: &Path) -> Command {
+pub(crate) fn call(arena: &Arena, socket: &Path) -> Command {
     let mut command = arena.sidewinder("call");
     command.arg("--socket").arg(socket).args(["add", r#"{"a": 1}"#]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,5 +1,6 @@
 //! What an earlier run left behind is found at the start of its own daemon, and of no other.
 
+use crate::managed::handed::{Manager, call};
 use crate::orders::until;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sidewinder_tests::arena::Arena;
@@ -68,4 +69,28 @@ fn strays_are_ended_by_the_next_run_of_their_own_daemon_and_by_no_other() {
     other.send(Signal::TERM).unwrap();
     let (status, rest) = other.end().unwrap();
     assert!(status.success() && !rest.contains("an earlier run of this daemon"), "{rest}");
+}
+
+/// A daemon that was started while the one before it is still there, both with sockets of a service manager.
+#[test]
+fn an_earlier_run_that_lives_is_left_to_its_owner_and_that_is_told() {
+    let arena = Arena::prepare("earlier-lives").unwrap();
+    let begin = |name: &str| {
+        let socket = arena.file(name);
+        let mut manager = Manager::open(&arena, &[&format!("grpc=unix:{}", socket.display())], false);
+        manager.start();
+        (manager, socket)
+    };
+    let serves = |socket: &Path| call(&arena, socket).output().unwrap();
+    let (mut first, earlier) = begin("earlier.sock");
+    first.log_until("listens on");
+    assert!(serves(&earlier).status.success());
+    let (mut second, later) = begin("later.sock");
+    let log = second.log_until("an earlier run of this daemon");
+    let told = "its owner or its keeper is there: left to them";
+    assert!(log.lines().last().is_some_and(|line| line.contains(told)), "{log}");
+    for socket in [earlier, later] {
+        let said = serves(&socket);
+        assert!(said.status.success(), "{}: {said:?}", socket.display());
+    }
 }
