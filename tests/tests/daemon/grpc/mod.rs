@@ -1,5 +1,6 @@
 //! The daemon as a program meets it: every kind of call, every kind of ending.
 
+mod by_hand;
 mod conversations;
 mod deadlines;
 mod endings;
