@@ -1,6 +1,7 @@
 //! Workers that die, and what their callers and the others learn of it.
 
-use super::{answer, plain, refusal};
+use super::orders::{order, until};
+use super::{answer, config, plain, refusal};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::Daemon;
@@ -75,4 +76,36 @@ fn a_worker_that_dies_at_every_start_is_fatal_and_said() {
     }
     let why = refusal(&daemon, &["add"]);
     assert!(why.contains("no_such_module_anywhere"), "{why}");
+}
+
+/// It dies as soon as it is there, until somebody repairs it. Its neighbour is who it was all the time.
+#[test]
+fn a_crash_loop_ends_with_a_restart_and_is_nothing_to_other_pools() {
+    let arena = Arena::prepare("crash-loop").unwrap();
+    let folder = arena.file("modules");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |first: &str| {
+        let tool = "import os\nimport sidewinder\n@sidewinder.tool\ndef word() -> str:\n    return 'well'\n";
+        std::fs::write(folder.join("looping.py"), format!("{tool}{first}\n")).unwrap();
+    };
+    write("os.abort()");
+    let text = "[pools.looping]\ntools = [\"looping\"]\ndirectory = \"modules\"\nworkers = 1\n\
+                restart.delay_max = \"200ms\"\n[pools.other]\nexpose = [\"os:getpid\"]\nworkers = 1\n";
+    let daemon = config::start(&arena, text);
+    let other = config::answer(&daemon, "other", "getpid", "[]");
+    let pool = || {
+        let pools = daemon.status().unwrap()["pools"].as_array().unwrap().clone();
+        pools.into_iter().find(|pool| pool["name"] == "looping").unwrap()
+    };
+    until("it has given up", || {
+        assert_eq!(config::answer(&daemon, "other", "getpid", "[]"), other);
+        pool()["phase"] == "FATAL"
+    });
+    assert_eq!(config::pids(&daemon, "other").len(), 1);
+    let told = daemon.ask("logs", &["--pool", "looping"]).unwrap().stdout;
+    assert_eq!(told.matches("is starting").count(), 5, "five early deaths are enough: {told}");
+    write("");
+    order(&daemon, "restart", &["looping"]);
+    assert_eq!(config::answer(&daemon, "looping", "word", "{}"), "\"well\"");
+    assert_eq!(config::answer(&daemon, "other", "getpid", "[]"), other);
 }
