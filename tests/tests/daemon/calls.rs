@@ -211,3 +211,27 @@ fn tools_are_found_in_a_virtual_environment() {
     let daemon = Daemon::start_with(&arena, &arguments, active).unwrap();
     assert_eq!(answer(&daemon, "where", "{}"), expected);
 }
+
+/// A shell learns every verb that there is.
+#[test]
+fn completions_know_every_verb_and_bash_reads_them() {
+    let arena = Arena::prepare("completions").unwrap();
+    let help = Command::new(arena.binary()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let verbs: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(verbs.contains(&"call") && verbs.contains(&"completions"), "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let said = arena.sidewinder("completions").arg(shell).output().unwrap();
+        let script = String::from_utf8(said.stdout).unwrap();
+        for verb in &verbs {
+            assert!(said.status.success() && script.contains(verb), "{shell} does not know {verb}");
+        }
+        if shell == "bash" {
+            let path = arena.file("completions");
+            std::fs::write(&path, script).unwrap();
+            assert!(Command::new("bash").arg("-n").arg(path).status().unwrap().success());
+        }
+    }
+}
