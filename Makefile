@@ -24,7 +24,7 @@ help: ## list the verbs
 setup: ## install everything that the other verbs need
 	@$(SETUP) build test check peers
 
-run: ## build, then show a keeper that holds a nasty command and leaves nothing behind
+run: ## build, then show a first call, a stream, workers that come back, and a keeper that leaves nothing behind
 	@$(SETUP) build
 	@$(MAKE) --no-print-directory build
 	@sh tests/show.sh

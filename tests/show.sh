@@ -128,14 +128,20 @@ PYTHON
     ask call crash || true
     ask call add '{"a": 1, "b": 1}'
     ask status
-    worker=$("$sidewinder" status --json | sed 's/.*"workers":\[{[^]]*"pid":\([0-9]*\).*/\1/')
-    echo "\$ kill -9 $worker"
-    kill -9 "$worker"
+    killed=$(worker)
+    echo "\$ kill -9 $killed"
+    kill -9 "$killed"
+    until_true 10 replaced
+    ask wait --ready
     ask call add '{"a": 2, "b": 2}'
     ask quit
     wait "$daemon"
     [ -z "$(ls "$SIDEWINDER_RUNTIME_DIR/runs")" ] && echo 'stopped, and nothing is left'
 }
+# The process of the only worker; nothing while there is none.
+worker() { "$sidewinder" status --json | sed -n 's/.*"workers":\[{[^]]*"pid":\([1-9][0-9]*\).*/\1/p'; }
+# A call that came before the daemon has seen the death would share it.
+replaced() { [ -n "$(worker)" ] && [ "$(worker)" != "$killed" ]; }
 ask() {
     echo "\$ sidewinder $*"
     "$sidewinder" "$@" 2>&1 | cut -c 1-110 | head -12

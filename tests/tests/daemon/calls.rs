@@ -235,3 +235,33 @@ fn completions_know_every_verb_and_bash_reads_them() {
         }
     }
 }
+
+/// What `make run` shows a newcomer, from the first call to the death of a keeper.
+#[test]
+fn the_show_of_make_run_comes_to_its_end() {
+    let arena = Arena::prepare("show").unwrap();
+    let mut show = Command::new("sh");
+    arena.place(&mut show);
+    show.arg(sidewinder_tests::arena::tests().join("show.sh")).env("SIDEWINDER_BIN", arena.binary());
+    let said = show.stdin(Stdio::null()).output().unwrap();
+    let (shown, complained) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success(), "{}: {shown}{complained}", said.status);
+    let mut rest = &*shown;
+    for words in [
+        "sidewinder call add",
+        "\n42\n",
+        "\n0\n1\n2\n",
+        "WORKER_DIED",
+        "\n2\n",
+        "$ kill -9 ",
+        "\n4\n",
+        "stopped, and nothing is left",
+        "kill -9 the owner",
+        "nothing is left after",
+        "kill -9 the caller",
+        "nothing is left after",
+    ] {
+        let Some((_, after)) = rest.split_once(words) else { panic!("no `{words}` in what is left: {rest}") };
+        rest = after;
+    }
+}
