@@ -1,7 +1,7 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-leaks soak sim mutants proto docs fmt setup test-machine clean
+.PHONY: help run test check check-perf bench bench-leaks soak sim mutants proto docs fmt setup test-machine clean
 .NOTPARALLEL:
 .PHONY: build test-assertions test-client-python test-client-elixir check-rust check-deny check-tidy check-python check-shell check-elixir
 
@@ -82,6 +82,11 @@ bench: ## figures of keeper, daemon and clients, beside baselines; writes docs/b
 	python3 tests/bench/keeper.py
 	$(CARGO) run $(LOCKED) --quiet --release -p sidewinder-bench -- $(or $(BENCH),--science $(TARGET)/science/bin/python3 --write docs/bench.md)
 	BARE_ECHO=$(TARGET)/release/sidewinder-bench; export BARE_ECHO; $(MIX) run bench/figures.exs $(if $(BENCH),1,--write ../docs/bench.md)
+
+check-perf: ## what a call costs in instructions, held against what is known; WRITE=--write makes that anew
+	@$(SETUP) build perf
+	$(CARGO) build $(LOCKED) --quiet --release -p sidewinder-bench
+	python3 tests/bench/instructions.py $(TARGET)/release/sidewinder-bench $(WRITE)
 
 bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewinder keep
 	@$(SETUP) build peers

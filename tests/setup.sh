@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a verb of the Makefile needs and says so first. Quick when nothing is missing.
 #
-#   sh tests/setup.sh NEED…      build | test | check | peers | mutants | science
+#   sh tests/setup.sh NEED…      build | test | check | peers | mutants | science | perf
 #
 # Debian packages come from apt-get (as root; otherwise the command to run is printed), Python
 # packages go into .venv; cargo-deny, cargo-mutants and the Python of the bench go below the target directory. Nothing
@@ -70,6 +70,7 @@ want_packages() {
             have dumb-init || want 'dumb-init, to compare with' dumb-init
             ;;
         mutants) ;;
+        perf) have valgrind || want 'valgrind, which counts instructions' valgrind ;;
         science) want_environments ;;
         *) fail "unknown need: $1" ;;
     esac

@@ -4,7 +4,7 @@
 //! the measurer's own: without a Python that has them there are no such rows.
 
 use crate::load::Ask;
-use crate::names;
+use crate::rows::names;
 use crate::rows::{Name, Rows};
 use crate::served::{LOOK_EVERY, Served};
 use crate::weights;

@@ -11,9 +11,9 @@
 
 mod calls;
 mod client;
+mod counted;
 mod forks;
 mod load;
-mod names;
 mod python;
 mod report;
 mod rows;
@@ -65,6 +65,11 @@ struct Options {
     /// Be the bare echo on this socket
     #[arg(long, value_name = "SOCKET", hide = true)]
     bare: Option<PathBuf>,
+    /// Only so many calls through one part, to be counted by `instructions.py`
+    #[arg(long, value_name = "PART", hide = true, requires = "times")]
+    counted: Option<counted::Part>,
+    #[arg(long, value_name = "CALLS", hide = true)]
+    times: Option<u64>,
     /// Only the client, against the server on this socket: one line of JSON
     #[arg(long, value_name = "SOCKET", hide = true)]
     client: Option<PathBuf>,
@@ -113,10 +118,11 @@ const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = match (&options.bare, &options.client) {
-        (Some(socket), _) => served::bare::serve(socket),
-        (None, Some(socket)) => beside(socket),
-        (None, None) => run(&options),
+    let done = match (&options.bare, &options.client, options.counted) {
+        (Some(socket), _, _) => served::bare::serve(socket),
+        (None, Some(socket), _) => beside(socket),
+        (None, None, Some(part)) => counted::run(part, options.times.unwrap_or_default()),
+        (None, None, None) => run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

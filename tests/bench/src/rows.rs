@@ -3,6 +3,8 @@
 //! The processors are shared with others, so a figure alone says little. Each round measures both sides within the same
 //! second and gives one ratio; a row is the middle of its rounds and the spread of its ratios.
 
+pub(crate) mod names;
+
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -2,9 +2,9 @@
 //!
 //! Beside it stand as many workers that are started one after the other without a daemon, each greeted by a thread.
 
-use crate::names;
 use crate::python::Worker;
 use crate::rows::Rows;
+use crate::rows::names;
 use crate::served::Served;
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::figures::Figures;

@@ -3,7 +3,7 @@
 //! Both servers are fresh and have answered one call. *Resident* counts shared pages whole, *proportional* by share.
 
 use crate::load::Ask;
-use crate::names;
+use crate::rows::names;
 use crate::rows::{Name, Rows};
 use crate::served::{LOOK_EVERY, Served};
 use sidewinder_proto::v1;

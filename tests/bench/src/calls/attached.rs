@@ -5,8 +5,8 @@
 
 use crate::calls::{RAW, micros};
 use crate::load::timed;
-use crate::names;
 use crate::rows::Rows;
+use crate::rows::names;
 use crate::served::Served;
 use futures_util::stream;
 use sidewinder_proto::v1;

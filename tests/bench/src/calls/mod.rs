@@ -3,8 +3,8 @@
 pub(crate) mod attached;
 
 use crate::load::{Ask, alone, items, together};
-use crate::names;
 use crate::python::Worker;
+use crate::rows::names;
 use crate::rows::{Name, Rows};
 use crate::served::Served;
 use sidewinder_tests::figures::Figures;

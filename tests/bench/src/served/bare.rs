@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 const ITEM: &[u8] = b"0123456789";
 
 #[derive(Debug, Default)]
-struct Bare {
+pub(crate) struct Bare {
     waiting: AtomicU64,
 }
 
@@ -26,13 +26,18 @@ type Items<T> = BoxStream<'static, Result<T, Status>>;
 /// Serves on this socket until it is killed.
 pub(crate) fn serve(socket: &Path) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = UnixListener::bind(socket)?;
-        let incoming = stream::unfold(listener, |listener| async {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, listener))
-        });
-        let calls = CallsServer::new(Bare::default()).max_decoding_message_size(usize::MAX);
+    runtime.block_on(async { listen(socket)?.await })
+}
+
+/// The same within a runtime: it listens, and serves for as long as it is polled.
+pub(crate) fn listen(socket: &Path) -> io::Result<impl Future<Output = io::Result<()>> + Send + use<>> {
+    let listener = UnixListener::bind(socket)?;
+    let incoming = stream::unfold(listener, |listener| async {
+        let accepted = listener.accept().await.map(|(stream, _)| stream);
+        Some((accepted, listener))
+    });
+    let calls = CallsServer::new(Bare::default()).max_decoding_message_size(usize::MAX);
+    Ok(async move {
         Server::builder().serve_with_incoming(calls, incoming.boxed()).await.map_err(io::Error::other)
     })
 }
