@@ -19,7 +19,12 @@ use tokio::net::UnixStream;
 pub(crate) struct Quiet {
     way_in: AsyncFd<OwnedFd>,
     full: Option<AsyncFd<OwnedFd>>,
+    /// How much is read at once. Room is cleared before it is read into, so most of it should be needed.
+    expected: usize,
 }
+
+const EXPECTED_MIN: usize = 512;
+const EXPECTED_MAX: usize = 256 * 1024;
 
 #[expect(
     deprecated,
@@ -33,12 +38,17 @@ impl Quiet {
     /// Called within a runtime.
     pub(crate) fn over(stream: UnixStream) -> io::Result<Self> {
         let way_in = watched(stream.into_std()?.into(), Interest::READABLE)?;
-        Ok(Self { way_in, full: None })
+        Ok(Self { way_in, full: None, expected: EXPECTED_MIN })
     }
 
     /// Writes what fits at once, and does not wait.
     pub(crate) fn say(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(send(&self.way_in, bytes, FLAGS)?)
+    }
+
+    /// As much again as came last, and room to see that there is more.
+    fn expect(&mut self, read: usize) {
+        self.expected = (2 * read).clamp(EXPECTED_MIN, EXPECTED_MAX);
     }
 
     fn poll_send(
@@ -83,9 +93,9 @@ impl AsyncRead for Quiet {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
+            let asked = self.expected.min(into.remaining());
             let mut ready = ready!(self.way_in.poll_read_ready_mut(context))?;
-            let room = into.initialize_unfilled();
-            let asked = room.len();
+            let room = into.initialize_unfilled_to(asked);
             match recv(ready.get_inner(), room, RecvFlags::DONTWAIT) {
                 Ok((read, _)) => {
                     // Less than was asked for is all there was: what comes next is told.
@@ -93,6 +103,7 @@ impl AsyncRead for Quiet {
                         ready.clear_ready();
                     }
                     into.advance(read);
+                    self.expect(read);
                     return Poll::Ready(Ok(()));
                 }
                 Err(Errno::INTR) => {}
