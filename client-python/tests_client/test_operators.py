@@ -57,6 +57,11 @@ class Orders(unittest.TestCase):
         self.assertEqual(stacks.worker, "0.1")
         self.assertIn("until_cancelled", stacks.text)
 
+    def test_a_daemon_that_cannot_be_replaced_says_so(self) -> None:
+        with self.assertRaises(sidewinder.BadRequest) as caught:
+            self.client.upgrade()
+        self.assertEqual(caught.exception.reason, "CANNOT_UPGRADE")
+
     def test_a_reload_says_what_it_changed(self) -> None:
         pid = self.client.call("who")
         reloaded = self.client.reload(renew=["default"])

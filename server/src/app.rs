@@ -6,11 +6,13 @@
 //!   stop    no new connections ─▶ calls end, workers leave (at most the drain) ─▶ keepers leave
 //! ```
 
+mod doors;
 mod outlive;
+mod signals;
 
 use crate::config::{Listen, Settings, Source};
 use crate::endings::Endings;
-use crate::handover::Handover;
+use crate::handover::{Handover, Passed};
 use crate::lifecycle::{self, Decided, Evidence, Lifeline, Mode};
 use crate::operate::{Estate, Founder, Operator, Whole, attend, sight};
 use crate::own::record;
@@ -21,29 +23,51 @@ use crate::systemd::{Door, Handed, Herald, keep_alive};
 use crate::telemetry::metrics::Sights;
 use crate::telemetry::{Event, Events, Log, Metrics, What};
 use crate::worker::placed;
+use doors::Listening;
+use outlive::Bond;
 use sidewinder_edge::limits::Limits;
 use sidewinder_edge::listener::Listener;
-use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
 use sidewinder_edge::server::{Sight, Wish, serve};
 use sidewinder_edge::tls::Tls;
-use sidewinder_keeper::linux::sys::peer_pidfd;
 use sidewinder_keeper::wire::Welcome;
 use sidewinder_proto::v1::admin_server::AdminServer;
 use sidewinder_proto::v1::calls_server::CallsServer;
 use sidewinder_proto::v1::clients_server::ClientsServer;
 use sidewinder_proto::v1::pools_server::PoolsServer;
-use std::collections::BTreeSet;
+use signals::Signals;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// Sockets that were handed down, and the process that started this one.
-pub(crate) type Given = (Handed, Option<OwnedFd>);
+/// What this process was given when it began.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// By a service manager.
+    handed: Handed,
+    /// By the program that ran in this process before.
+    passed: Passed,
+    /// The process that started this one.
+    caller: Option<OwnedFd>,
+}
+
+impl Given {
+    /// Takes it. Called before there is a second thread.
+    pub(crate) fn take(caller: Option<OwnedFd>) -> Result<Self, String> {
+        let mut passed = Passed::take()?;
+        let mut handed = Handed::take()?;
+        let again = |sockets: &mut Vec<OwnedFd>| {
+            std::mem::take(sockets).into_iter().map(Door::again).collect::<io::Result<Vec<_>>>()
+        };
+        let wrong = |error: io::Error| format!("cannot go on listening: {error}");
+        handed.calls.extend(again(&mut passed.doors.calls).map_err(wrong)?);
+        handed.health.extend(again(&mut passed.doors.health).map_err(wrong)?);
+        Ok(Self { handed, passed, caller })
+    }
+}
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(source: Source, settings: Settings, given: Given, log: &Log) -> io::Result<()> {
@@ -61,26 +85,27 @@ pub(crate) fn run(source: Source, settings: Settings, given: Given, log: &Log) -
 async fn daemon(
     source: Source,
     settings: Settings,
-    (mut handed, caller): Given,
+    Given { mut handed, mut passed, caller }: Given,
     log: &Log,
 ) -> io::Result<()> {
     // Before anything has to be ended: a signal without a listener ends this process alone.
-    let signals = open_signals()?;
+    let signals = Signals::open()?;
     let evidence = Evidence::gather(!handed.is_empty(), is_public(&settings.listen));
     let decided = lifecycle::decide(settings.lifecycle.mode, evidence);
     let lifeline = (decided.mode == Mode::Coupled).then(|| Lifeline::take(caller)).transpose()?;
     let rules = settings.lifecycle.accepted(decided.mode, evidence).map_err(io::Error::other)?;
     // A client that starts a daemon may pass its own manager on to it: that wants to hear of the client alone.
     let herald = if decided.mode == Mode::Coupled { Herald::default() } else { Herald::begin()? };
-    let (handover, left) = outlive::begin(&settings, decided.mode, &mut handed)?;
+    let Bond { handover, left, first_call } = Bond::tie(&settings, decided.mode, &mut handed, &mut passed)?;
     let tls = settings.listen.tls.clone().map(Tls::load).transpose().map_err(io::Error::other)?;
-    let (listeners, for_health, places) = listen(&settings.listen, tls.clone(), handed, &herald)?;
+    let Listening { calls: listeners, health: for_health, places, keepsakes } =
+        doors::listen(&settings.listen, tls.clone(), handed, passed.doors, &herald, &handover)?;
     let limits = settings.limits.clone();
     let (insecure, drain) = (settings.listen.insecure, settings.drain);
     let run = record::new_run()?;
     let metrics = Metrics::begin(&settings.telemetry, &run)?;
     metrics.serve(&settings.telemetry, insecure)?;
-    let (runtime, first_call) = (placed::place()?, outlive::first_call(&handover));
+    let runtime = placed::place()?;
     let founder = Founder { runtime, metrics: metrics.clone(), handover: handover.clone(), first_call };
     let events = Events::default();
     let (wish, wishes) = watch::channel(Wish::Serve);
@@ -110,7 +135,8 @@ async fn daemon(
     let routes = routes(&operator, door, &events, log, drain, daemon).await?;
     let attending = tokio::spawn(attend::follow(operator.clone(), register));
     let coupled = tokio::spawn(end_with(lifeline, operator.clone()));
-    let signals = tokio::spawn(follow_signals(signals, operator.clone()));
+    let (following, settled) = signals.follow(operator.clone());
+    let keeping = tokio::spawn(keepsakes.keep(operator.clone()));
     tokio::spawn(operator.clone().tell_manager(rule, swept));
     prove_to(&herald, &operator);
     let beside = Sight { crowd: seen.crowd.clone(), ..Sight::default() };
@@ -121,17 +147,15 @@ async fn daemon(
         () = operator.handed_over() => Ok(()),
         health = served => health,
     };
-    if operator.hands_over() {
-        outlive::leave(&handover, &herald, log);
-    }
+    let gave_way = outlive::give_way(&operator, keeping, settled, (&handover, &herald, log)).await;
     operator.end().await;
     metrics.end().await;
-    for task in [signals, attending, coupled] {
+    for task in [following, attending, coupled] {
         task.abort();
     }
     let _ = sweeping.await;
     herald.end();
-    health
+    gave_way.and(health)
 }
 
 /// Tells the service manager again and again that all parts of the daemon are alive.
@@ -203,8 +227,8 @@ async fn routes(
     let calls = CallsServer::new(door).max_decoding_message_size(usize::MAX);
     let standings = Standings::new(operator.clone(), decided.mode);
     let clients = ClientsDoor::new(register, standings, events.clone(), decided, daemon.run.clone());
+    let acts = AdminServer::new(AdminDoor::new(operator.clone(), drain, daemon.run.clone()));
     let looks = PoolsServer::new(PoolsDoor::new(pools.clone(), daemon, events.clone(), log.clone()));
-    let acts = AdminServer::new(AdminDoor::new(operator.clone(), drain));
     let (routes, health) = Routes::default()
         .with(calls)
         .with(ClientsServer::new(clients))
@@ -233,60 +257,6 @@ async fn serve_health(
     Ok(())
 }
 
-/// The listeners for everything, those for health alone, and where they are. What was handed down goes first: a unix
-/// socket of ours is made only if there is none.
-fn listen(
-    listen: &Listen,
-    tls: Option<Tls>,
-    handed: Handed,
-    herald: &Herald,
-) -> io::Result<(Vec<Listener>, Vec<Listener>, Vec<String>)> {
-    let users = if listen.users.is_empty() {
-        Users::private()
-    } else {
-        Users::only(listen.users.iter().copied().chain([0, rustix::process::geteuid().as_raw()]))
-    };
-    let has_unix = handed.has_unix();
-    let mut places: Vec<String> = handed.calls.iter().map(ToString::to_string).collect();
-    places.extend(handed.health.iter().map(|door| format!("{door} (health)")));
-    let adopt = |door: Door| match door {
-        Door::Unix(socket) => {
-            Listener::unix_from(socket, users.clone()).map(|listener| listener.with_witness(peer_pidfd))
-        }
-        Door::Tcp(socket) => match tls.clone() {
-            Some(tls) => Listener::tls_from(socket, tls),
-            None => Listener::tcp_from(socket, listen.insecure),
-        },
-    };
-    let adopt_all = |doors: Vec<Door>| doors.into_iter().map(adopt).collect::<Result<Vec<_>, _>>();
-    let mut listeners = adopt_all(handed.calls).map_err(io::Error::other)?;
-    let health = adopt_all(handed.health).map_err(io::Error::other)?;
-    if !has_unix {
-        let own = Listener::unix(&listen.socket, users.clone()).map_err(io::Error::other)?;
-        listeners.push(own.with_witness(peer_pidfd));
-        places.push(listen.socket.display().to_string());
-    }
-    let taken = |address| listeners.iter().any(|listener| listener.tcp_address() == Some(address));
-    if let Some(address) = listen.tcp.filter(|address| !taken(*address)) {
-        let seal = if tls.is_some() { " with TLS" } else { "" };
-        let tcp = match tls {
-            Some(tls) => Listener::tls(address, tls),
-            None => Listener::tcp(address, listen.insecure),
-        };
-        let tcp = tcp.map_err(io::Error::other)?;
-        // The system has chosen a port, if it was asked to.
-        places.push(format!("{}{seal}", tcp.tcp_address().unwrap_or(address)));
-        listeners.push(tcp);
-    }
-    for name in handed.unknown {
-        herald.forget(&name);
-        tracing::warn!(
-            "the descriptor `{name}` that was handed down was closed: sockets are called `grpc` or `health`"
-        );
-    }
-    Ok((listeners, health, places))
-}
-
 fn announce(places: &[String], welcomes: &[Welcome], decided: &Decided) {
     tracing::info!("mode {}: {}", decided.mode, decided.why);
     let tier = welcomes.first().map(|welcome| format!(" (tier {}: {})", welcome.tier, welcome.why));
@@ -304,29 +274,4 @@ async fn end_with(lifeline: Option<Lifeline>, operator: Operator) {
     let why = lifeline.end().await;
     tracing::warn!("the lifeline has ended, and everything with it: {why}");
     operator.quit(Some(Duration::ZERO)).await;
-}
-
-/// The first signal to stop lets calls end, the second does not wait. SIGHUP reads the settings again.
-async fn follow_signals([mut terminate, mut interrupt, mut hangup]: [Signal; 3], operator: Operator) {
-    let mut within = None;
-    loop {
-        tokio::select! {
-            // Of a service manager, which starts it again or drops what it keeps.
-            Some(()) = terminate.recv() => if operator.hand_over() { continue },
-            Some(()) = interrupt.recv() => {}
-            Some(()) = hangup.recv() => {
-                // What came of it is told as an event; meanwhile a signal to stop is heard.
-                let operator = operator.clone();
-                tokio::spawn(async move { operator.reload(BTreeSet::new()).await });
-                continue;
-            }
-            else => return,
-        }
-        operator.quit(within).await;
-        within = Some(Duration::ZERO);
-    }
-}
-
-fn open_signals() -> io::Result<[Signal; 3]> {
-    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?])
 }

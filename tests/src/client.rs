@@ -3,6 +3,8 @@
 //! Each client has a connection of its own, and is one client to the daemon's fairness. It has no clocks: whatever ends
 //! because of time was ended by the daemon.
 
+pub mod load;
+
 use crate::daemon::Daemon;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;

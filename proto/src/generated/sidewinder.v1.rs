@@ -447,6 +447,8 @@ pub enum Happening {
     ForkServerReady = 19,
     /// There is no fork server, or a worker could not be forked: workers start by themselves.
     ForkServerDown = 20,
+    /// The daemon is replaced by a new executable, in the same process; or it is not, because of `problems`.
+    Upgrade = 21,
     /// A client has attached.
     ClientAttached = 32,
     /// A client has come back to its lease, under a new epoch.
@@ -496,6 +498,7 @@ impl Happening {
             Self::Reloaded => "HAPPENING_RELOADED",
             Self::ForkServerReady => "HAPPENING_FORK_SERVER_READY",
             Self::ForkServerDown => "HAPPENING_FORK_SERVER_DOWN",
+            Self::Upgrade => "HAPPENING_UPGRADE",
             Self::ClientAttached => "HAPPENING_CLIENT_ATTACHED",
             Self::ClientResumed => "HAPPENING_CLIENT_RESUMED",
             Self::ClientDetached => "HAPPENING_CLIENT_DETACHED",
@@ -532,6 +535,7 @@ impl Happening {
             "HAPPENING_RELOADED" => Some(Self::Reloaded),
             "HAPPENING_FORK_SERVER_READY" => Some(Self::ForkServerReady),
             "HAPPENING_FORK_SERVER_DOWN" => Some(Self::ForkServerDown),
+            "HAPPENING_UPGRADE" => Some(Self::Upgrade),
             "HAPPENING_CLIENT_ATTACHED" => Some(Self::ClientAttached),
             "HAPPENING_CLIENT_RESUMED" => Some(Self::ClientResumed),
             "HAPPENING_CLIENT_DETACHED" => Some(Self::ClientDetached),
@@ -1379,6 +1383,19 @@ pub struct Stacks {
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
 }
+/// Replaces the daemon.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpgradeRequest {}
+/// The daemon is about to be replaced. The next one has another `run`, and the same process id.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpgradeResponse {
+    /// The version of the next one.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// The run of the one that goes.
+    #[prost(string, tag = "2")]
+    pub run: ::prost::alloc::string::String,
+}
 /// Ends the daemon.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QuitRequest {
@@ -1607,6 +1624,32 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("sidewinder.v1.Admin", "DumpStacks"));
             self.inner.unary(req, path, codec).await
         }
+        /// Replaces the daemon by the executable that lies where it was started from, in the same process: listeners and workers
+        /// stay. An executable that does not take over changes nothing.
+        pub async fn upgrade(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpgradeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpgradeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sidewinder.v1.Admin/Upgrade",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sidewinder.v1.Admin", "Upgrade"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Drains every pool and ends the daemon.
         pub async fn quit(
             &mut self,
@@ -1674,6 +1717,12 @@ pub mod admin_server {
             tonic::Response<super::DumpStacksResponse>,
             tonic::Status,
         >;
+        /// Replaces the daemon by the executable that lies where it was started from, in the same process: listeners and workers
+        /// stay. An executable that does not take over changes nothing.
+        async fn upgrade(
+            &self,
+            request: tonic::Request<super::UpgradeRequest>,
+        ) -> std::result::Result<tonic::Response<super::UpgradeResponse>, tonic::Status>;
         /// Drains every pool and ends the daemon.
         async fn quit(
             &self,
@@ -2000,6 +2049,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DumpStacksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sidewinder.v1.Admin/Upgrade" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpgradeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::UpgradeRequest>
+                    for UpgradeSvc<T> {
+                        type Response = super::UpgradeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpgradeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::upgrade(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpgradeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3846,6 +3938,8 @@ pub mod error {
         Broken = 73,
         /// Asked wrongly, FAILED_PRECONDITION, ran=no: the new configuration has flaws, so nothing was changed.
         BadSettings = 74,
+        /// Asked wrongly, FAILED_PRECONDITION, ran=no: the daemon cannot be replaced in place, so nothing was changed.
+        CannotUpgrade = 75,
         /// Refused, FAILED_PRECONDITION, ran=no: no such lease: attach again. Failed, ABORTED, ran=maybe: it ended under the call.
         LeaseExpired = 96,
         /// Refused, FAILED_PRECONDITION, ran=no: the client has attached again since, under a newer epoch.
@@ -3904,6 +3998,7 @@ pub mod error {
                 Self::Stopping => "STOPPING",
                 Self::Broken => "BROKEN",
                 Self::BadSettings => "BAD_SETTINGS",
+                Self::CannotUpgrade => "CANNOT_UPGRADE",
                 Self::LeaseExpired => "LEASE_EXPIRED",
                 Self::StaleEpoch => "STALE_EPOCH",
                 Self::LeaseRequired => "LEASE_REQUIRED",
@@ -3951,6 +4046,7 @@ pub mod error {
                 "STOPPING" => Some(Self::Stopping),
                 "BROKEN" => Some(Self::Broken),
                 "BAD_SETTINGS" => Some(Self::BadSettings),
+                "CANNOT_UPGRADE" => Some(Self::CannotUpgrade),
                 "LEASE_EXPIRED" => Some(Self::LeaseExpired),
                 "STALE_EPOCH" => Some(Self::StaleEpoch),
                 "LEASE_REQUIRED" => Some(Self::LeaseRequired),

@@ -4,11 +4,13 @@
 //! only users on a list are served. TCP has no users: it is for the loopback, and a public address takes TLS or has to be
 //! asked for by name, because whoever reaches it can run every tool.
 
+mod keepsake;
 mod place;
 mod quiet;
 
 use crate::peer::{Origin, Users, Witness};
 use crate::tls::Tls;
+pub use keepsake::{Keepsake, KeptPlace, LeftPlace};
 use place::Place;
 use quiet::Quiet;
 use std::fmt;
@@ -129,6 +131,22 @@ impl Listener {
     /// A TCP socket that was handed down, with TLS. Called within a runtime.
     pub fn tls_from(socket: std::net::TcpListener, tls: Tls) -> Result<Self, NotListening> {
         Ok(Self { tls: Some(tls), ..Self::tcp_from(socket, true)? })
+    }
+
+    /// A unix socket that another program of this process has made: its file is ours as it was that one's. Called within
+    /// a runtime.
+    pub fn unix_again(socket: OwnedFd, place: LeftPlace, users: Users) -> Result<Self, NotListening> {
+        let listener = Self::unix_from(socket.into(), users)?;
+        Ok(Self { place: Some(Place::again(place)), ..listener })
+    }
+
+    /// What another program of this process needs to go on listening. Taken before this listens.
+    pub fn keepsake(&self) -> io::Result<Keepsake> {
+        let socket = match &self.socket {
+            Socket::Unix(socket) => socket.as_fd().try_clone_to_owned()?,
+            Socket::Tcp(socket) => socket.as_fd().try_clone_to_owned()?,
+        };
+        Ok(Keepsake { socket, place: self.place.as_ref().map(Place::kept) })
     }
 
     /// Lets peers of a unix socket be known by their process.

@@ -206,6 +206,11 @@ pub enum Invalid {
         /// All of them.
         problems: String,
     },
+    /// The daemon cannot be replaced in place.
+    CannotUpgrade {
+        /// Why not, and what to do.
+        why: String,
+    },
     /// What the tool returned cannot be shown to a human's tool.
     NotJson {
         /// Why not.

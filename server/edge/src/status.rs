@@ -169,6 +169,7 @@ fn asked_wrongly(invalid: &Invalid) -> Cells {
         Invalid::UnknownMethod { .. } => (Code::Unimplemented, Reason::UnknownMethod, Ran::No, NEVER),
         Invalid::UnknownKey => (Code::NotFound, Reason::UnknownKey, Ran::No, NEVER),
         Invalid::BadSettings { .. } => (Code::FailedPrecondition, Reason::BadSettings, Ran::No, NEVER),
+        Invalid::CannotUpgrade { .. } => (Code::FailedPrecondition, Reason::CannotUpgrade, Ran::No, NEVER),
         Invalid::NotJson { .. } => (Code::FailedPrecondition, Reason::NotJson, Ran::Maybe, NEVER),
     }
 }
@@ -280,6 +281,7 @@ fn invalid_sentence(invalid: &Invalid) -> String {
             "no ending is kept under this idempotency key, and no call of it runs".to_owned()
         }
         Invalid::BadSettings { problems } => format!("nothing was changed: {problems}"),
+        Invalid::CannotUpgrade { why } => format!("nothing was changed: {why}"),
         Invalid::NotJson { problem } => format!("the value cannot be shown as JSON: {problem}"),
     }
 }

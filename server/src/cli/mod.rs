@@ -12,6 +12,7 @@ mod reap;
 mod run;
 mod settings;
 mod style;
+mod upgrade;
 mod wait;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +58,7 @@ enum Verb {
     Resize(order::Resize),
     Reload(order::Reload),
     Dump(order::Dump),
+    Upgrade(upgrade::Arguments),
     Quit(order::Quit),
     /// Show the log of a daemon: what it remembers, and what comes
     Logs(follow::logs::Arguments),
@@ -85,6 +87,7 @@ pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
         Verb::Resize(arguments) => order::resize(&arguments),
         Verb::Reload(arguments) => order::reload(&arguments),
         Verb::Dump(arguments) => order::dump(&arguments),
+        Verb::Upgrade(arguments) => upgrade::run(&arguments),
         Verb::Quit(arguments) => order::quit(&arguments),
         Verb::Logs(arguments) => follow::logs::run(&arguments),
         Verb::Events(arguments) => follow::events::run(&arguments),

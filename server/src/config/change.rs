@@ -42,6 +42,7 @@ impl Changes {
             ("namespace", old.namespace != new.namespace),
             ("cgroup", old.cgroup != new.cgroup),
             ("live", (old.live, old.reattach) != (new.live, new.reattach)),
+            ("upgrade", old.upgrade != new.upgrade),
             ("mode", old.lifecycle.mode != new.lifecycle.mode),
             ("endings", old.endings != new.endings),
             ("readiness", old.ready != new.ready),

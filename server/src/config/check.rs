@@ -67,6 +67,7 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
     });
     names(draft, problems);
     lifecycle(draft, problems);
+    upgrade(draft, problems);
     let pools = draft.pools.iter().map(|(name, pool)| (name.clone(), checked(draft, name, pool, problems)));
     Settings {
         pools: pools.collect(),
@@ -86,6 +87,7 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         namespace: daemon.namespace,
         cgroup: daemon.cgroup.clone(),
         live: daemon.live,
+        upgrade: daemon.upgrade,
         reattach: daemon.reattach,
         ready: daemon.ready,
     }
@@ -149,6 +151,16 @@ fn lifecycle(draft: &Draft, problems: &mut Problems) {
         let what =
             format!("pool {name} keeps {} warm, so the daemon never ends: remove one of them", pool.warm);
         problems.add(&at(key), key, what);
+    }
+}
+
+/// A service manager that keeps workers for the next start has no next program to keep them for.
+fn upgrade(draft: &Draft, problems: &mut Problems) {
+    let key = "daemon.upgrade";
+    if draft.daemon.upgrade && draft.daemon.live {
+        let place = draft.places.get(key).cloned().unwrap_or(Place::Unwritten);
+        let what = "this and `live` contradict each other: a restart of the unit upgrades a live daemon";
+        problems.add(&place, key, what);
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) cgroup: Wish,
     /// Whether workers outlive the daemon.
     pub(crate) live: bool,
+    /// Whether they stay when another program goes on in its process.
+    pub(crate) upgrade: bool,
     /// How long they wait for its next start.
     pub(crate) reattach: Duration,
     /// When a service manager is told that the daemon is ready.

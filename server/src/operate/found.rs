@@ -66,7 +66,7 @@ impl Founder {
         estate: &mut Estate,
     ) -> io::Result<(Member, Welcome)> {
         let instance = settings.listen.socket.to_string_lossy().into_owned();
-        let reattach = if self.handover.is_on() { settings.reattach } else { Duration::ZERO };
+        let reattach = if self.handover.is_live() { settings.reattach } else { Duration::ZERO };
         let parking = Parking {
             handover: self.handover.clone(),
             pool: name.to_owned(),

@@ -11,6 +11,7 @@ mod estate;
 mod found;
 mod proof;
 pub(crate) mod sight;
+mod succession;
 
 use crate::config::{Change, Changes, PoolSettings, Settings, Source};
 use crate::handover::Handover;
@@ -31,11 +32,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use succession::Handing;
 use tokio::sync::{Mutex, watch};
-use tokio::time::sleep;
 
-/// Calls that are about to end do so before everything is handed over.
-pub(crate) const HANDOVER_WITHIN: Duration = Duration::from_millis(250);
 /// Why a reload is not carried out any more.
 const STOPPING: &str = "the daemon is stopping";
 
@@ -49,7 +48,7 @@ pub(crate) struct Operator {
     drain: Duration,
     whole: Whole,
     handover: Handover,
-    handing: Arc<watch::Sender<bool>>,
+    handing: Arc<watch::Sender<Handing>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -100,7 +99,7 @@ impl Operator {
         let (drain, handover) = (settings.drain, founder.handover.clone());
         let state = State { source, settings, founder, members, leaving: Vec::new(), ending: Vec::new() };
         let state = Arc::new(Mutex::new(state));
-        let (wish, handing) = (Arc::new(wish), Arc::new(watch::Sender::new(false)));
+        let (wish, handing) = (Arc::new(wish), Arc::new(watch::Sender::new(Handing::Nothing)));
         Ok((Self { pools, events, herald, wish, drain, whole, handover, handing, state }, welcomes))
     }
 
@@ -270,6 +269,7 @@ impl Operator {
         let text = format!("stopping: calls may go on for {within:?}");
         self.events.tell(Event::new(What::Stopping, text).with("within_ms", within.as_millis()));
         self.herald.stopping();
+        self.stay();
         self.whole.register.tell(Fact::Stopping);
         self.wish.send_replace(Wish::StopWithin(within));
         // Those that are served need no lock, which a reload may have.
@@ -283,30 +283,6 @@ impl Operator {
                 handle.end(within).await;
             }
         });
-    }
-
-    /// Stops serving, and leaves everything to a successor. False: nothing outlives this daemon.
-    pub(crate) fn hand_over(&self) -> bool {
-        if !self.handover.is_on() || self.is_stopping() {
-            return self.hands_over();
-        }
-        let text = "stopping: workers are left to the next start of this daemon, and end if there is none";
-        self.events.tell(Event::new(What::Stopping, text).with("handover", true));
-        self.herald.stopping();
-        self.wish.send_replace(Wish::StopWithin(2 * HANDOVER_WITHIN));
-        self.handing.send_replace(true);
-        true
-    }
-
-    /// Whether everything is left to a successor.
-    pub(crate) fn hands_over(&self) -> bool {
-        *self.handing.borrow()
-    }
-
-    /// Waits until everything is to be left to a successor, and calls have had their moment.
-    pub(crate) async fn handed_over(&self) {
-        let _ = self.handing.subscribe().wait_for(|handing| *handing).await;
-        sleep(HANDOVER_WITHIN).await;
     }
 
     /// Ends every pool and waits until nothing of them is left.

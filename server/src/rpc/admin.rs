@@ -18,11 +18,13 @@ pub(crate) struct AdminDoor {
     operator: Operator,
     /// How long a drain lets calls go on, when nobody says.
     drain: Duration,
+    /// The run of this daemon.
+    run: String,
 }
 
 impl AdminDoor {
-    pub(crate) fn new(operator: Operator, drain: Duration) -> Self {
-        Self { operator, drain }
+    pub(crate) fn new(operator: Operator, drain: Duration, run: String) -> Self {
+        Self { operator, drain, run }
     }
 
     /// The pool that is named. An order does not guess.
@@ -108,6 +110,12 @@ impl Admin for AdminDoor {
         let stacks =
             stacks.into_iter().map(|(life, text)| v1::Stacks { worker: life.to_string(), text }).collect();
         Ok(Response::new(v1::DumpStacksResponse { stacks }))
+    }
+
+    async fn upgrade(&self, _: Request<v1::UpgradeRequest>) -> Result<Response<v1::UpgradeResponse>, Status> {
+        let upgraded = self.operator.upgrade().await;
+        let to = upgraded.map_err(|why| said(Outcome::Invalid(Invalid::CannotUpgrade { why })))?;
+        Ok(Response::new(v1::UpgradeResponse { version: to.version, run: self.run.clone() }))
     }
 
     async fn quit(&self, request: Request<v1::QuitRequest>) -> Result<Response<v1::QuitResponse>, Status> {

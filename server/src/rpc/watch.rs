@@ -73,6 +73,7 @@ fn happening(what: What) -> v1::Happening {
         What::PoolResized => v1::Happening::PoolResized,
         What::KeyQuarantined => v1::Happening::KeyQuarantined,
         What::Reloaded => v1::Happening::Reloaded,
+        What::Upgrade => v1::Happening::Upgrade,
         What::Stopping => v1::Happening::Stopping,
         What::ClientAttached => v1::Happening::ClientAttached,
         What::ClientResumed => v1::Happening::ClientResumed,

@@ -11,7 +11,8 @@
 //! removes the variables.
 
 use listenfd::ListenFd;
-use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::AddressFamily;
+use rustix::net::sockopt::{socket_acceptconn, socket_domain};
 use sidewinder_keeper::linux::sys;
 use std::fmt;
 use std::io;
@@ -48,6 +49,16 @@ pub(crate) struct Handed {
 pub(crate) enum Door {
     Unix(UnixListener),
     Tcp(TcpListener),
+}
+
+impl Door {
+    /// A socket that listened before, in the program before this one.
+    pub(crate) fn again(socket: OwnedFd) -> io::Result<Self> {
+        Ok(match socket_domain(&socket)? {
+            AddressFamily::UNIX => Self::Unix(socket.into()),
+            _ => Self::Tcp(socket.into()),
+        })
+    }
 }
 
 impl fmt::Display for Door {

@@ -64,6 +64,9 @@ fn when(what: What) -> &'static str {
         What::PoolResized => "a pool has another size; `min`, `max`",
         What::KeyQuarantined => "calls of one idempotency key have killed too many workers; `key`",
         What::Reloaded => "the settings were read again; `problems` when they have flaws",
+        What::Upgrade => {
+            "another executable goes on in the process of the daemon; `problems` when nothing was changed"
+        }
         What::Stopping => "the daemon is stopping; `within_ms`",
         What::ClientAttached => "a client has attached; `client`, `lease`, `node`, `run`",
         What::ClientResumed => "a client has come back to its lease, under a new epoch; the same",

@@ -35,6 +35,7 @@ pub(crate) enum What {
     PoolResized,
     KeyQuarantined,
     Reloaded,
+    Upgrade,
     Stopping,
     ClientAttached,
     ClientResumed,
@@ -52,7 +53,7 @@ pub(crate) enum What {
 
 impl What {
     /// Everything that can happen, in the order of the names.
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::WorkerStarted,
         Self::WorkerReady,
         Self::WorkerLeaving,
@@ -70,6 +71,7 @@ impl What {
         Self::PoolResized,
         Self::KeyQuarantined,
         Self::Reloaded,
+        Self::Upgrade,
         Self::Stopping,
         Self::ClientAttached,
         Self::ClientResumed,
@@ -105,6 +107,7 @@ impl What {
             Self::PoolResized => "POOL_RESIZED",
             Self::KeyQuarantined => "KEY_QUARANTINED",
             Self::Reloaded => "RELOADED",
+            Self::Upgrade => "UPGRADE",
             Self::Stopping => "STOPPING",
             Self::ClientAttached => "CLIENT_ATTACHED",
             Self::ClientResumed => "CLIENT_RESUMED",
@@ -146,6 +149,7 @@ impl What {
             | Self::PoolRenewed
             | Self::PoolResized
             | Self::Reloaded
+            | Self::Upgrade
             | Self::Stopping
             | Self::ClientAttached
             | Self::ClientResumed

@@ -15,6 +15,7 @@ mod presence;
 mod reloads;
 mod rules;
 mod stops;
+mod upgrades;
 
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::Daemon;

@@ -1,9 +1,9 @@
 //! Workers that outlive their daemon: a kill, a restart, a stop, and a daemon that never comes back.
 
 use crate::installed::{boot, call, start, text};
-use crate::load::Load;
 use crate::machine::{Machine, tell};
 use sidewinder_proto::v1::{Call, CallRequest, OnAbandon, ResultRequest};
+use sidewinder_tests::client::load::Load;
 use sidewinder_tests::client::{self, Calls, Why, with};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ fn survive(name: &str, end: impl FnOnce(&Machine)) {
     assert!(begun.elapsed() >= Duration::from_secs(3), "it did not run again");
     assert_eq!(result(&machine, "kept").as_deref(), Ok("42"), "{}", machine.journal());
     assert_eq!(result(&machine, "never").unwrap_err(), "UNKNOWN_KEY");
-    let seen = load.end();
+    let seen = load.end().expect("clients");
     assert_eq!(workers(&machine), before, "{}", machine.journal());
     let says = |entry: &serde_json::Value| {
         entry["MESSAGE"].as_str().is_some_and(|text| text.contains("goes on after its daemon"))

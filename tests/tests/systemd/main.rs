@@ -8,7 +8,6 @@ mod followed;
 mod installed;
 mod journal;
 mod live;
-mod load;
 mod machine;
 mod others;
 

@@ -178,7 +178,7 @@ _GROUPS: dict[type[Error], tuple[str, ...]] = {
     BadRequest: (
         "UNKNOWN_KEY",
         "UNKNOWN_POOL", "UNKNOWN_WORKER", "BAD_REQUEST", "BAD_TIMEOUT", "TOO_LARGE", "STALLED",
-        "UNKNOWN_METHOD", "NOT_JSON", "BAD_SETTINGS",
+        "UNKNOWN_METHOD", "NOT_JSON", "BAD_SETTINGS", "CANNOT_UPGRADE",
     ),
 }  # fmt: skip
 

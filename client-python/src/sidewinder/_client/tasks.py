@@ -193,6 +193,10 @@ class Client(Calling[Awaitable[Any], Items[Any], Union[AsyncIterable[Any], Itera
         """Reads the configuration again; replaces the workers of the pools in `renew` in any case."""
         return await self._ask(looking.reload(renew), timeout)
 
+    async def upgrade(self, *, timeout: float | None = PATIENCE) -> str:
+        """Puts the executable that the daemon was started from in its place; says which version goes on."""
+        return await self._ask(looking.upgrade(), timeout)
+
     async def dump_stacks(
         self, pool: str, *, slot: int | None = None, timeout: float | None = PATIENCE
     ) -> list[Stacks]:

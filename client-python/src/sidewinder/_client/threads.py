@@ -207,6 +207,10 @@ class Client(Calling[Any, Items[Any], Iterable[Any]]):
         """Reads the configuration again; replaces the workers of the pools in `renew` in any case."""
         return self._ask(looking.reload(renew), timeout)
 
+    def upgrade(self, *, timeout: float | None = PATIENCE) -> str:
+        """Puts the executable that the daemon was started from in its place; says which version goes on."""
+        return self._ask(looking.upgrade(), timeout)
+
     def dump_stacks(
         self, pool: str, *, slot: int | None = None, timeout: float | None = PATIENCE
     ) -> list[Stacks]:

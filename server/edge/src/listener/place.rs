@@ -11,6 +11,7 @@
 //!    connect of the *wrong kind*, which a living socket refuses without its owner noticing.
 
 use super::NotListening;
+use super::keepsake::{KeptPlace, LeftPlace};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -20,6 +21,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The longest path that fits into the address of a unix socket.
 const PATH_MAX: usize = 107;
@@ -30,13 +33,21 @@ const PRIVATE: u16 = 0o600;
 /// Everybody may knock; the list of users decides.
 const SHARED: u16 = 0o666;
 
-/// A socket file that is ours until this is dropped.
+/// A socket file that is ours until this is dropped, and whoever else holds it.
 #[derive(Debug)]
 pub(crate) struct Place {
+    held: Arc<Held>,
+}
+
+/// What is held of it.
+#[derive(Debug)]
+pub(super) struct Held {
     path: PathBuf,
     /// Device and inode: what is at the path later may be somebody else's.
     identity: (u64, u64),
-    _lock: OwnedFd,
+    lock: OwnedFd,
+    /// Another program of this process goes on with it.
+    stays: AtomicBool,
 }
 
 impl Place {
@@ -50,16 +61,40 @@ impl Place {
         clear(path)?;
         let socket = bind(path, shared).map_err(|error| system("bind", path, error))?;
         let there = fs::symlink_metadata(path).map_err(|error| system("look at", path, error))?;
-        Ok((Self { path: path.to_owned(), identity: identity(&there), _lock: lock }, socket))
+        let left = LeftPlace { path: path.to_owned(), identity: identity(&there), lock };
+        Ok((Self::again(left), socket))
+    }
+
+    /// As another program of this process has left it.
+    pub(crate) fn again(left: LeftPlace) -> Self {
+        let LeftPlace { path, identity, lock } = left;
+        Self { held: Arc::new(Held { path, identity, lock, stays: AtomicBool::new(false) }) }
+    }
+
+    pub(crate) fn kept(&self) -> KeptPlace {
+        KeptPlace { held: self.held.clone() }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.held.path
     }
 }
 
-impl Drop for Place {
+impl KeptPlace {
+    /// Leaves the file where it is, whatever becomes of the listener.
+    pub fn leave(&self) -> io::Result<LeftPlace> {
+        let Held { path, identity, lock, stays } = &*self.held;
+        let left = LeftPlace { path: path.clone(), identity: *identity, lock: lock.try_clone()? };
+        stays.store(true, Ordering::Relaxed);
+        Ok(left)
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
+        if self.stays.load(Ordering::Relaxed) {
+            return;
+        }
         let ours = fs::symlink_metadata(&self.path).is_ok_and(|there| identity(&there) == self.identity);
         if ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket");

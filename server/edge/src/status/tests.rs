@@ -83,6 +83,7 @@ fn rows() -> Vec<(Outcome, Reason, Code, &'static str, Option<u64>)> {
         (bad(Invalid::Stalled), R::Stalled, C::Aborted, "maybe", None),
         (bad(Invalid::UnknownMethod { path: text() }), R::UnknownMethod, C::Unimplemented, "no", None),
         (bad(Invalid::NotJson { problem: text() }), R::NotJson, C::FailedPrecondition, "maybe", None),
+        (bad(Invalid::CannotUpgrade { why: text() }), R::CannotUpgrade, C::FailedPrecondition, "no", None),
         (bad(Invalid::BadSettings { problems: text() }), R::BadSettings, C::FailedPrecondition, "no", None),
     ]
 }

@@ -187,10 +187,21 @@ pub fn is_ignored(signal: i32) -> bool {
     asked == 0 && action[0] == libc::SIG_IGN as u64
 }
 
+/// Lets a signal mean nothing, also to the program that is executed next, until somebody listens for it.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is no function of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Gives a signal its default meaning again.
+pub fn restore(signal: i32) {
+    // SAFETY: SIG_DFL is no function of ours.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
 /// Hears of dead children, also when whoever executed us did not want to.
 pub fn expect_children() {
-    // SAFETY: SIG_DFL is no function of ours.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    restore(libc::SIGCHLD);
 }
 
 /// Gives every signal its default meaning again and unblocks them all, as a program expects when it starts.

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 /// What is written, before it is known whether it makes sense.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "keys of which each is true or false by itself")]
 pub(crate) struct DaemonDraft {
     pub(crate) drain: Duration,
     pub(crate) threads: Option<u16>,
     pub(crate) namespace: bool,
     pub(crate) cgroup: Wish,
     pub(crate) live: bool,
+    pub(crate) upgrade: bool,
     pub(crate) reattach: Duration,
     pub(crate) ready: Rule,
     pub(crate) socket: Option<PathBuf>,
@@ -42,6 +44,7 @@ impl Default for DaemonDraft {
             namespace: true,
             cgroup: Wish::Auto,
             live: false,
+            upgrade: false,
             reattach: Duration::from_secs(15),
             ready: Rule::default(),
             socket: None,
@@ -73,6 +76,8 @@ pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
         "Whether workers outlive the daemon: its service manager keeps the ways to them, and its next start takes them over."),
     key!(Span "daemon.reattach_grace" reattach, "\"1m\"",
         "How long workers that outlive the daemon wait for its next start, and then end."),
+    key!(Truth "daemon.upgrade" upgrade, "true",
+        "Whether `sidewinder upgrade` can put a new executable in the place of the daemon: listeners and workers stay."),
     key!(Tightness "lifecycle.mode" lifecycle.mode, "\"supervised\"",
         "How tightly workers are bound to clients; `auto` looks at who started the daemon."),
     key!(Wait "lifecycle.no_client_timeout" lifecycle.no_client, "\"5m\"",

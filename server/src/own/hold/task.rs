@@ -40,14 +40,16 @@ pub(super) struct Post {
     handover: Handover,
 }
 
-/// What a pool with a successor in mind takes, and this machine does not give.
-const TIER_TOO_LOW: &str = "daemon.live takes a PID namespace or a delegated cgroup, so that nothing is left when daemon \
-                            and keeper die together, and this machine gives neither (tier C, see `sidewinder doctor`): \
-                            allow one of them, or switch `live` off";
-
+/// What is kept for a successor takes more than this machine gives.
 fn may_be_left(wishes: &Wishes, welcome: &Welcome) -> io::Result<()> {
-    let left = wishes.parking.handover.is_on();
-    if left && welcome.tier == Tier::C { Err(io::Error::other(TIER_TOO_LOW)) } else { Ok(()) }
+    match wishes.parking.handover.key() {
+        Some(key) if welcome.tier == Tier::C => Err(io::Error::other(format!(
+            "{key} takes a PID namespace or a delegated cgroup, so that nothing is left when daemon and keeper die \
+             together, and this machine gives neither (tier C, see `sidewinder doctor`): allow one of them, or switch \
+             it off"
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn watch(lifeline: &Lifeline, keeper: &OwnedFd) -> io::Result<(AsyncFd<OwnedFd>, AsyncFd<OwnedFd>)> {

@@ -307,6 +307,7 @@ fn changes_the_state(what: What) -> bool {
         | What::PoolResized
         | What::Released
         | What::Reloaded
+        | What::Upgrade
         | What::Stopping => true,
         What::WorkerStarted
         | What::WorkerUnfit

@@ -423,6 +423,19 @@ class Stacks(Message):
     worker: str
     text: str
 
+class UpgradeRequest(Message):
+    def __init__(self) -> None: ...
+
+class UpgradeResponse(Message):
+    def __init__(
+        self,
+        *,
+        version: str | None = ...,
+        run: str | None = ...,
+    ) -> None: ...
+    version: str
+    run: str
+
 class QuitRequest(Message):
     def __init__(
         self,

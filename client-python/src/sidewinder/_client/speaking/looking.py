@@ -83,6 +83,12 @@ def reload(renew: Iterable[str]) -> Question[Reloaded]:
     return Question("Admin", "Reload", request, contract.ReloadResponse, record)
 
 
+def upgrade() -> Question[str]:
+    return Question(
+        "Admin", "Upgrade", contract.UpgradeRequest(), contract.UpgradeResponse, lambda said: said.version
+    )
+
+
 def dump_stacks(pool: str, slot: int | None) -> Question[list[Stacks]]:
     request = contract.DumpStacksRequest(pool=pool, slot=slot)
     return Question(

@@ -1,8 +1,8 @@
 //! Clients that call without a pause, and what they see of a daemon that goes and comes.
 
-use sidewinder_tests::client::{answer, connect_at};
+use super::{answer, connect_at};
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,15 @@ const CLIENTS: usize = 3;
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) answers: u64,
-    pub(crate) failures: u64,
+pub struct Seen {
+    /// Calls that were answered.
+    pub answers: u64,
+    /// Calls and connections that came to nothing.
+    pub failures: u64,
     /// Connections that nobody was there to take.
-    pub(crate) refused: u64,
+    pub refused: u64,
     /// The longest time without an answer to one of the clients.
-    pub(crate) window: Duration,
+    pub window: Duration,
 }
 
 impl fmt::Display for Seen {
@@ -34,36 +36,38 @@ impl fmt::Display for Seen {
 
 /// Clients that call until they are told to end.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub struct Load {
     over: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<Seen>>,
+    clients: Vec<JoinHandle<io::Result<Seen>>>,
 }
 
 impl Load {
-    pub(crate) fn start(socket: &Path) -> Self {
+    /// Some of them, each with a connection of its own.
+    pub fn start(socket: &Path) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let client = || {
             let (socket, over) = (socket.to_owned(), over.clone());
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(call(socket, over))
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                Ok(runtime.block_on(call(socket, over)))
             })
         };
         let clients = (0..CLIENTS).map(|_| client()).collect();
         Self { over, clients }
     }
 
-    pub(crate) fn end(self) -> Seen {
+    /// Ends them, and tells what all of them have seen.
+    pub fn end(self) -> io::Result<Seen> {
         self.over.store(true, Ordering::Relaxed);
         let mut all = Seen::default();
         for client in self.clients {
-            let seen = client.join().unwrap();
+            let seen = client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             all.answers += seen.answers;
             all.failures += seen.failures;
             all.refused += seen.refused;
             all.window = all.window.max(seen.window);
         }
-        all
+        Ok(all)
     }
 }
 
