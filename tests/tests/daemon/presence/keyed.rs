@@ -1,13 +1,13 @@
 //! Calls with a key: run once, joined, and found again by a client that comes back.
 
-use super::{Attached, Events, Process, hello, list, soon};
+use super::{Attached, Events, Process, brief, hello, list, soon};
 use sidewinder_proto::v1::{Call, CallRequest, CallResponse, Happening, OnAbandon, ResultRequest};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::{Why, call, connect, connect_to_hang_up, text, with};
 use sidewinder_tests::daemon::Daemon;
 use std::net::Shutdown;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn keyed(call: Call, key: &str) -> Call {
     Call { idempotency_key: key.to_owned(), ..call }
@@ -147,10 +147,10 @@ async fn a_key_that_is_given_up_is_taken_until_its_tool_has_ended() {
     assert_eq!(signatures(&arena), 1, "nothing ran beside it");
     open(&arena.file("gate"));
     let mut again = connect(&daemon).await.unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while let Err(refused) = again.call(clinging()).await {
         assert_eq!(Why::of(refused).reason(), "KEY_RUNNING");
-        assert!(std::time::Instant::now() < deadline, "the key is never free");
+        assert!(Instant::now() < deadline, "the key is never free");
     }
     let signed = std::fs::read_to_string(arena.file("signed")).unwrap();
     assert_eq!(signed.lines().collect::<Vec<_>>(), ["in", "out", "in", "out"]);
@@ -289,7 +289,7 @@ async fn a_stream_that_outlives_its_client_keeps_its_key() {
 async fn a_drain_longer_than_a_lease_loses_no_call() {
     let arena = Arena::prepare("drain-lease").unwrap();
     let daemon = Daemon::start(&arena, &["--tools", "orders", "--workers", "1"]).unwrap();
-    let client = Attached::to(&daemon, super::brief("app", "1", 3_000)).await.unwrap();
+    let client = Attached::to(&daemon, brief("app", "1", 3_000)).await.unwrap();
     let mut calls = connect(&daemon).await.unwrap();
     let request = with(client.call("nap"), r#"{"seconds": 6.5, "name": "whole"}"#);
     let run = tokio::spawn(async move { calls.call(request).await });
@@ -309,7 +309,7 @@ async fn the_end_of_a_lease_is_no_promise_that_a_waiting_call_never_runs() {
     let mut other = connect(&daemon).await.unwrap();
     let held = tokio::spawn(async move { other.call(holds).await });
     runs(&daemon).await;
-    let client = Attached::to(&daemon, super::brief("app", "1", 500)).await.unwrap();
+    let client = Attached::to(&daemon, brief("app", "1", 500)).await.unwrap();
     let mut calls = connect(&daemon).await.unwrap();
     let call = Call { on_abandon: OnAbandon::Finish.into(), ..client.call("once") };
     let why = Why::of(calls.call(signing(call, &arena)).await.unwrap_err());
@@ -332,4 +332,42 @@ async fn a_stream_that_nobody_reads_ends_with_its_lease() {
     client.detach().await;
     soon("its worker is free", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
     drop(unread);
+}
+
+/// What is kept is kept for as long as the settings say, and no more of it than they say.
+#[tokio::test]
+async fn endings_are_kept_within_bounds_of_time_and_size() {
+    for (variable, bound, newest) in
+        [("SIDEWINDER_ENDINGS_KEEP", "2s", false), ("SIDEWINDER_ENDINGS_BYTES", "64KiB", true)]
+    {
+        let arena = Arena::prepare("bounded-endings").unwrap();
+        let daemon = Daemon::start_with(&arena, &["--tools", "values", "--workers", "1"], |command| {
+            command.env(variable, bound);
+        })
+        .unwrap();
+        let mut calls = connect(&daemon).await.unwrap();
+        let client = Attached::to(&daemon, brief("app", "1", 300_000)).await.unwrap();
+        let say = |key: &str, text: &str| {
+            with(keyed(client.call("same"), key), &format!(r#"{{"value": "{text}"}}"#))
+        };
+        calls.call(say("first", "small")).await.unwrap();
+        assert!(calls.result(ask("app", "first")).await.is_ok(), "{variable}");
+        // Larger than all of them may be together, where that is what bounds them.
+        for number in 0..3 {
+            calls.call(say(&format!("large-{number}"), &"x".repeat(30_000))).await.unwrap();
+        }
+        let patience = Instant::now() + Duration::from_secs(20);
+        let mut found = async |key: &str| match calls.result(ask("app", key)).await {
+            Ok(_) => true,
+            Err(status) => {
+                assert_eq!(Why::of(status).reason(), "UNKNOWN_KEY");
+                false
+            }
+        };
+        while found("first").await || (!newest && found("large-2").await) {
+            assert!(Instant::now() < patience, "kept for ever in spite of {variable}={bound}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(found("large-2").await, newest, "the oldest go first");
+    }
 }

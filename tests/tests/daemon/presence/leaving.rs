@@ -42,6 +42,24 @@ async fn workers_leave_when_the_last_client_has_been_gone_for_long_enough_and_th
     assert_eq!(list(&daemon)["presence"], "present");
 }
 
+/// Without a word about it workers stay for a minute, before the first client and after the last.
+#[tokio::test]
+async fn workers_stay_for_a_minute_unless_somebody_says_otherwise() {
+    let arena = Arena::prepare("a-minute").unwrap();
+    let daemon = start(&arena, &[]);
+    are_ready(&daemon, 2);
+    let is_a_minute = || {
+        let left = list(&daemon)["leaves_in_ms"].as_f64();
+        left.is_some_and(|left| left > 40_000.0 && left <= 60_000.0)
+    };
+    soon("it is counted before anybody has come", is_a_minute).await;
+    let client = Attached::to(&daemon, hello("app", "1")).await.unwrap();
+    assert!(list(&daemon)["leaves_in_ms"].is_null());
+    client.detach().await;
+    soon("it is counted after the last has gone", is_a_minute).await;
+    assert_eq!(processes(&daemon), 2);
+}
+
 #[tokio::test]
 async fn coming_back_in_time_loses_nothing() {
     let arena = Arena::prepare("half-time").unwrap();

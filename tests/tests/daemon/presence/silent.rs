@@ -35,6 +35,17 @@ async fn silent_clients_expire_after_the_usual_time_wherever_they_are() {
     }
 }
 
+/// Where clients are on other machines a lease holds longer.
+#[tokio::test]
+async fn leases_are_longer_in_a_cluster() {
+    let arena = Arena::prepare("cluster").unwrap();
+    let daemon =
+        Daemon::start(&arena, &["--tools", "plain", "--workers", "1", "--mode", "distributed"]).unwrap();
+    let client = Attached::to(&daemon, hello("app", "1")).await.unwrap();
+    assert_eq!(client.granted.mode, "distributed");
+    assert_eq!(Duration::try_from(client.granted.ttl.unwrap()).unwrap(), Duration::from_secs(30));
+}
+
 /// What a client gets without a wish is a setting; and how long nothing was heard can be seen.
 #[tokio::test]
 async fn what_is_usual_can_be_set_and_silence_is_seen() {
