@@ -1,9 +1,9 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-perf bench bench-leaks soak sim mutants proto docs fmt setup test-machine clean
+.PHONY: help run test check check-perf bench bench-leaks bench-peers soak sim mutants proto docs fmt setup test-machine clean
 .NOTPARALLEL:
-.PHONY: build test-assertions test-client-python test-client-elixir check-rust check-deny check-tidy check-python check-shell check-elixir
+.PHONY: build test-assertions test-client-python test-client-elixir test-race check-rust check-deny check-tidy check-python check-shell check-elixir
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV   := $(CURDIR)/.venv/bin
@@ -37,6 +37,7 @@ test: ## all tests; as root the black-box tests run twice, the second time witho
 	python3 -m unittest discover --quiet --start-directory client-python/tests --top-level-directory client-python
 	python3 -m unittest discover --quiet --start-directory tests/machine/host --top-level-directory tests/machine/host
 	@$(MAKE) --no-print-directory test-client-python
+	@$(MAKE) --no-print-directory test-race
 	@$(MAKE) --no-print-directory test-client-elixir
 	@sh tests/unprivileged.sh
 
@@ -94,6 +95,12 @@ bench-leaks: ## who leaves what alive: supervisord, tini, dumb-init and sidewind
 	@mkdir -p docs
 	python3 tests/bench/leaks.py --write docs/leaks.md
 
+bench-peers: ## the race: the same work on sidewinder and its peers from PyPI; writes docs/race.md and an excerpt into README.md, RACE='--quick --only NAME,…' does not
+	@$(SETUP) build race
+	@$(MAKE) --no-print-directory build
+	$(CARGO) build $(LOCKED) --release -p sidewinder-bench
+	RACE_DRIVER=$(TARGET)/release/sidewinder-bench PYTHONPATH=client-python/src $(TARGET)/race/bin/python tests/race/race.py $(or $(RACE),--write docs/race.md --excerpt README.md)
+
 test-machine: ## a booted machine with a real systemd and every cgroup controller
 	@$(SETUP) build
 	@$(MAKE) --no-print-directory build
@@ -114,6 +121,11 @@ test-assertions:
 # The worker's runtime is tested with what the machine has, the client with the libraries that it needs.
 test-client-python:
 	$(VENV)/python -m unittest discover --quiet --start-directory client-python/tests_client --top-level-directory client-python
+
+# The race's own code, on those who need nothing from PyPI but grpcio.
+test-race:
+	$(CARGO) build $(LOCKED) --quiet -p sidewinder-bench
+	RACE_DRIVER=$(TARGET)/debug/sidewinder-bench PYTHONPATH=client-python/src $(VENV)/python -m unittest discover --quiet --start-directory tests/race/trials --top-level-directory tests/race
 
 test-client-elixir:
 	$(MIX) test

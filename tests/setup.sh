@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs what a verb of the Makefile needs and says so first. Quick when nothing is missing.
 #
-#   sh tests/setup.sh NEED…      build | test | check | peers | mutants | science | perf
+#   sh tests/setup.sh NEED…      build | test | check | peers | mutants | science | perf | race
 #
 # Debian packages come from apt-get (as root; otherwise the command to run is printed), Python
-# packages go into .venv; cargo-deny, cargo-mutants and the Python of the bench go below the target directory. Nothing
+# packages go into .venv; cargo-deny, cargo-mutants and the Pythons of the benches go below the target directory. Nothing
 # else is touched.
 set -eu
 cd "$(dirname "$0")/.."
@@ -72,6 +72,11 @@ want_packages() {
         mutants) ;;
         perf) have valgrind || want 'valgrind, which counts instructions' valgrind ;;
         science) want_environments ;;
+        race)
+            want_environments
+            # uWSGI comes as its source.
+            have cc || want 'a C compiler, which builds a peer' gcc libc6-dev
+            ;;
         *) fail "unknown need: $1" ;;
     esac
 }
@@ -120,6 +125,21 @@ install_science() {
     cp tests/bench/science.txt "$science/science.txt"
 }
 
+# Who cannot be installed or built does not race, and the table says so: no reason to measure nobody.
+install_race() {
+    race=${CARGO_TARGET_DIR:-target}/race
+    cmp -s tests/race/peers.txt "$race/peers.txt" && return 0
+    say "installing into $race:" "$(grep -v '^#' tests/race/peers.txt | tr '\n' ' ')"
+    python3 -m venv --clear "$race"
+    grep -v '^#' tests/race/peers.txt | while read -r peer; do
+        "$race/bin/pip" install --quiet --disable-pip-version-check "$peer" </dev/null >"$race/log" 2>&1 || {
+            tail -n 5 "$race/log" >&2
+            say "$peer cannot be installed here, and the table will say so; remove $race to try again"
+        }
+    done
+    cp tests/race/peers.txt "$race/"
+}
+
 install_cargo_deny() {
     for candidate in ${CARGO_DENY:+"$CARGO_DENY"} "$tools/bin/cargo-deny" cargo-deny; do
         [ "$("$candidate" --version 2>/dev/null)" = "cargo-deny $deny_version" ] && return 0
@@ -166,5 +186,6 @@ for need in "$@"; do
             ;;
         mutants) install_cargo_mutants ;;
         science) install_science ;;
+        race) install_race ;;
     esac
 done

@@ -12,6 +12,7 @@
 mod calls;
 mod client;
 mod counted;
+mod driver;
 mod forks;
 mod load;
 mod python;
@@ -73,6 +74,8 @@ struct Options {
     /// Only the client, against the server on this socket: one line of JSON
     #[arg(long, value_name = "SOCKET", hide = true)]
     client: Option<PathBuf>,
+    #[command(flatten)]
+    wish: driver::Wish,
 }
 
 /// How often each part is done.
@@ -118,12 +121,19 @@ const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(driven) = options.wish.drive() {
+        return ending(driven.and_then(|seen| writeln!(io::stdout(), "{seen}")));
+    }
     let done = match (&options.bare, &options.client, options.counted) {
         (Some(socket), _, _) => served::bare::serve(socket),
         (None, Some(socket), _) => beside(socket),
         (None, None, Some(part)) => counted::run(part, options.times.unwrap_or_default()),
         (None, None, None) => run(&options),
     };
+    ending(done)
+}
+
+fn ending(done: io::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

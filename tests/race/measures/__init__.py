@@ -1,0 +1,1 @@
+"""What is measured: the same code for every peer."""

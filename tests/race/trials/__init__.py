@@ -1,0 +1,1 @@
+"""That the race measures what it says, on those who are always there."""
