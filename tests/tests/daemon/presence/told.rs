@@ -54,6 +54,21 @@ impl Reader {
         assert!(read.is_ok(), "in vain: {what}; {:?}", self.what);
     }
 
+    /// Asks until the answer is like this. One look is as good as new for a moment, so the first answer may be of before.
+    async fn asks_until(&mut self, holds: impl Fn(&PoolStanding) -> bool) {
+        let asking = async {
+            loop {
+                self.client.say(Say::Question(Question {})).await;
+                let state =
+                    self.client.hears(|told| if let Told::State(state) = told { Some(state) } else { None });
+                if holds(&state.await.pools[0]) {
+                    return;
+                }
+            }
+        };
+        assert!(timeout(NEVER, asking).await.is_ok(), "no answer was like this");
+    }
+
     /// Reads until this has happened, since it was asked last.
     async fn hears(&mut self, wanted: Happening) {
         let client = &mut self.client;
@@ -92,7 +107,6 @@ async fn an_attached_client_is_told_of_workers_pools_and_settings() {
         tokio::spawn(async move { calls.call(request).await })
     };
     let running = begin(first);
-    reader.client.say(Say::Question(Question {})).await;
     super::soon("one runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
     let waiting = begin(second);
     super::soon("one waits", || daemon.status().unwrap()["pools"][0]["waiting"] == 1).await;
@@ -104,8 +118,7 @@ async fn an_attached_client_is_told_of_workers_pools_and_settings() {
     assert!(running.await.unwrap().is_ok() && waiting.await.unwrap().is_ok());
     // Nothing tells by itself that a call has ended.
     super::soon("nobody runs", || daemon.status().unwrap()["pools"][0]["running"] == 0).await;
-    reader.client.say(Say::Question(Question {})).await;
-    reader.until("an answer to a question", |_, pool| !pool.saturated && pool.running == 0).await;
+    reader.asks_until(|pool| !pool.saturated && pool.running == 0).await;
 
     config::write(&arena, &format!("{POOL}2\n"));
     order(&daemon, "reload", &[]);
