@@ -449,6 +449,12 @@ pub enum Happening {
     ForkServerDown = 20,
     /// The daemon is replaced by a new executable, in the same process; or it is not, because of `problems`.
     Upgrade = 21,
+    /// A worker has reached one of its limits, and was held back there.
+    WorkerAtLimit = 22,
+    /// The workers of a pool wait for memory.
+    MemoryPressure = 23,
+    /// They do not any more.
+    MemoryRelief = 24,
     /// A client has attached.
     ClientAttached = 32,
     /// A client has come back to its lease, under a new epoch.
@@ -499,6 +505,9 @@ impl Happening {
             Self::ForkServerReady => "HAPPENING_FORK_SERVER_READY",
             Self::ForkServerDown => "HAPPENING_FORK_SERVER_DOWN",
             Self::Upgrade => "HAPPENING_UPGRADE",
+            Self::WorkerAtLimit => "HAPPENING_WORKER_AT_LIMIT",
+            Self::MemoryPressure => "HAPPENING_MEMORY_PRESSURE",
+            Self::MemoryRelief => "HAPPENING_MEMORY_RELIEF",
             Self::ClientAttached => "HAPPENING_CLIENT_ATTACHED",
             Self::ClientResumed => "HAPPENING_CLIENT_RESUMED",
             Self::ClientDetached => "HAPPENING_CLIENT_DETACHED",
@@ -536,6 +545,9 @@ impl Happening {
             "HAPPENING_FORK_SERVER_READY" => Some(Self::ForkServerReady),
             "HAPPENING_FORK_SERVER_DOWN" => Some(Self::ForkServerDown),
             "HAPPENING_UPGRADE" => Some(Self::Upgrade),
+            "HAPPENING_WORKER_AT_LIMIT" => Some(Self::WorkerAtLimit),
+            "HAPPENING_MEMORY_PRESSURE" => Some(Self::MemoryPressure),
+            "HAPPENING_MEMORY_RELIEF" => Some(Self::MemoryRelief),
             "HAPPENING_CLIENT_ATTACHED" => Some(Self::ClientAttached),
             "HAPPENING_CLIENT_RESUMED" => Some(Self::ClientResumed),
             "HAPPENING_CLIENT_DETACHED" => Some(Self::ClientDetached),

@@ -10,6 +10,7 @@ pub(crate) mod lifeline;
 pub(crate) mod limit;
 pub(crate) mod probe;
 pub(crate) mod record;
+pub(crate) mod strain;
 pub(crate) mod subtree;
 pub(crate) mod sweep;
 pub(crate) mod watched;

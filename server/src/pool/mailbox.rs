@@ -14,7 +14,7 @@ use super::handle::{Abandoned, Refused, Verdict};
 use super::task::Look;
 use crate::worker::life::Spec;
 use crate::worker::link::Link;
-use sidewinder_core::{Checked, Event, Request};
+use sidewinder_core::{Checked, Event, Life, Request};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -43,6 +43,8 @@ pub(super) enum Order {
     Look(oneshot::Sender<Look>),
     /// The ways to all lives.
     Links(oneshot::Sender<Vec<Arc<Link>>>),
+    /// The numbers of all lives at the keeper.
+    Numbers(oneshot::Sender<Vec<(Life, u32)>>),
     /// Other rules, and another way to start workers. `renew` says whether those that run are replaced.
     Reload {
         spec: Box<Spec>,

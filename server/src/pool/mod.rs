@@ -16,6 +16,7 @@ mod inherit;
 mod mailbox;
 mod measure;
 mod pools;
+mod strain;
 mod task;
 mod tell;
 #[cfg(test)]

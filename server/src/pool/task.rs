@@ -4,6 +4,7 @@ use super::handle::{Handle, Verdict};
 use super::inherit::{Heir, Inheritance};
 use super::mailbox::{self, Ears, Order, Reply, Submission, Ways};
 use super::measure::cause_of;
+use super::strain;
 use crate::own::hold::{Hold, SERVERS_FROM};
 use crate::telemetry::{Events, What};
 use crate::worker::brood::Brood;
@@ -109,6 +110,8 @@ pub(crate) fn start(
 ) -> Handle {
     let (ways, ears) = mailbox::open();
     let (meter, first_call) = (spec.meter.clone(), spec.first_call);
+    let pool = Arc::from(spec.pool.as_str());
+    tokio::spawn(strain::watch(pool, hold.place(), ways.orders.downgrade(), events.clone()));
     tokio::spawn(run(policy, spec, hold, events, ears, Some((inheritance, ways.clone()))));
     Handle::new(ways, meter, first_call)
 }
@@ -218,6 +221,10 @@ impl Task {
             }
             Order::Links(reply) => {
                 let _ = reply.send(self.lives.values().filter_map(|known| known.link.clone()).collect());
+            }
+            Order::Numbers(reply) => {
+                let numbers = self.lives.iter().map(|(life, known)| (*life, known.number));
+                let _ = reply.send(numbers.collect());
             }
             Order::Reload { spec, policy, renew } => {
                 if renew {

@@ -56,6 +56,11 @@ fn when(what: What) -> &'static str {
         What::WorkerSuspected => "the control thread of a worker is silent",
         What::WorkerRecovered => "a silent worker has spoken again",
         What::WorkerUnkillable => "a worker was killed and is still there: the kernel holds it",
+        What::WorkerAtLimit => {
+            "a worker has reached one of its limits and was held back there; `limit`, `times`; once a minute at most"
+        }
+        What::MemoryPressure => "workers of a pool wait for memory; `percent` of the last ten seconds",
+        What::MemoryRelief => "they do not any more",
         What::SlotFatal => "a slot has given up until a restart is requested; `slot`",
         What::PoolPhase => "a pool does something else than before; `phase`",
         What::PoolSaturated => "the line of a pool is full: calls are refused",

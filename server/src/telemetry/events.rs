@@ -27,6 +27,9 @@ pub(crate) enum What {
     WorkerSuspected,
     WorkerRecovered,
     WorkerUnkillable,
+    WorkerAtLimit,
+    MemoryPressure,
+    MemoryRelief,
     SlotFatal,
     PoolPhase,
     PoolSaturated,
@@ -53,7 +56,7 @@ pub(crate) enum What {
 
 impl What {
     /// Everything that can happen, in the order of the names.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::WorkerStarted,
         Self::WorkerReady,
         Self::WorkerLeaving,
@@ -63,6 +66,9 @@ impl What {
         Self::WorkerSuspected,
         Self::WorkerRecovered,
         Self::WorkerUnkillable,
+        Self::WorkerAtLimit,
+        Self::MemoryPressure,
+        Self::MemoryRelief,
         Self::SlotFatal,
         Self::PoolPhase,
         Self::PoolSaturated,
@@ -99,6 +105,9 @@ impl What {
             Self::WorkerSuspected => "WORKER_SUSPECTED",
             Self::WorkerRecovered => "WORKER_RECOVERED",
             Self::WorkerUnkillable => "WORKER_UNKILLABLE",
+            Self::WorkerAtLimit => "WORKER_AT_LIMIT",
+            Self::MemoryPressure => "MEMORY_PRESSURE",
+            Self::MemoryRelief => "MEMORY_RELIEF",
             Self::SlotFatal => "SLOT_FATAL",
             Self::PoolPhase => "POOL_PHASE",
             Self::PoolSaturated => "POOL_SATURATED",
@@ -131,6 +140,8 @@ impl What {
             | Self::WorkerUnfit
             | Self::WorkerSuspected
             | Self::WorkerUnkillable
+            | Self::WorkerAtLimit
+            | Self::MemoryPressure
             | Self::SlotFatal
             | Self::PoolSaturated
             | Self::KeyQuarantined
@@ -144,6 +155,7 @@ impl What {
             | Self::WorkerLeaving
             | Self::WorkerGone
             | Self::WorkerRecovered
+            | Self::MemoryRelief
             | Self::PoolPhase
             | Self::PoolRecovered
             | Self::PoolRenewed
@@ -201,11 +213,18 @@ pub(crate) struct Events {
     counts: Arc<Counts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     all: AtomicU64,
     lost: AtomicU64,
     by_what: [AtomicU64; What::ALL.len()],
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let by_what = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { all: AtomicU64::new(0), lost: AtomicU64::new(0), by_what }
+    }
 }
 
 impl Default for Events {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import shutil
 import subprocess
@@ -24,6 +26,14 @@ workers = 2
 grace.interrupt = "1s"
 limits.memory = "64MiB"
 limits.pids = {PIDS}
+
+[pools.slowed]
+expose = ["tools:swell"]
+directory = "/opt/sidewinder"
+min = 0
+max = 1
+grace.interrupt = "1s"
+limits.memory-high = "40MiB"
 """
 UNITS = ("sidewinder.service", "sidewinder.socket", "sidewinder.slice")
 
@@ -102,6 +112,30 @@ def over_memory(_: Place, finding: Finding) -> None:
     others(finding, before)
 
 
+def remembered(*words: str) -> bool:
+    """Whether a line of the daemon's log has all of these."""
+    said = subprocess.run(
+        ["/usr/bin/sidewinder", "logs", "--json"], capture_output=True, text=True, check=True
+    )
+    return any(all(word in line for word in words) for line in said.stdout.splitlines())
+
+
+def over_high(_: Place, finding: Finding) -> None:
+    """One call wants more than its worker may have at full speed."""
+    install()
+    begin = time.monotonic()
+    arguments = ("--pool", "slowed", "swell", '{"mib": 100}')
+    call = subprocess.Popen(["/usr/bin/sidewinder", "call", *arguments])
+    for words in (("WORKER_AT_LIMIT", "memory-high"), ("MEMORY_PRESSURE",)):
+        told = functools.partial(remembered, *words)
+        with contextlib.suppress(TimeoutError):
+            control.until(told, NEVER)
+        finding.either(told(), f"{words[0]} after {elapsed(begin)}", f"no {words[0]}")
+    finding.either(call.poll() is None, "the call goes on", "the call has ended")
+    call.kill()
+    call.wait()
+
+
 def over_pids(_: Place, finding: Finding) -> None:
     """One call is a fork bomb, and is given up after a while."""
     install()
@@ -129,5 +163,10 @@ CASES = [
     Case("the daemon's unit, limits.memory=64M, a call of 128M", PROMISED, over_memory),
     Case(
         f"the daemon's unit, limits.pids={PIDS}, a call that is a fork bomb", "held; " + PROMISED, over_pids
+    ),
+    Case(
+        "the daemon's unit, limits.memory-high=40M, a call of 100M",
+        "slowed down; operators are told of the limit and of the pressure",
+        over_high,
     ),
 ]

@@ -20,6 +20,11 @@ def hog(mib: int) -> int:
     return len([b"x" * (1 << 20) for _ in range(mib)])
 
 
+def swell(mib: int) -> int:
+    """The same, in a pool of its own, where the kernel slows it down."""
+    return hog(mib)
+
+
 @sidewinder.tool
 def bomb() -> None:
     """Forks for ever; who cannot fork tries again, and nobody is to be interrupted."""

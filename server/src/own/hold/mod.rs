@@ -15,6 +15,7 @@ use sidewinder_keeper::wire::{Ending, Failure, ForkRequest, Gone, Graces, SpawnR
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -50,7 +51,7 @@ enum Order {
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     orders: mpsc::Sender<Order>,
-    over: watch::Receiver<()>,
+    over: watch::Receiver<Option<PathBuf>>,
 }
 
 /// A way to a keeper that does not keep it.
@@ -70,7 +71,7 @@ impl WeakHold {
 /// Waits for the end of a keeper without holding it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
-    over: watch::Receiver<()>,
+    over: watch::Receiver<Option<PathBuf>>,
 }
 
 impl Ended {
@@ -141,7 +142,7 @@ impl Hold {
     pub(crate) async fn start(wishes: Wishes) -> io::Result<(Self, Welcome)> {
         let (post, welcome) = task::Post::take(&wishes).await?;
         let (orders, mailbox) = mpsc::channel(MAILBOX);
-        let (alive, over) = watch::channel(());
+        let (alive, over) = watch::channel(None);
         tokio::spawn(task::Task::new(wishes, post, alive).run(mailbox));
         Ok((Self { orders, over }, welcome))
     }
@@ -159,7 +160,7 @@ impl Hold {
         let next_number = workers.into_iter().max().map_or(1, |last| last + 1);
         let next_server = servers.into_iter().max().map_or(SERVERS_FROM, |last| last.saturating_add(1));
         let (orders, mailbox) = mpsc::channel(MAILBOX);
-        let (alive, over) = watch::channel(());
+        let (alive, over) = watch::channel(None);
         let handover = wishes.parking.handover.clone();
         let mut task = task::Task::new(wishes, post, alive);
         let mut lives: HashMap<u32, LeftLife> =
@@ -233,7 +234,7 @@ impl Hold {
     #[cfg(test)]
     pub(crate) fn deaf() -> (Self, impl Send) {
         let (orders, mailbox) = mpsc::channel(MAILBOX);
-        let (alive, over) = watch::channel(());
+        let (alive, over) = watch::channel(None);
         (Self { orders, over }, (mailbox, alive))
     }
 
@@ -242,6 +243,11 @@ impl Hold {
         let (reply, answer) = oneshot::channel();
         let _ = self.orders.send(Order::Ping(reply)).await;
         answer.await.is_ok()
+    }
+
+    /// Where the cgroup of the keeper is, if it has one. It holds nobody, and ends with the last hold.
+    pub(crate) fn place(&self) -> watch::Receiver<Option<PathBuf>> {
+        self.over.clone()
     }
 
     /// A way to wait for the end of the keeper.

@@ -14,6 +14,7 @@ use sidewinder_keeper::{RUN_VARIABLE, Tier, complain};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -182,8 +183,8 @@ fn clean_up_after(ground: Ground) -> JoinHandle<()> {
 pub(super) struct Task {
     wishes: Wishes,
     post: Option<Post>,
-    /// Dropped at the end of the task, which is the end of the keeper.
-    _alive: watch::Sender<()>,
+    /// Where the cgroup of the keeper is. Dropped at the end of the task, which is the end of the keeper.
+    place: watch::Sender<Option<PathBuf>>,
     workers: HashMap<u32, mpsc::Sender<News>>,
     /// Workers that are there and for nobody.
     unwanted: Vec<u32>,
@@ -208,12 +209,13 @@ impl Owed {
 }
 
 impl Task {
-    pub(super) fn new(wishes: Wishes, post: Post, alive: watch::Sender<()>) -> Self {
+    pub(super) fn new(wishes: Wishes, post: Post, place: watch::Sender<Option<PathBuf>>) -> Self {
         post.ground.held.notes.iter().for_each(|note| complain!("{note}"));
+        place.send_replace(post.ground.cgroup.clone());
         Self {
             wishes,
             post: Some(post),
-            _alive: alive,
+            place,
             workers: HashMap::new(),
             unwanted: Vec::new(),
             unacknowledged: Vec::new(),
@@ -288,6 +290,7 @@ impl Task {
                 "the keeper (process {}) was lost, and its workers with it",
                 identity::pid_of(&post.keeper).unwrap_or(0)
             );
+            self.place.send_replace(None);
             post.abandon();
         }
         self.workers.clear();
@@ -369,6 +372,7 @@ impl Task {
         if self.post.is_none() {
             let (post, welcome) = Post::take(&self.wishes).await?;
             complain!("a new keeper stands (tier {})", welcome.tier);
+            self.place.send_replace(post.ground.cgroup.clone());
             self.post = Some(post);
         }
         Ok(())

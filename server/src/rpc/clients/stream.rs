@@ -314,6 +314,9 @@ fn changes_the_state(what: What) -> bool {
         | What::WorkerSuspected
         | What::WorkerRecovered
         | What::WorkerUnkillable
+        | What::WorkerAtLimit
+        | What::MemoryPressure
+        | What::MemoryRelief
         | What::KeyQuarantined
         | What::ClientAttached
         | What::ClientResumed
