@@ -49,6 +49,11 @@ fn daemon(machine: &Machine) -> String {
     machine.ok(&["pgrep", "--oldest", "--uid", "sidewinder", "--full", "sidewinder run"])
 }
 
+/// Kills a process, and waits for its end: while it dies somebody may still reach its socket.
+fn kill(machine: &Machine, process: &str) {
+    machine.ok(&["sh", "-c", "kill -KILL $0; while kill -0 $0 2>/dev/null; do :; done", process]);
+}
+
 fn nobody(machine: &Machine) {
     let said = machine.run(&["pgrep", "--list-full", "--uid", "sidewinder"]);
     assert_eq!(said.stdout, "", "somebody is left");
@@ -66,7 +71,7 @@ fn supervisord_starts_it_again_and_stops_it() {
     machine.ok(&[&["systemd-run", "--unit=manager"], &command[..]].concat());
     answered(&machine);
     let before = daemon(&machine);
-    machine.ok(&["kill", "-KILL", &before]);
+    kill(&machine, &before);
     answered(&machine);
     assert_ne!(daemon(&machine), before);
     let begun = Instant::now();
@@ -88,7 +93,7 @@ fn runit_starts_it_again_and_stops_it() {
     machine.ok(&["systemd-run", "--unit=manager", "runsvdir", "-P", "/etc/service"]);
     answered(&machine);
     let before = daemon(&machine);
-    machine.ok(&["kill", "-KILL", &before]);
+    kill(&machine, &before);
     answered(&machine);
     assert_ne!(daemon(&machine), before);
     machine.ok(&["sv", "hup", "/etc/service/sidewinder"]);
