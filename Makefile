@@ -1,7 +1,7 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-perf bench bench-leaks bench-peers soak sim mutants proto docs fmt setup test-machine clean
+.PHONY: help run test check check-perf bench bench-leaks bench-peers soak sim mutants proto docs fmt setup test-machine test-pythons clean
 .NOTPARALLEL:
 .PHONY: build test-assertions test-client-python test-client-elixir test-race check-rust check-deny check-tidy check-python check-shell check-elixir
 
@@ -100,6 +100,12 @@ bench-peers: ## the race: the same work on sidewinder and its peers from PyPI; w
 	@$(MAKE) --no-print-directory build
 	$(CARGO) build $(LOCKED) --release -p sidewinder-bench
 	RACE_DRIVER=$(TARGET)/release/sidewinder-bench PYTHONPATH=client-python/src $(TARGET)/race/bin/python tests/race/race.py $(or $(RACE),--write docs/race.md --excerpt README.md)
+
+test-pythons: ## the worker's runtime under every Python that is here: PYTHONS="python3.9 python3.14"
+	@for python in $(or $(PYTHONS),python3.9 python3.10 python3.11 python3.12 python3.13 python3.14); do \
+		"$$python" --version 2>/dev/null || { echo "$$python: not here"; continue; }; \
+		"$$python" -m unittest discover --quiet --start-directory client-python/tests --top-level-directory client-python || exit; \
+	done
 
 test-machine: ## a booted machine with a real systemd and every cgroup controller
 	@$(SETUP) build
