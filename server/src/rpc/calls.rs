@@ -113,8 +113,7 @@ impl CallsDoor {
         whose.worker = conversation.life().to_string();
         meter.began(&whose.worker);
         let (deadline, caller) = (beside.deadline, Some(caller));
-        let running = Running { conversation, meter, whose, deadline, feeding: None, caller, unpaid: 0 };
-        Ok(running)
+        Ok(Running { caller, ..Running::alone(conversation, meter, whose, deadline) })
     }
 
     /// One value, of a call of its own or of one that is joined.

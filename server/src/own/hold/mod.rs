@@ -2,6 +2,7 @@
 //!
 //! A keeper that is killed takes its workers along, and the next worker that is asked for gets a new keeper.
 
+mod post;
 mod stand;
 mod task;
 
@@ -140,7 +141,7 @@ pub(crate) struct Taken {
 impl Hold {
     /// Starts a keeper, and a task that talks to it.
     pub(crate) async fn start(wishes: Wishes) -> io::Result<(Self, Welcome)> {
-        let (post, welcome) = task::Post::take(&wishes).await?;
+        let (post, welcome) = post::Post::take(&wishes).await?;
         let (orders, mailbox) = mpsc::channel(MAILBOX);
         let (alive, over) = watch::channel(None);
         tokio::spawn(task::Task::new(wishes, post, alive).run(mailbox));
@@ -154,7 +155,7 @@ impl Hold {
         keeper: LeftKeeper,
         lives: Vec<LeftLife>,
     ) -> io::Result<Taken> {
-        let (post, welcome, known) = task::Post::take_over(&wishes, keeper).await?;
+        let (post, welcome, known) = post::Post::take_over(&wishes, keeper).await?;
         let (servers, workers): (Vec<u32>, Vec<u32>) =
             known.iter().map(|known| known.number).partition(|number| *number >= SERVERS_FROM);
         let next_number = workers.into_iter().max().map_or(1, |last| last + 1);

@@ -104,8 +104,7 @@ async fn go_on(
     let mut meter = pool.meter().call(&memo.tool, deadline, &Origin::default());
     meter.began(&worker);
     let whose = Whose { pool: memo.pool, tool: memo.tool, worker };
-    let mut running =
-        Running { conversation, meter, whose, deadline, feeding: None, caller: None, unpaid: 0 };
+    let mut running = Running::alone(conversation, meter, whose, deadline);
     let ended = loop {
         tokio::select! {
             biased;

@@ -140,8 +140,7 @@ async fn drive(parsed: Parsed, waiters: Waiters, key: Arc<Alone<Told>>) -> Optio
     if left {
         conversation.leave();
     }
-    let mut running =
-        Running { conversation, meter, whose, deadline, feeding: None, caller: None, unpaid: 0 };
+    let mut running = Running::alone(conversation, meter, whose, deadline);
     let ended = loop {
         tokio::select! {
             biased;

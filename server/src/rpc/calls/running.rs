@@ -38,6 +38,16 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// A call whose inputs, if there are any, are there already, and whose askers look after themselves.
+    pub(super) fn alone(
+        conversation: Conversation,
+        meter: CallMeter,
+        whose: Whose,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self { conversation, meter, whose, deadline, feeding: None, caller: None, unpaid: 0 }
+    }
+
     /// The next item, or nothing at the end of the stream.
     async fn item(&mut self) -> Result<Option<Value>, Status> {
         match self.spoken().await? {
