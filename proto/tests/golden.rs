@@ -138,7 +138,13 @@ fn ours() -> Vec<(&'static str, Vec<u8>)> {
         facts: [("signal".into(), "9".into())].into(),
         ..v1::Event::default()
     };
-    let beat = v1::Beat { sequence: 127, answers: 128, held: Some(long), load: Some(0) };
+    let beat = v1::Beat {
+        sequence: 127,
+        answers: 128,
+        held: Some(long),
+        load: Some(0),
+        next: Some(Duration::default()),
+    };
     let standing = v1::PoolStanding { saturated: true, ready: u32::MAX, ..v1::PoolStanding::default() };
     let hello = v1::Hello { name: "ä€😀".into(), events: true, ..v1::Hello::default() };
     let input = v1::Input { part: Some(input::Part::Open(request.clone())) };

@@ -22,6 +22,18 @@ defmodule Sidewinder.Lease.MachineTest do
     assert {:beat, %Beat{sequence: 2}} = said(second)
   end
 
+  test "it beats when the daemon asks for it, within half an interval of the interval" do
+    for {next, due} <- [{820_000, 820}, {820_001, 821}, {1, 500}, {0, 500}, {9_000_000, 1_000}] do
+      {m, _} = Machine.handle(attached(0), {:wake, 0, 1_000}, 1)
+      assert Machine.wake_at(m) == 751
+      {m, _} = beat(m, %Beat{sequence: 1, answers: 1, next: us(next)}, 10, 10_000)
+      assert Machine.wake_at(m) == 10 + due
+      # Of its own accord it beats as ever.
+      {m, _} = Machine.handle(m, {:wake, 0, 1_010_000}, 1_010)
+      assert m.next_beat == 1_010 + 750
+    end
+  end
+
   test "round trips are measured without the time that the other side took" do
     m = attached(0)
     {m, _} = Machine.handle(m, {:wake, 0, 1_000}, 1)

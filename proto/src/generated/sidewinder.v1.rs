@@ -3301,6 +3301,10 @@ pub struct Beat {
     /// From a client: how much it has to do, such as the length of its run queues. Absent: not said.
     #[prost(uint32, optional, tag = "4")]
     pub load: ::core::option::Option<u32>,
+    /// From the daemon: so long from now it would like to have the next beat. Clients that do so beat at the same moments,
+    /// and wake the daemon once instead of one after the other. Absent, or more than the interval: at the interval.
+    #[prost(message, optional, tag = "5")]
+    pub next: ::core::option::Option<::prost_types::Duration>,
 }
 /// "I leave, and I mean it."
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -9,20 +9,32 @@ use std::path::{Path, PathBuf};
 
 /// These files have a few lines.
 const FILE_MAX: u64 = 4096;
-/// A limit, its file, and the line that counts how often somebody was held back at it.
-const COUNTERS: [(&str, &str, &str); LIMITS] = [
-    ("memory", "memory.events", "max"),
-    ("memory-high", "memory.events", "high"),
-    ("pids", "pids.events", "max"),
+/// A limit, and where the kernel has it and counts.
+struct Counter {
+    limit: &'static str,
+    bound: &'static str,
+    events: &'static str,
+    /// The line that counts how often somebody was held back at it.
+    line: &'static str,
+    /// Held back by the bound of this cgroup alone, and not by one above it.
+    own: bool,
+}
+
+const COUNTERS: [Counter; LIMITS] = [
+    Counter { limit: "memory", bound: "memory.max", events: "memory.events", line: "max", own: true },
+    Counter { limit: "memory-high", bound: "memory.high", events: "memory.events", line: "high", own: true },
+    Counter { limit: "pids", bound: "pids.max", events: "pids.events", line: "max", own: false },
 ];
 const LIMITS: usize = 3;
 
 /// How often somebody was held back, for each limit.
 pub(crate) type Counts = [u64; LIMITS];
+/// Which limits can hold anybody back.
+pub(crate) type Bounds = [bool; LIMITS];
 
 /// The names of the limits, as the settings have them.
 pub(crate) fn limits() -> [&'static str; LIMITS] {
-    COUNTERS.map(|(limit, ..)| limit)
+    COUNTERS.map(|counter| counter.limit)
 }
 
 /// The cgroup of one worker, by its number at the keeper.
@@ -30,13 +42,31 @@ pub(crate) fn of_worker(keeper: &Path, number: u32) -> PathBuf {
     keeper.join(format!("w{number}"))
 }
 
-/// How often anybody in this cgroup was held back.
-pub(crate) fn counts(cgroup: &Path) -> Counts {
-    COUNTERS.map(|(_, file, line)| {
-        let text = text(&cgroup.join(file)).unwrap_or_default();
-        let count = text.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(' '));
-        count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+/// The limits of this cgroup; nothing before somebody lives in it, because they are set before that, and stay.
+pub(crate) fn bounds(cgroup: &Path) -> Option<Bounds> {
+    let is_set =
+        |counter: Counter| text(&cgroup.join(counter.bound)).is_some_and(|bound| bound.trim() != "max");
+    let is_inhabited = text(&cgroup.join("cgroup.events")).is_some_and(|text| text.contains("populated 1"));
+    is_inhabited.then(|| {
+        COUNTERS.map(
+            |counter| {
+                if counter.own { is_set(counter) } else { cgroup.join(counter.events).is_file() }
+            },
+        )
     })
+}
+
+/// How often anybody in this cgroup was held back by these.
+pub(crate) fn counts(cgroup: &Path, bounds: Bounds) -> Counts {
+    let mut counts = [0; LIMITS];
+    for ((count, is_bound), counter) in counts.iter_mut().zip(bounds).zip(&COUNTERS) {
+        if is_bound {
+            let text = text(&cgroup.join(counter.events)).unwrap_or_default();
+            let times = text.lines().find_map(|one| one.strip_prefix(counter.line)?.strip_prefix(' '));
+            *count = times.and_then(|times| times.trim().parse().ok()).unwrap_or(0);
+        }
+    }
+    counts
 }
 
 /// The share of the last ten seconds, in percent, in which somebody in it waited for memory.
@@ -60,18 +90,38 @@ mod tests {
     fn the_files_of_the_kernel_are_read_and_missing_ones_count_nothing() {
         let place = std::env::temp_dir().join(format!("sidewinder-strain-{}", std::process::id()));
         std::fs::create_dir(&place).expect("a directory");
-        assert_eq!((counts(&place), pressure(&place)), ([0, 0, 0], None));
         let write = |file: &str, text: &str| std::fs::write(place.join(file), text).expect("written");
+        assert_eq!((counts(&place, [true; 3]), pressure(&place)), ([0, 0, 0], None));
         write("memory.events", "low 1\nhigh 22\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n");
         write("pids.events", "max 7\n");
         write(
             "memory.pressure",
             "some avg10=12.50 avg60=1.00 avg300=0.10 total=9\nfull avg10=2.00 avg60=0.00 avg300=0.00 total=1\n",
         );
-        assert_eq!((counts(&place), pressure(&place)), ([3, 22, 7], Some(12.5)));
+        assert_eq!((counts(&place, [true; 3]), pressure(&place)), ([3, 22, 7], Some(12.5)));
+        assert_eq!(counts(&place, [true, false, false]), [3, 0, 0]);
         write("memory.events", "high x\nmax\n");
         write("memory.pressure", "some avg10=much\n");
-        assert_eq!((counts(&place), pressure(&place)), ([0, 0, 7], None));
+        assert_eq!((counts(&place, [true; 3]), pressure(&place)), ([0, 0, 7], None));
+        std::fs::remove_dir_all(&place).expect("removed");
+    }
+
+    #[test]
+    fn only_what_can_hold_somebody_back_is_looked_at() {
+        let place = std::env::temp_dir().join(format!("sidewinder-bounds-{}", std::process::id()));
+        let write = |file: &str, text: &str| std::fs::write(place.join(file), text).expect("written");
+        std::fs::create_dir(&place).expect("a directory");
+        write("cgroup.events", "populated 0\nfrozen 0\n");
+        assert_eq!(bounds(&place), None, "they may come yet");
+        write("cgroup.events", "populated 1\nfrozen 0\n");
+        assert_eq!(bounds(&place), Some([false; 3]), "no controllers");
+        write("memory.max", "1048576\n");
+        write("memory.high", "max\n");
+        assert_eq!(bounds(&place), Some([true, false, false]));
+        // The bound of a cgroup above counts here as well.
+        write("pids.max", "max\n");
+        write("pids.events", "max 0\n");
+        assert_eq!(bounds(&place), Some([true, false, true]));
         std::fs::remove_dir_all(&place).expect("removed");
     }
 }

@@ -5,7 +5,7 @@
 //! pressing is told once a minute; pressure and relief have different bounds, so that nothing is told to and fro.
 
 use super::mailbox::Order;
-use crate::own::strain::{self, Counts};
+use crate::own::strain::{self, Bounds, Counts};
 use crate::telemetry::{Event, Events, What};
 use sidewinder_core::Life;
 use std::collections::BTreeMap;
@@ -80,6 +80,7 @@ pub(super) async fn watch(
     events: Events,
 ) {
     let mut told = Told::default();
+    let mut bounds = BTreeMap::new();
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -93,8 +94,13 @@ pub(super) async fn watch(
         }
         drop(orders);
         let Ok(numbers) = numbers.await else { return };
-        let looking = tokio::task::spawn_blocking(move || look(&keeper, numbers));
-        let Ok(seen) = looking.await else { return };
+        let looking = tokio::task::spawn_blocking(move || {
+            let seen = look(&keeper, &mut bounds, numbers);
+            (seen, bounds)
+        });
+        let Ok(looked) = looking.await else { return };
+        let seen;
+        (seen, bounds) = looked;
         for (worker, mut event) in told.news(Instant::now(), &seen) {
             (event.pool, event.worker) = (Some(pool.clone()), worker);
             events.tell(event);
@@ -102,9 +108,19 @@ pub(super) async fn watch(
     }
 }
 
-fn look(keeper: &Path, numbers: Vec<(Life, u32)>) -> Seen {
-    let of = |(life, number)| (life, strain::counts(&strain::of_worker(keeper, number)));
-    Seen { workers: numbers.into_iter().map(of).collect(), pressure: strain::pressure(keeper) }
+/// The bounds of a life are looked at once, and its counts only where there are bounds.
+fn look(keeper: &Path, bounds: &mut BTreeMap<Life, Bounds>, numbers: Vec<(Life, u32)>) -> Seen {
+    bounds.retain(|life, _| numbers.iter().any(|(there, _)| there == life));
+    let mut workers = Vec::new();
+    for (life, number) in numbers {
+        let cgroup = strain::of_worker(keeper, number);
+        let known = bounds.get(&life).copied().or_else(|| strain::bounds(&cgroup));
+        if let Some(known) = known {
+            bounds.insert(life, known);
+            workers.push((life, strain::counts(&cgroup, known)));
+        }
+    }
+    Seen { workers, pressure: strain::pressure(keeper) }
 }
 
 #[cfg(test)]

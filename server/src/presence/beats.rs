@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 /// Beats that may be unanswered before the oldest is forgotten.
 const UNANSWERED: usize = 16;
+/// Moments within an interval that beats are drawn to: few, so that many beats come together; some, so that they are no
+/// crowd.
+const STROKES: u32 = 8;
 /// Round trips that the figures are made of.
 const TRIPS: usize = 128;
 
@@ -65,6 +68,15 @@ impl Beats {
     }
 }
 
+/// How long from now, by the clock of the calendar, until the last stroke within the interval. All who beat at strokes
+/// beat together, whenever they began.
+pub(crate) fn until_stroke(now: Duration, interval: Duration) -> Duration {
+    let step = (interval / STROKES).as_nanos().max(1);
+    // Less than a step, and so less than the interval.
+    let past = u64::try_from(now.as_nanos() % step).unwrap_or(0);
+    interval.saturating_sub(Duration::from_nanos(past))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +97,23 @@ mod tests {
         here.hear(begin + ms(2_007), answer);
         assert_eq!(here.trip(50), Some(ms(7)));
         assert_eq!(there.trip(50), None, "nobody has answered it yet");
+    }
+
+    #[test]
+    fn whoever_beats_when_asked_to_beats_with_the_others() {
+        let interval = ms(2_000);
+        for begin in [0, 1, 249, 250, 1_777, 86_400_123] {
+            let mut at = ms(begin);
+            for _ in 0..5 {
+                let wait = until_stroke(at, interval);
+                assert!(wait > ms(1_750) && wait <= interval, "{wait:?} from {at:?}");
+                // On its way for a while.
+                at += wait + ms(3);
+                assert_eq!(at.as_millis() % 250, 3);
+            }
+        }
+        assert_eq!(until_stroke(ms(7), Duration::ZERO), Duration::ZERO);
+        assert_eq!(until_stroke(Duration::MAX, Duration::from_nanos(3)), Duration::from_nanos(3));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One attached client, as the daemon knows it beside the core.
 
-use super::beats::{Beat, Beats};
+use super::beats::{Beat, Beats, until_stroke};
 use sidewinder_core::presence::{Epoch, Granted, LeaseId, LeaseView, Parting};
 use sidewinder_edge::peer::Identity;
 use std::collections::BTreeMap;
@@ -54,6 +54,7 @@ pub(crate) struct Held {
 struct Beating {
     beats: Beats,
     load: Option<u32>,
+    interval: Duration,
     /// Silent for this long, it is sent a beat.
     patience: Duration,
     told: Instant,
@@ -99,7 +100,13 @@ impl Held {
             calls,
             attached: SystemTime::now(),
             connected: AtomicBool::new(true),
-            beating: Mutex::new(Beating { beats, load: None, patience, told: Instant::now() }),
+            beating: Mutex::new(Beating {
+                beats,
+                load: None,
+                interval: granted.interval,
+                patience,
+                told: Instant::now(),
+            }),
             due: Notify::new(),
         }
     }
@@ -108,11 +115,12 @@ impl Held {
         self.beating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next beat for this client.
-    pub(crate) fn beat(&self) -> Beat {
+    /// The next beat for this client, and when it is asked for its own.
+    pub(crate) fn beat(&self) -> (Beat, Duration) {
         let (mut beating, now) = (self.beating(), Instant::now());
         beating.told = now;
-        beating.beats.next(now)
+        let calendar = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        (beating.beats.next(now), until_stroke(calendar, beating.interval))
     }
 
     /// Waits until a beat is due although none was heard that it would answer.

@@ -70,7 +70,7 @@ const METHOD: &[&str] = &[
      the time is from the kill to the next answer, as a caller sees it.",
     "An attached client beats and names its lease in each call; beside it the same client makes the same calls without, \
      in turn, call by call. A call that goes on if its client is lost, as is usual in this mode, has a task of its own. \
-     The hundred clients have a connection each and beat at the daemon's usual interval of 2 s; \
+     The hundred clients have a connection each and beat when it asks them to, at its usual interval of 2 s; \
      what is shown is the processor time of the daemon alone, in ten seconds with them and ten without.",
 ];
 

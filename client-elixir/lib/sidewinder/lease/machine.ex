@@ -9,7 +9,8 @@ defmodule Sidewinder.Lease.Machine do
 
   - It comes back with the same run, so a lease that has not ended goes on. One that has ended is attached again at once.
   - Each side beats at least once in an interval. We beat three times in four intervals, so that a late wake-up is not a
-    missed beat.
+    missed beat; or when the daemon asks for it, who draws the beats of many clients together, within half an interval of
+    the interval.
   - A daemon that is silent for one and a half intervals is told of; one that is silent for as long as the lease holds is
     hung up on, because the connection may be half open.
   - When we were late ourselves (the BEAM was stopped, the machine slept), the daemon is not blamed: its time is
@@ -153,13 +154,18 @@ defmodule Sidewinder.Lease.Machine do
 
   defp message(m, {:beat, beat}, us, now) do
     {trip, sent} = round_trip(m.sent, beat, us)
-    m = %{m | received: max(m.received, beat.sequence), received_us: us, sent: sent}
+    m = %{m | received: max(m.received, beat.sequence), received_us: us, sent: sent, next_beat: next_beat(m, beat, now)}
     {%{m | heard_at: now}, [{:heard, %{sequence: beat.sequence, round_trip_us: trip}}]}
   end
 
   defp message(m, {:state, standing}, _us, _now), do: {m, [{:standing, standing}]}
   defp message(m, {:event, event}, _us, _now), do: {m, [{:event, event}]}
   defp message(m, nil, _us, _now), do: {m, []}
+
+  defp next_beat(m, %{next: nil}, _now), do: m.next_beat
+  # A millisecond late rather than early: it would miss the moment of the others.
+  defp next_beat(m, %{next: next}, now),
+    do: now + (div(microseconds(next) + 999, 1000) |> max(div(m.interval, 2)) |> min(m.interval))
 
   # Each of our beats is measured once, by the first answer to it.
   defp round_trip(sent, beat, us) do

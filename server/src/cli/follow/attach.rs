@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
 /// What the verb takes
 #[derive(Debug, clap::Args)]
@@ -66,6 +66,7 @@ async fn hold(arguments: &Arguments) -> Result<(), Failed> {
         (signal(SignalKind::interrupt()).map_err(here)?, signal(SignalKind::terminate()).map_err(here)?);
     let (mut sent, mut heard) = (0, None::<(u64, Instant)>);
     let mut pause = Duration::from_secs(1);
+    let mut due = Instant::now() + pause;
     loop {
         tokio::select! {
             message = told.message() => {
@@ -73,18 +74,25 @@ async fn hold(arguments: &Arguments) -> Result<(), Failed> {
                 match message.part {
                     Some(Told::Granted(granted)) => {
                         pause = granted.interval.and_then(|span| span.try_into().ok()).unwrap_or(pause);
+                        due = Instant::now() + pause;
                         tell(&of_grant(&granted, arguments))?;
                     }
-                    Some(Told::Beat(beat)) => heard = Some((beat.sequence, Instant::now())),
+                    Some(Told::Beat(beat)) => {
+                        let now = Instant::now();
+                        heard = Some((beat.sequence, now));
+                        let next = beat.next.and_then(|span| Duration::try_from(span).ok()).unwrap_or(pause);
+                        due = now + next.clamp(pause / 2, pause);
+                    }
                     Some(Told::State(state)) => tell(&of_state(&state, arguments))?,
                     Some(Told::Event(_)) | None => {}
                 }
             }
-            () = sleep(pause) => {
+            () = sleep_until(due.into()) => {
                 sent += 1;
+                due = Instant::now() + pause;
                 let (answers, at) = heard.unwrap_or((0, Instant::now()));
                 let held = at.elapsed().try_into().ok();
-                let _ = say.send(part(Say::Beat(Beat { sequence: sent, answers, held, load: None }))).await;
+                let _ = say.send(part(Say::Beat(Beat { sequence: sent, answers, held, ..Beat::default() }))).await;
             }
             _ = signals.0.recv() => break,
             _ = signals.1.recv() => break,

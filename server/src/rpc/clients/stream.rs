@@ -238,8 +238,9 @@ impl Telling {
     }
 
     fn beat(&self) -> Tell {
-        let Beat { sequence, answers, held } = self.line.held.beat();
-        Tell::Beat(v1::Beat { sequence, answers, held: held.try_into().ok(), load: None })
+        let (Beat { sequence, answers, held }, next) = self.line.held.beat();
+        let (held, next) = (held.try_into().ok(), next.try_into().ok());
+        Tell::Beat(v1::Beat { sequence, answers, held, load: None, next })
     }
 
     /// A question during a look is answered by the next one.

@@ -1,7 +1,8 @@
 //! Attached clients: what their beats cost a daemon that has nothing else to do, and what a lease costs a call.
 //!
-//! Beside the first stands the same daemon with nobody attached, beside the second a call without a lease. A client here does what every client does: it
-//! beats at the interval that it was granted, reads what it is told, and says in its beats which beat it answers.
+//! Beside the first stands the same daemon with nobody attached, beside the second a call without a lease. A client here
+//! does what every client does: it beats at the interval that it was granted or when the daemon asks for it, reads what it
+//! is told, and says in its beats which beat it answers.
 
 use crate::calls::{RAW, micros};
 use crate::load::timed;
@@ -158,23 +159,26 @@ impl Beating {
         late: Duration,
         interval: Duration,
     ) -> io::Result<()> {
-        let mut due = tokio::time::interval_at(tokio::time::Instant::now() + late, interval);
+        let mut due = tokio::time::Instant::now() + late;
         let mut newest = (0, Instant::now());
         let mut sequence = 0;
         loop {
             tokio::select! {
                 _ = &mut leaves => break,
-                _ = due.tick() => {
+                () = tokio::time::sleep_until(due) => {
+                    due += interval;
                     sequence += 1;
                     let (answers, at) = newest;
                     let held = at.elapsed().try_into().ok();
-                    tell(&self.say, Say::Beat(v1::Beat { sequence, answers, held, load: None })).await?;
+                    tell(&self.say, Say::Beat(v1::Beat { sequence, answers, held, ..v1::Beat::default() })).await?;
                 }
                 word = self.told.message() => {
                     let word = word.map_err(io::Error::other)?;
                     let Some(word) = word else { return Err(io::Error::other("the stream has ended")) };
                     if let Some(Told::Beat(beat)) = word.part {
                         newest = (beat.sequence, Instant::now());
+                        let next = beat.next.and_then(|next| Duration::try_from(next).ok());
+                        due = tokio::time::Instant::now() + next.unwrap_or(interval).min(interval);
                         if let Some(tells) = self.tells.take_if(|_| beat.answers > 0) {
                             // Whoever does not wait for it does not mind.
                             let _ = tells.send(());

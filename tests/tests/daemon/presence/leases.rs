@@ -1,16 +1,17 @@
 //! Leases: how they are granted, how they go on, and each way in which they end.
 
 use super::{Attached, Events, GENEROUS, Process, brief, clients, hello, list, soon};
+use crate::orders::order;
 use rustix::process::Signal;
-use sidewinder_proto::v1::Happening;
 use sidewinder_proto::v1::to_client::Part as Told;
+use sidewinder_proto::v1::{Beat, Happening};
 use sidewinder_proto::v1::{Hello, from_client::Part as Say};
 use sidewinder_tests::arena::{Arena, tests};
 use sidewinder_tests::client::{Why, answer, connect, with};
 use sidewinder_tests::daemon::Daemon;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 fn serving(arena: &Arena) -> Daemon<'_> {
     Daemon::start(arena, &["--tools", "plain", "--workers", "1"]).expect("a daemon")
@@ -36,16 +37,12 @@ async fn a_lease_is_granted_as_wished_within_bounds_and_beats_go_both_ways() {
         let beat = client.hears(|told| if let Told::Beat(beat) = told { Some(beat) } else { None }).await;
         assert_eq!((beat.sequence, beat.answers), (sequence, sequence), "each is answered at once");
         let held = Some(Duration::ZERO.try_into().unwrap());
-        let answer = sidewinder_proto::v1::Beat {
-            sequence: 100 + sequence,
-            answers: beat.sequence,
-            held,
-            load: Some(9),
-        };
+        let (sequence, answers) = (100 + sequence, beat.sequence);
+        let answer = Beat { sequence, answers, held, load: Some(9), next: None };
         client.say(Say::Beat(answer)).await;
         client.hears(|told| if let Told::Beat(beat) = told { Some(beat) } else { None }).await;
         // The one that answered the answer is not measured here.
-        if sequence == 1 {
+        if sequence == 101 {
             break;
         }
     }
@@ -56,6 +53,44 @@ async fn a_lease_is_granted_as_wished_within_bounds_and_beats_go_both_ways() {
         trips == [true; 2] && seen["load"] == 9 && seen["beats"].as_u64() >= Some(2)
     })
     .await;
+}
+
+#[tokio::test]
+async fn clients_are_asked_to_beat_at_the_same_moments() {
+    let arena = Arena::prepare("strokes").unwrap();
+    let daemon = serving(&arena);
+    // So long that whatever holds this test up is short beside it.
+    let interval = Duration::from_mins(1);
+    let step = interval / 8;
+    let mut moments = Vec::new();
+    for name in ["first", "second"] {
+        let mut client = Attached::to(&daemon, brief(name, "1", 120_000)).await.unwrap();
+        assert_eq!(client.granted.interval, interval.try_into().ok());
+        client.beat(1).await;
+        let next = client.hears(|told| if let Told::Beat(beat) = told { beat.next } else { None }).await;
+        let next = Duration::try_from(next).unwrap();
+        assert!(next > step * 7 && next <= interval, "{next:?}");
+        moments.push(SystemTime::UNIX_EPOCH.elapsed().unwrap() + next);
+    }
+    let past = |moment: &Duration| moment.as_nanos() % step.as_nanos();
+    assert!(moments.iter().all(|moment| past(moment) < step.as_nanos() / 2), "{moments:?}");
+}
+
+#[tokio::test]
+async fn news_keep_no_client_from_beating() {
+    let arena = Arena::prepare("news").unwrap();
+    let daemon = serving(&arena);
+    let mut events = Events::of(&daemon).await;
+    let client = Process::attach(&daemon, &["--name", "told", "--ttl", "1s", "--interval", "500ms"]);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(4) {
+        // Each is news, and comes long before the next beat is due.
+        order(&daemon, "drain", &["default", "--within", "0s"]);
+        order(&daemon, "resume", &["default"]);
+    }
+    drop(client);
+    let (event, _) = events.next(&[Happening::ClientExpired, Happening::ClientDied]).await;
+    assert_eq!(event.what(), Happening::ClientDied, "it was there until it was killed: {event:?}");
 }
 
 #[tokio::test]
@@ -87,10 +122,10 @@ async fn a_silent_client_expires_at_its_time_and_is_told() {
 async fn calls_count_as_beats() {
     let arena = Arena::prepare("traffic").unwrap();
     let daemon = serving(&arena);
-    let client = Attached::to(&daemon, brief("talking", "1", 1_000)).await.unwrap();
+    let client = Attached::to(&daemon, brief("talking", "1", 2_000)).await.unwrap();
     let mut calls = connect(&daemon).await.unwrap();
     let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(3) {
+    while begin.elapsed() < Duration::from_secs(5) {
         calls.call(with(client.call("add"), r#"{"a": 1, "b": 2}"#)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -305,7 +340,7 @@ async fn a_slow_reader_gets_the_latest_state_and_no_backlog() {
     for round in 1..=300_u64 {
         let workers = if round % 2 == 0 { "1" } else { "2" };
         if round % 30 == 0 {
-            super::super::orders::order(&daemon, "resize", &["default", workers]);
+            order(&daemon, "resize", &["default", workers]);
         }
         client.beat(round).await;
     }

@@ -691,12 +691,15 @@ class Beat(Message):
         answers: int | None = ...,
         held: Duration | None = ...,
         load: int | None = ...,
+        next: Duration | None = ...,
     ) -> None: ...
     sequence: int
     answers: int
     @property
     def held(self) -> Duration: ...
     load: int
+    @property
+    def next(self) -> Duration: ...
 
 class Detach(Message):
     def __init__(
