@@ -211,6 +211,22 @@ class Worker:
     def stdout(self) -> str:
         return _read(self.output)
 
+    def asleep(self) -> None:
+        """Waits until the main thread waits in the kernel, and goes on waiting there."""
+        until = time.monotonic() + PATIENCE
+        seen = 0
+        while seen < 5:
+            before = self._sleep()
+            time.sleep(0.005)
+            seen = seen + 1 if before[0] == "S" and self._sleep() == before else 0
+            if time.monotonic() > until:
+                raise AssertionError(f"the worker never came to rest: {before}")
+
+    def _sleep(self) -> tuple[str, str]:
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii", errors="replace") as file:
+            said = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+        return said["State"][0], said["voluntary_ctxt_switches"]
+
     def stderr(self) -> str:
         return _read(self.errors)
 

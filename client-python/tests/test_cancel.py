@@ -50,6 +50,28 @@ class Cancelling(unittest.TestCase):
             self.assertEqual(worker.ending(call).kind, Kind.ANSWER)
             self.assertEqual(worker.value("add", [1]), 2)
 
+    def test_a_tool_that_waits_in_the_kernel(self) -> None:
+        for tools in ("plain", "plain,mixed"):
+            with ready(tools) as worker:
+                for tool in ("sleeps", "waits_for_a_lock", "reads"):
+                    call = self.started(worker, tool)
+                    worker.asleep()
+                    worker.cancel(call)
+                    ending = worker.ending(call)
+                    self.gave_up(ending)
+                    frames = re.findall(r"File .*", text(ending, Tag.TRACEBACK))
+                    self.assertRegex(frames[-1], f"plain.py.* in {tool}")
+                    self.assertEqual(worker.value("add", [1]), 2)
+
+    def test_whoever_has_met_a_cancel_is_not_hit_again(self) -> None:
+        with ready() as worker:
+            for _ in range(20):
+                call = self.started(worker, "cleans_up_slowly")
+                worker.asleep()
+                worker.cancel(call)
+                self.assertEqual(worker.logged(), "cleaned up")
+                self.gave_up(worker.ending(call))
+
     def test_the_interrupt_reaches_into_the_kernel(self) -> None:
         for tools in ("plain", "plain,mixed"):
             with ready(tools) as worker:

@@ -122,6 +122,36 @@ def sleeps(ctx: sidewinder.Context) -> None:
 
 
 @sidewinder.tool
+def waits_for_a_lock(ctx: sidewinder.Context) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    ctx.log("waiting")
+    lock.acquire()
+
+
+@sidewinder.tool
+def reads(ctx: sidewinder.Context) -> None:
+    here, there = os.pipe()
+    try:
+        ctx.log("reading")
+        os.read(here, 1)
+    finally:
+        os.close(here)
+        os.close(there)
+
+
+@sidewinder.tool
+def cleans_up_slowly(ctx: sidewinder.Context) -> None:
+    """Meets a cancel while it waits, and waits once more before it goes."""
+    try:
+        ctx.log("waiting")
+        time.sleep(3600)
+    finally:
+        time.sleep(0.02)
+        ctx.log("cleaned up")
+
+
+@sidewinder.tool
 def polls(ctx: sidewinder.Context) -> None:
     ctx.log("polling")
     gate = threading.Event()

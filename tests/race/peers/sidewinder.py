@@ -28,11 +28,7 @@ class Sidewinder(Peer):
 
     name = "sidewinder"
     speaks = "grpc"
-    note = (
-        "over TCP; `--fork-server` where it loads once; SIGHUP to reload; a deadline against a wedge; "
-        "`grace.interrupt` is 150 ms instead of 2 s: half of it passes before a tool that waits in the "
-        "kernel is interrupted"
-    )
+    note = "over TCP; `--fork-server` where it loads once; SIGHUP to reload; a deadline against a wedge"
     loads_once = True
     patient = True
     reloads = True
@@ -61,7 +57,6 @@ class Sidewinder(Peer):
             f'[pools.race]\ntools = ["sidewinder_tools"]\nworkers = {order.workers}\n'
             f"python = {json.dumps(sys.executable)}\ndirectory = {json.dumps(str(SERVED))}\n"
             f"fork_server = {json.dumps(order.once)}\nenvironment = {{ {pairs} }}\n"
-            f'grace.interrupt = "150ms"\n'
         )
 
     def reload(self, standing: Standing) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 from .._context import Cancelled
 from .._frames import Tag, field
+from .strike import meet
 
 MAX_TRACEBACK = 32 * 1024
 MAX_MESSAGE = 32 * 1024
@@ -81,12 +82,18 @@ def _lines(error: BaseException) -> Any:
 
 
 def _theirs(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame on that is not the runtime's."""
+    """The traceback from the first frame on that is not the runtime's, up to where a strike was met."""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not (file.startswith((_OURS, _IMPORTERS[0])) or file.endswith(_IMPORTERS[1])):
             break
         trace = trace.tb_next
+    last = trace
+    while last is not None and last.tb_next is not None:
+        if last.tb_next.tb_frame.f_code is meet.__code__:
+            last.tb_next = None
+            break
+        last = last.tb_next
     return trace
 
 

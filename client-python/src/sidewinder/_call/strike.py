@@ -9,16 +9,31 @@ thread, because a planted exception could keep it locked for ever.
     striker   striking = True · look at done, sheltered · plant · striking = False
     tool      done = True (or sheltered = True) · wait while striking · take back what was not met
 
-A call is struck once. What the tool does with it is the tool's choice; the next step of the ladder is a
-signal.
+A tool that waits in the kernel takes no step. When the main thread's does not end soon, it gets a signal
+whose handler does nothing: for that it comes back from the kernel, and in the handler's first step it meets
+what was planted. Who has met it before is not struck again.
+
+A call is struck once. What the tool does with it is the tool's choice; the next step of the ladder is SIGINT.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from typing import Callable
 
 from .._context import Cancelled
+
+# Ignored by whoever does not know it, and of no other use to nearly all who do.
+NUDGE = signal.SIGURG
+# A tool that computes meets a strike within this time, mostly much sooner.
+_STEP = 0.001
+_STEPS = 5
+
+
+def meet(*_: object) -> None:
+    """Handles the nudge, by being a step."""
 
 
 def _plant(thread: int, exception: type[BaseException] | None) -> None:
@@ -52,6 +67,15 @@ class Target:
                 _plant(self.thread, Cancelled)
         finally:
             self.striking = False
+
+    def nudge(self) -> None:
+        """From the control thread, after a strike."""
+        if self.struck and self.thread == threading.main_thread().ident:
+            for _ in range(_STEPS):
+                if self.done:
+                    return
+                time.sleep(_STEP)
+            signal.pthread_kill(self.thread, NUDGE)
 
     def signal(self) -> bool:
         """From a signal handler in the tool's own thread: whether the handler has to raise `Cancelled`."""

@@ -7,9 +7,11 @@ It never waits for a tool, for a lock that a tool can hold, or for the calls soc
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from types import FrameType
 
+from .._call.strike import NUDGE
 from .._frames import Frame, Kind, ProtocolError, Tag, UnknownFieldError, as_text, field
 from .._leaving import DONE, broken, leave
 from .._link import Link
@@ -20,6 +22,10 @@ try:
     _PAGE = os.sysconf("SC_PAGE_SIZE")
 except (AttributeError, ValueError, OSError):
     _PAGE = 4096
+
+
+# What the main thread handles: whatever waits in the kernel there is to come out for it.
+_OF_MAIN = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, NUDGE)
 
 
 class Control:
@@ -44,6 +50,7 @@ class Control:
         return [] if self.serving is None else self.serving.waiting()
 
     def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OF_MAIN)
         try:
             while True:
                 frame = self._link.receive()

@@ -80,6 +80,7 @@ class Serving(ABC):
         """Lets a running call know that it was cancelled."""
         call.strike()
         call.waiter.wake()
+        call.nudge()
 
     def tell_what_there_is(self) -> None:
         """For a successor of the daemon. A call that ends meanwhile may be told as both."""

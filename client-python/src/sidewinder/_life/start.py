@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn
 
 from .. import _tools
 from .._call import raising
+from .._call.strike import NUDGE, meet
 from .._frames import NUMBER_MAX, VERSION, Kind, ProtocolError, Tag, UnknownFieldError, meta
 from .._leaving import UNFIT, broken, leave
 from .._link import Link
@@ -199,6 +200,7 @@ def _handle_signals(control: Control) -> None:
     """Handlers run in the main thread, between two steps of whatever it does."""
     signal.signal(signal.SIGINT, lambda *_: control.interrupt())
     signal.signal(signal.SIGTERM, lambda *_: control.drain())
+    signal.signal(NUDGE, meet)
     # Of the thread that crashed: what is written last is what a caller gets to read.
     faulthandler.enable(file=2, all_threads=False)
     # The main thread shows itself at once, even when it is lost in C. Every thread is shown when the
@@ -210,7 +212,7 @@ def _handle_signals(control: Control) -> None:
 def _forget_in_children(*links: Link) -> None:
     """A forked child is not the worker: it does not speak as it, and signals mean to it what they mean to
     others. They are held back meanwhile: one that came early would find our handler, and be forgotten."""
-    ours = (signal.SIGINT, signal.SIGTERM)
+    ours = (signal.SIGINT, signal.SIGTERM, NUDGE)
     before = threading.local()
 
     def hold() -> None:
@@ -225,6 +227,7 @@ def _forget_in_children(*links: Link) -> None:
         with contextlib.suppress(ValueError):
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(NUDGE, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
         release()
 

@@ -1,14 +1,15 @@
 //! Clients that go away while much is going on: they lose their own calls, and nobody else loses any.
 
 use super::{lives, noted, serving, until, until_idle};
+use crate::presence::GENEROUS;
 use sidewinder_proto::v1::{Call, CallRequest, OnAbandon};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::{RAW, answer, ask, call, connect, connect_to_hang_up, payload, text, with};
-use sidewinder_tests::daemon::Daemon;
+use sidewinder_tests::daemon::{Daemon, tools};
 use sidewinder_tests::seed::{Dice, seed_from};
 use std::net::Shutdown;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -56,6 +57,38 @@ async fn of_200_calls_100_hang_up_and_no_other_is_lost() {
     let status = daemon.status().unwrap();
     assert_eq!(lives(&daemon), ["0.1", "1.1", "2.1", "3.1"], "no worker was lost: {status}");
     all_run_at_once(&daemon, &arena.file("gate")).await;
+}
+
+/// With a grace that leaves nothing to the signal that comes later.
+#[tokio::test]
+async fn a_worker_that_waits_in_the_kernel_is_free_soon_after_a_hang_up() {
+    let arena = Arena::prepare("freed").unwrap();
+    let config = arena.file("sidewinder.toml");
+    let pool = "workers = 1\ngrace.interrupt = \"10m\"";
+    let text =
+        format!("[pools.default]\ntools = [\"orders\"]\ndirectory = \"{}\"\n{pool}\n", tools().display());
+    std::fs::write(&config, text).unwrap();
+    let daemon = Daemon::start(&arena, &["--config", &config.display().to_string()]).unwrap();
+    let mut calls = connect(&daemon).await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let (mut leaving, connection) = connect_to_hang_up(&daemon).await.unwrap();
+        let request = ask("nap", r#"{"seconds": 600, "name": "abandoned"}"#);
+        let run = tokio::spawn(async move { leaving.call(request).await });
+        until("it runs", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+        let begun = Instant::now();
+        connection.shutdown(Shutdown::Both).unwrap();
+        assert_eq!(answer(&mut calls, "nap", r#"{"seconds": 0, "name": "next"}"#).await.unwrap(), "\"next\"");
+        times.push(begun.elapsed());
+        run.await.unwrap().unwrap_err();
+    }
+    times.sort_unstable();
+    println!(
+        "the next call is answered {:?} after a hang-up, at worst {:?} (promised: 100 ms)",
+        times[5], times[9]
+    );
+    assert!(times[5] < GENEROUS * Duration::from_millis(100), "{times:?}");
+    assert_eq!(lives(&daemon), ["0.1"]);
 }
 
 /// Every seat is free: as many calls as there are workers run at the same time.

@@ -28,7 +28,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 /// A timed promise is tested with this much more, because the machine is shared; what was seen is printed.
-pub(super) const GENEROUS: u32 = 20;
+pub(crate) const GENEROUS: u32 = 20;
 
 /// An attached client of ours. It beats only when it is told to.
 pub(super) struct Attached {
