@@ -1,7 +1,7 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-perf bench bench-leaks bench-peers soak sim mutants proto docs fmt setup test-machine test-pythons clean
+.PHONY: help run test check check-perf bench bench-leaks bench-peers soak sim mutants proto docs fmt setup test-machine test-pythons test-elixirs clean
 .NOTPARALLEL:
 .PHONY: build test-assertions test-client-python test-client-elixir test-race check-rust check-deny check-tidy check-python check-shell check-elixir
 
@@ -106,6 +106,11 @@ test-pythons: ## the worker's runtime under every Python that is here: PYTHONS="
 		"$$python" --version 2>/dev/null || { echo "$$python: not here"; continue; }; \
 		"$$python" -m unittest discover --quiet --start-directory client-python/tests --top-level-directory client-python || exit; \
 	done
+
+test-elixirs: ## the Elixir client under every Elixir that is here, and as root under that of Debian trixie: ELIXIRS="/opt/elixir/bin/mix trixie"
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory build
+	@sh tests/elixirs.sh $(ELIXIRS)
 
 test-machine: ## a booted machine with a real systemd and every cgroup controller
 	@$(SETUP) build

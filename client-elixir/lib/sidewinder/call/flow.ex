@@ -17,11 +17,11 @@ defmodule Sidewinder.Call.Flow do
   @converse "/sidewinder.v1.Calls/Converse"
 
   @doc "Arguments in, items out."
-  @spec stream((() -> Ask.t())) :: Enumerable.t()
+  @spec stream((... -> Ask.t())) :: Enumerable.t()
   def stream(ask), do: Stream.resource(fn -> begin(ask.(), nil) end, &next/1, &leave/1)
 
   @doc "Inputs in, items out. The inputs are enumerated in a process of their own."
-  @spec converse((() -> Ask.t()), Enumerable.t()) :: Enumerable.t()
+  @spec converse((... -> Ask.t()), Enumerable.t()) :: Enumerable.t()
   def converse(ask, inputs), do: Stream.resource(fn -> begin(ask.(), {:inputs, inputs}) end, &next/1, &leave/1)
 
   defp begin(ask, inputs) do

@@ -11,7 +11,7 @@ defmodule Sidewinder.Call.Span do
   def tried(outcome, tries), do: {outcome, tries}
 
   @doc "Runs a call that has one answer, and tells its beginning and its end."
-  @spec around(Ask.t(), (() -> outcome)) :: {:ok, term} | {:error, Error.t()}
+  @spec around(Ask.t(), (... -> outcome)) :: {:ok, term} | {:error, Error.t()}
   def around(ask, fun) do
     begun = start(ask)
 

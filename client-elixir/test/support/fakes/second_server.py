@@ -2,7 +2,8 @@
 
 python3 second_server.py SOCKET
 
-It serves on a unix socket until its standard input ends, and says "listens" when it does.
+It serves on a unix socket until its standard input ends. It says "listens" when it does, and which wait has
+begun.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def fail(request: bytes, context: grpc.ServicerContext) -> bytes:
 
 
 def wait(request: bytes, _context: grpc.ServicerContext) -> bytes:
+    print(f"waits {request.decode()}", flush=True)
     time.sleep(float(request))
     return request
 
