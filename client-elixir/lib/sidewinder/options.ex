@@ -76,7 +76,7 @@ defmodule Sidewinder.Options do
   @call [
     timeout: [kind: :timeout, doc: "Milliseconds until the call is given up, retries included; or `:infinity`."],
     pool: [kind: :text, doc: "Which pool."],
-    affinity: [kind: :text, doc: "Runs where calls of this key ran. See `Sidewinder.session/3`."],
+    affinity: [kind: :text, doc: "Runs where calls of this key ran. See `Sidewinder.session/2`."],
     affinity_mode: [
       kind: {:one_of, [:hint, :strict_queue, :strict_fail_fast]},
       doc: "When that worker has no room: run elsewhere, wait for it, or be refused."

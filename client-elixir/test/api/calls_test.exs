@@ -152,6 +152,8 @@ defmodule Sidewinder.CallsTest do
 
   test "a deadline ends a call here as well", %{name: name} do
     Testing.put_tool(name, "never", fn _ -> receive(do: (:never -> 1)) end)
+    # The lease is there.
+    assert {:ok, _} = Sidewinder.call(name, "echo", %{})
     assert {:error, %Error{reason: :deadline_exceeded}} = Sidewinder.call(name, "never", %{}, timeout: 30)
 
     assert {:error, %Error{reason: :deadline_exceeded, ran: :maybe}} =
@@ -174,11 +176,30 @@ defmodule Sidewinder.CallsTest do
   end
 
   test "without a client the one of that name is meant" do
-    start_supervised!({Testing, tools: %{"echo" => & &1}}, id: :usual)
+    total = fn arguments, %{inputs: inputs} -> Map.get(arguments, "start", 0) + Enum.sum(inputs) end
+    twice = fn _, %{inputs: inputs} -> Stream.map(inputs, &(2 * &1)) end
+    start_supervised!({Testing, tools: %{"echo" => & &1, "total" => total, "twice" => twice}}, id: :usual)
     assert {:ok, %{"a" => 1}} = Sidewinder.call("echo", %{a: 1})
     assert {:ok, %{"a" => 1}} = Sidewinder.call("echo", %{a: 1}, timeout: 1_000)
     assert [%{}] = Enum.to_list(Sidewinder.stream("echo", %{a: 1}))
-    assert {:ok, [%{name: "echo"}]} = Sidewinder.tools()
+    assert %{"a" => 1} = Sidewinder.call!("echo", %{a: 1})
+    assert %{"a" => 1} = Sidewinder.call!("echo", %{a: 1}, timeout: 1_000)
+    assert {:ok, %{"a" => 1}} = "echo" |> Sidewinder.async(%{a: 1}) |> Sidewinder.await()
+    assert :ok = Sidewinder.cast("echo", %{a: 1})
+    assert :ok = Sidewinder.cast("echo", %{a: 1}, timeout: 1_000)
+    assert {:ok, %{}} = "user" |> Sidewinder.session(affinity_mode: :hint) |> Sidewinder.call("echo", %{})
+    assert %{client: Sidewinder, key: "user"} = Sidewinder.session("user")
+    assert {:error, %Error{reason: :unknown_key}} = Sidewinder.result("k")
+    assert {:error, %Error{reason: :unknown_key}} = Sidewinder.result("k", name: "other")
+    assert {:ok, 6} = Sidewinder.upload("total", [1, 2, 3])
+    assert {:ok, 6} = Sidewinder.upload(Sidewinder, "total", [1, 2, 3])
+    assert {:ok, 7} = Sidewinder.upload("total", [1, 2, 3], %{start: 1})
+    assert {:ok, 7} = Sidewinder.upload("total", [1, 2, 3], %{start: 1}, timeout: 1_000)
+    assert {:ok, 7} = Sidewinder.upload(Sidewinder, "total", [1, 2, 3], %{start: 1})
+    assert [2, 4] = "twice" |> Sidewinder.converse([1, 2]) |> Enum.to_list()
+    assert [2, 4] = "twice" |> Sidewinder.converse([1, 2], %{}, timeout: 1_000) |> Enum.to_list()
+    assert [2, 4] = Sidewinder |> Sidewinder.converse("twice", [1, 2]) |> Enum.to_list()
+    assert {:ok, [%{name: "echo"}, %{name: "total"}, %{name: "twice"}]} = Sidewinder.tools()
     assert :ok = Sidewinder.wait_ready()
   end
 end

@@ -14,7 +14,7 @@ defmodule Sidewinder.Client.Mode do
 
   Several addresses, or a name that may mean several, are several daemons. Each grants a lease of its own, and a call is made
   under the lease of the daemon that it goes to. What a daemon keeps is known to that one only: workers of a session, calls
-  by their keys; `Sidewinder.result/3` asks all of them.
+  by their keys; `Sidewinder.result/2` asks all of them.
 
   `:auto` picks one and says why: with `daemon:` options it is `:coupled`; with an address of another machine
   `:distributed`; otherwise it goes by whatever the daemon says of itself.
