@@ -56,6 +56,7 @@ want_packages() {
             have setpriv || want 'setpriv, which runs the tests without privileges' util-linux
             want_environments
             want_elixir
+            [ -n "$(PATH=$PATH:/usr/sbin command -v dnsmasq)" ] || want 'a name server, whose services a client follows' dnsmasq-base
             # Without root no systemd can be booted: its tests say so.
             [ "$(id -u)" != 0 ] || want_systemd
             ;;

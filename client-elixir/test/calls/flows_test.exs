@@ -118,18 +118,23 @@ defmodule Sidewinder.Calls.FlowsTest do
   end
 
   test "100,000 items pass a slow consumer, and memory stays flat", %{client: client} do
-    stream = Sidewinder.stream(client, "count", %{until: 100_000}, timeout: 120_000)
+    stream = Sidewinder.stream(client, "lines", %{until: 100_000, size: 1_000}, timeout: 120_000)
 
-    most =
+    {most, unread} =
       stream
       |> Stream.chunk_every(1_000)
-      |> Enum.reduce(0, fn _, most ->
+      |> Enum.reduce({0, 0}, fn _, {most, unread} ->
+        # What comes while nobody reads waits here, and is a window at most.
+        receive(do: (:never -> :ok), after: (5 -> :ok))
         :erlang.garbage_collect()
         {:memory, now} = Process.info(self(), :memory)
-        max(most, now)
+        {:messages, messages} = Process.info(self(), :messages)
+        waits = Enum.sum(for {_, {:data, bytes, _}} <- messages, do: byte_size(bytes))
+        {max(most, now), max(unread, waits)}
       end)
 
     assert most < 4_000_000
+    assert unread in 1..262_144
   end
 
   defp failing do

@@ -51,6 +51,13 @@ def count(until: int) -> Iterator[int]:
 
 
 @sidewinder.tool
+def lines(until: int, size: int) -> Iterator[str]:
+    """Counts, in so many digits."""
+    for number in range(until):
+        yield str(number).zfill(size)
+
+
+@sidewinder.tool
 def blocks(size: int, note: str) -> Iterator[bytes]:
     """Yields so many bytes for ever, and notes each by a byte in a file."""
     while True:
