@@ -97,6 +97,15 @@ defmodule Sidewinder.AddressTest do
       assert message =~ "nobody.test has no address"
     end
 
+    test "that cannot be asked for are told, and asked for again" do
+      channel = channel({:dns, "pool.test", 1}, dns: [nameservers: :nobody], resolve_every: 10)
+      assert {:error, %Status{code: 14, sent: :no, message: message}} = Channel.unary(channel, @path, "")
+      assert message =~ "asking for pool.test failed"
+      asked = fn -> for({{:dns, _, _}, %{asked: asked}} <- :sys.get_state(channel).names, do: asked) end
+      [first] = asked.()
+      eventually(fn -> hd(asked.()) > first end)
+    end
+
     test "of this machine come from its files" do
       {one, {:tcp, _, port}} = Peer.listen_tcp()
       channel = channel({:dns, "localhost", port})

@@ -141,6 +141,25 @@ defmodule Sidewinder.ChannelTest do
     assert {{:reset, 3, 8}, _} = Peer.next(peer, [:reset])
   end
 
+  test "an answer that comes in the smallest pieces weighs what it says", %{listener: listener, address: address} do
+    channel = channel(address)
+    peer = Peer.accept(listener)
+    call = ask(channel, "")
+    {1, _, _, peer} = Peer.request(peer)
+    answer = :rand.bytes(50_000)
+    pieces = for <<byte <- message(answer)>>, do: data(1, <<byte>>)
+    {most, last} = Enum.split(pieces, 50_000)
+    peer = peer |> Peer.fields(1, begun()) |> Peer.say(most)
+    # It has read all of that when it answers.
+    assert Peer.quiet?(peer, [:fields])
+    [connection] = connections(channel)
+    :erlang.garbage_collect(connection)
+    {:memory, weight} = Process.info(connection, :memory)
+    assert weight < 1_000_000, "#{weight} bytes for 50,000"
+    peer |> Peer.say(last) |> Peer.fields(1, [{"grpc-status", "0"}], true)
+    assert Task.await(call) == {:ok, answer, []}
+  end
+
   describe "deadlines" do
     test "a caller gives up by its own clock, and the server hears of it", %{listener: listener, address: address} do
       channel = channel(address)

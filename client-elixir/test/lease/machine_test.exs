@@ -3,9 +3,9 @@ defmodule Sidewinder.Lease.MachineTest do
   use ExUnit.Case, async: true
 
   alias Sidewinder.Error
-  alias Sidewinder.Lease.Machine
-  alias Sidewinder.Proto.{Beat, FromClient, Granted, Hello, ToClient}
-  alias Sidewinder.Proto.Google.Duration
+  alias Sidewinder.Lease.{Machine, Report}
+  alias Sidewinder.Proto.{Beat, Event, FromClient, Granted, Hello, ToClient}
+  alias Sidewinder.Proto.Google.{Duration, Timestamp}
 
   @hello %Hello{name: "test", run: "r"}
 
@@ -104,6 +104,33 @@ defmodule Sidewinder.Lease.MachineTest do
     {m, []} = Machine.handle(m, :wake, at - 1)
     {m, effects} = Machine.handle(m, :wake, at)
     assert :hang_up in effects and m.phase == :resting
+  end
+
+  test "what no clock can wait for is not believed" do
+    %{interval_min: shortest, interval_max: longest, ttl_max: ttl_max} = Machine.bounds()
+
+    for {seconds, interval, ttl} <- [
+          {0x7FFFFFFFFFFFFFFF, longest, ttl_max},
+          {-0x8000000000000000, shortest, shortest},
+          {0, shortest, shortest}
+        ] do
+      {m, _} = Machine.handle(Machine.new(@hello), :start, 0)
+      granted = %Granted{lease: "l", epoch: 1, interval: %Duration{seconds: seconds}, ttl: %Duration{seconds: seconds}}
+      {m, [{:granted, told}]} = Machine.handle(m, {:message, %ToClient{part: {:granted, granted}}, 5_000}, 5)
+      assert %{interval: ^interval, ttl: ^ttl} = told
+      {m, _} = Machine.handle(m, {:wake, 0, 5_000}, 5)
+      assert Machine.wake_at(m) in 5..(5 + longest)
+    end
+  end
+
+  test "a moment that no calendar has is none" do
+    at = fn seconds ->
+      Report.event(%Event{what: :HAPPENING_WORKER_GONE, at: %Timestamp{seconds: seconds, nanos: 5_000}}).at
+    end
+
+    assert at.(0) == ~U[1970-01-01 00:00:00.000005Z]
+    for seconds <- [0x7FFFFFFFFFFFFFFF, -0x8000000000000000], do: assert(at.(seconds) == nil)
+    assert Report.event(%Event{}).at == nil
   end
 
   test "an older daemon knows nothing of leases" do

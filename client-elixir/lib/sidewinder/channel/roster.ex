@@ -211,9 +211,22 @@ defmodule Sidewinder.Channel.Roster do
         state |> change(address, %{watcher: nil, health: :unknown}) |> watch(address) |> tell()
 
       nil ->
-        of_slot(state, pid, fn key, slot, state ->
+        state
+        |> unasked(pid, reason)
+        |> of_slot(pid, fn key, slot, state ->
           key |> replace(slot, Connection.ended(reason).message, state) |> resolve_soon() |> tell()
         end)
+    end
+  end
+
+  # Who asked for a name has failed instead of bringing an answer.
+  defp unasked(state, pid, reason) do
+    case Enum.find(state.names, fn {_, name} -> name.asking == pid end) do
+      {endpoint, _} ->
+        resolved(endpoint, {:error, "asking for #{elem(endpoint, 1)} failed: #{Exception.format_exit(reason)}"}, state)
+
+      nil ->
+        state
     end
   end
 

@@ -52,7 +52,8 @@ defmodule Sidewinder.Channel.Stream do
 
     receive do
       {^ref, :opened} ->
-        put(ref, %{ready: [], rest: <<>>, owed: 0, ended: nil})
+        :erlang.put(ref, [])
+        put(ref, %{rest: [], missing: 0, owed: 0, ended: nil})
 
         {:ok,
          struct!(
@@ -155,16 +156,17 @@ defmodule Sidewinder.Channel.Stream do
   @doc "The next message, or how the call ended. A call that has ended is forgotten when that was told."
   @spec recv(t, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
   def recv(%{ref: ref} = stream, deadline) do
-    case get(ref) do
-      %{ready: [message | ready]} = state ->
-        put(ref, %{state | ready: ready})
+    # What is ready lies apart from all else, because a hundred messages may come at once.
+    case :erlang.get(ref) do
+      [message | ready] ->
+        :erlang.put(ref, ready)
         {:ok, message}
 
-      nil ->
-        {:error, Status.lost(:failed_precondition, "the call is over, or belongs to another process", :client)}
+      [] ->
+        wait(stream, refill(stream, get(ref)), deadline)
 
-      state ->
-        wait(stream, refill(stream, state), deadline)
+      :undefined ->
+        {:error, Status.lost(:failed_precondition, "the call is over, or belongs to another process", :client)}
     end
   end
 
@@ -198,21 +200,37 @@ defmodule Sidewinder.Channel.Stream do
     end
   end
 
-  defp data(stream, %{rest: rest} = state, bytes, deadline) do
-    whole = if rest == <<>>, do: bytes, else: rest <> bytes
+  defp data(stream, %{rest: []} = state, bytes, deadline), do: read(stream, state, bytes, deadline)
 
-    case Grpc.messages(whole, stream.max) do
-      {:ok, [], rest} ->
-        wait(stream, refill(stream, %{state | rest: rest}), deadline)
+  # The pieces of a message are put together once, when the last one is there.
+  defp data(stream, %{rest: rest, missing: missing} = state, bytes, deadline) do
+    case missing - byte_size(bytes) do
+      missing when missing > 0 ->
+        state = %{state | rest: Grpc.gather(rest, bytes), missing: missing}
+        wait(stream, refill(stream, state), deadline)
 
-      {:ok, [message | ready], rest} ->
-        put(stream.ref, %{state | ready: ready, rest: rest})
-        {:ok, message}
-
-      {:error, status} ->
-        give_up(stream, status)
+      _ ->
+        read(stream, state, IO.iodata_to_binary([rest | bytes]), deadline)
     end
   end
+
+  defp read(stream, state, bytes, deadline) do
+    case Grpc.messages(bytes, stream.max) do
+      {:ok, messages, rest} -> ready(stream, rest(state, rest), messages, deadline)
+      {:error, status} -> give_up(stream, status)
+    end
+  end
+
+  defp ready(stream, state, [], deadline), do: wait(stream, refill(stream, state), deadline)
+
+  defp ready(%{ref: ref}, state, [message | ready], _) do
+    if ready != [], do: :erlang.put(ref, ready)
+    put(ref, state)
+    {:ok, message}
+  end
+
+  defp rest(state, <<>>), do: %{state | rest: []}
+  defp rest(state, rest), do: %{state | rest: [[] | rest], missing: Grpc.missing(rest)}
 
   defp fields(stream, state, fields, deadline) do
     case Grpc.refusal(fields) do
@@ -247,7 +265,7 @@ defmodule Sidewinder.Channel.Stream do
     end
   end
 
-  defp trailed({:ok, metadata}, <<>>, _), do: {:end, metadata}
+  defp trailed({:ok, metadata}, [], _), do: {:end, metadata}
   defp trailed({:ok, _}, _, _), do: {:error, Status.lost(:internal, "the answer ended in the middle of a message")}
   defp trailed({:error, status}, _, deadline), do: {:error, Attempt.overdue(status, deadline)}
 
@@ -269,6 +287,7 @@ defmodule Sidewinder.Channel.Stream do
 
   # Without the alias nothing more can come; what has come is thrown away.
   defp leave(ref) do
+    Process.delete(ref)
     Process.delete({__MODULE__, ref})
     Process.demonitor(ref, [:flush])
     drain(ref)

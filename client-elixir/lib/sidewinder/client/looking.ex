@@ -17,7 +17,9 @@ defmodule Sidewinder.Looking do
          {:ok, pools} <- ask(client, "ListPools", %Proto.ListPoolsRequest{}, timeout) do
       shown = Map.take(daemon, [:version, :run, :pid, :tier, :mode, :mode_reason, :clients])
       lease = Map.put_new(Lease.info(client), :round_trip_us, noted(client, :round_trip_us))
-      {:ok, Map.merge(shown, %{started: moment(daemon.started), lease: lease, pools: Enum.map(pools.pools, &pool/1)})}
+
+      {:ok,
+       Map.merge(shown, %{started: Report.moment(daemon.started), lease: lease, pools: Enum.map(pools.pools, &pool/1)})}
     end
   end
 
@@ -102,7 +104,4 @@ defmodule Sidewinder.Looking do
     |> Map.take([:pool, :name, :doc, :returns])
     |> Map.merge(%{stream?: tool.stream, parameters: parameters})
   end
-
-  defp moment(nil), do: nil
-  defp moment(at), do: DateTime.from_unix!(at.seconds * 1_000_000 + div(at.nanos, 1000), :microsecond)
 end

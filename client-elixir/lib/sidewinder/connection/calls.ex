@@ -223,7 +223,7 @@ defmodule Sidewinder.Connection.Calls do
       {calls, H2.reset(machine, id, :cancel)}
     else
       # An answer is wanted as a whole: what has come of it is consumed.
-      {keep(calls, ref, %{call | chunks: [call.chunks | bytes], size: size}), H2.credit(machine, id, flow)}
+      {keep(calls, ref, %{call | chunks: Grpc.gather(call.chunks, bytes), size: size}), H2.credit(machine, id, flow)}
     end
   end
 

@@ -26,6 +26,10 @@ defmodule Sidewinder.Lease.Machine do
   # After a refusal that only an operator can mend, or an older daemon that knows nothing of leases.
   @pause_refused 5_000
   @open_ms 10_000
+  # What is granted beyond these, in milliseconds, is taken for these: a clock has to be able to wait for it.
+  @interval_min 10
+  @interval_max 3_600_000
+  @ttl_max 86_400_000
   # Beats that are remembered until they are answered.
   @unanswered_max 16
 
@@ -70,9 +74,21 @@ defmodule Sidewinder.Lease.Machine do
   @spec new(Hello.t()) :: t
   def new(hello), do: %__MODULE__{hello: hello}
 
-  @doc "The bounds: the shortest and the longest pause before it is tried again, and how long an answer may take."
-  @spec bounds() :: %{pause_min: pos_integer, pause_max: pos_integer, open: pos_integer}
-  def bounds, do: %{pause_min: @pause_min, pause_max: @pause_max, open: @open_ms}
+  @doc """
+  The bounds: the shortest and the longest pause before it is tried again, how long an answer may take, and the shortest and
+  the longest interval and the longest lease that are believed.
+  """
+  @spec bounds() :: %{atom => pos_integer}
+  def bounds do
+    %{
+      pause_min: @pause_min,
+      pause_max: @pause_max,
+      open: @open_ms,
+      interval_min: @interval_min,
+      interval_max: @interval_max,
+      ttl_max: @ttl_max
+    }
+  end
 
   @doc "When it wants to be woken, in milliseconds of the same clock; `nil`: not at all."
   @spec wake_at(t) :: integer | nil
@@ -122,8 +138,8 @@ defmodule Sidewinder.Lease.Machine do
 
   defp message(m, {:granted, granted}, _us, now) do
     changed = m.daemon_run != nil and m.daemon_run != granted.run
-    interval = max(milliseconds(granted.interval, m.interval), 10)
-    ttl = max(milliseconds(granted.ttl, m.ttl), interval)
+    interval = granted.interval |> milliseconds(m.interval) |> max(@interval_min) |> min(@interval_max)
+    ttl = granted.ttl |> milliseconds(m.ttl) |> max(interval) |> min(@ttl_max)
 
     told = %{
       lease: granted.lease,

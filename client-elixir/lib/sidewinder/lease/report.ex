@@ -148,8 +148,19 @@ defmodule Sidewinder.Lease.Report do
       facts: event.facts,
       sequence: event.sequence,
       lost: event.lost,
-      at: event.at && DateTime.from_unix!(event.at.seconds * 1_000_000 + div(event.at.nanos, 1000), :microsecond)
+      at: moment(event.at)
     }
+  end
+
+  @doc "A moment of the contract; `nil` if there is none, or none that a calendar has."
+  @spec moment(nil | struct) :: nil | DateTime.t()
+  def moment(nil), do: nil
+
+  def moment(at) do
+    case DateTime.from_unix(at.seconds * 1_000_000 + div(at.nanos, 1000), :microsecond) do
+      {:ok, moment} -> moment
+      {:error, _} -> nil
+    end
   end
 
   @doc "The phase of a pool as an atom that is written in the contract."

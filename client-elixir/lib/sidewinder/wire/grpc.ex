@@ -19,6 +19,8 @@ defmodule Sidewinder.Wire.Grpc do
     {3_600_000_000_000, ?H}
   ]
   @digits_max 99_999_999
+  # Bytes up to which pieces of a message are put together as they come.
+  @piece 4_096
 
   @type metadata :: [{binary, binary}]
 
@@ -125,6 +127,19 @@ defmodule Sidewinder.Wire.Grpc do
       code: 13,
       message: "a message with the flag #{flag} was answered: compression was not agreed on"
     }
+
+  @doc "How many bytes more the message needs, or its head, that a rest is the beginning of."
+  @spec missing(binary) :: pos_integer
+  def missing(<<_, size::32, begun::binary>>), do: size - byte_size(begun)
+  def missing(head), do: 5 - byte_size(head)
+
+  @doc """
+  One more piece behind others. Small ones become one, because a piece costs a hundred bytes beside what it says: a message
+  that comes byte by byte weighs little more than one that comes at once.
+  """
+  @spec gather(maybe_improper_list, binary) :: maybe_improper_list
+  def gather([older | last], bytes) when byte_size(last) + byte_size(bytes) <= @piece, do: [older | last <> bytes]
+  def gather(pieces, bytes), do: [pieces | bytes]
 
   @doc "What is wrong with the first fields of an answer, if anything."
   @spec refusal([{binary, binary}]) :: nil | Status.t()
