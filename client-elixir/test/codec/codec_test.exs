@@ -2,6 +2,7 @@ defmodule Sidewinder.CodecTest do
   @moduledoc "Messages as bytes: by hand, at random, and against what Rust writes."
   use ExUnit.Case, async: true
 
+  alias Sidewinder.Codec.Text
   alias Sidewinder.Proto
   alias Sidewinder.Test.Chances
 
@@ -134,6 +135,25 @@ defmodule Sidewinder.CodecTest do
     deep = Enum.reduce(1..200, "", fn _, inner -> <<0xA3, 6>> <> inner <> <<0xA4, 6>> end)
     assert {:error, what} = Proto.Beat.decode(deep)
     assert what =~ "nested"
+  end
+
+  test "text is told from bytes, wherever in it what is no text stands" do
+    for size <- 0..40, at <- 0..size do
+      {before, behind} = {String.duplicate("a", at), String.duplicate("b", size - at)}
+      for part <- ["", "ä", "€", "😀"], do: assert(Text.valid?(before <> part <> behind))
+
+      for part <- [<<0x80>>, <<0xFF>>, <<0xC3>>, <<0xE2, 0x82>>, <<0xED, 0xA0, 0x80>>, <<0xC0, 0x80>>],
+          do: refute(Text.valid?(before <> part <> behind))
+    end
+
+    :rand.seed(:exsss, {6, 6, 6})
+
+    for _ <- 1..20_000 do
+      bytes =
+        for _ <- 1..:rand.uniform(12), into: "", do: <<Enum.random([?a, ?z, 0x7F, 0x80, 0xC3, 0xA4, 0xE2, 0x82, 0xAC])>>
+
+      assert Text.valid?(bytes) == String.valid?(bytes)
+    end
   end
 
   test "random bytes are read or refused" do

@@ -45,11 +45,12 @@ defmodule Sidewinder.Codec.Making do
 
       @doc false
       def merge(m, data, depth) do
-        if depth > Wire.depth_max(), do: Wire.fault("nested deeper than #{Wire.depth_max()}")
+        if depth > unquote(Wire.depth_max()), do: Wire.fault(unquote("nested deeper than #{Wire.depth_max()}"))
         unquote(turn(fields, quote(do: fields(data, unquote(turn(fields, quote(do: m))), depth))))
       end
 
       defp fields(<<>>, m, _depth), do: m
+      defp fields(<<0::1, key::7, rest::binary>> = data, m, depth), do: field(key, rest, data, m, depth)
 
       defp fields(data, m, depth) do
         {key, rest} = Wire.varint(data)

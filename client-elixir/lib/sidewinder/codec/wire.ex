@@ -9,6 +9,8 @@ defmodule Sidewinder.Codec.Wire do
 
   import Bitwise
 
+  alias Sidewinder.Codec.Text
+
   @depth_max 100
 
   @type fault :: {:protobuf, String.t()}
@@ -37,6 +39,8 @@ defmodule Sidewinder.Codec.Wire do
 
   @doc "Bytes with their length before them, and what follows them."
   @spec bytes(binary) :: {binary, binary}
+  def bytes(<<0::1, size::7, taken::binary-size(size), rest::binary>>), do: {taken, rest}
+
   def bytes(data) do
     {size, rest} = varint(data)
 
@@ -50,7 +54,7 @@ defmodule Sidewinder.Codec.Wire do
   @spec get(atom, binary) :: {term, binary}
   def get(:string, data) do
     {text, rest} = bytes(data)
-    if String.valid?(text), do: {text, rest}, else: fault("a text that is not UTF-8")
+    if Text.valid?(text), do: {text, rest}, else: fault("a text that is not UTF-8")
   end
 
   def get(:bytes, data), do: bytes(data)
@@ -181,7 +185,7 @@ defmodule Sidewinder.Codec.Wire do
   @doc "A value of this kind, without its key."
   @spec put(atom, term) :: iodata
   def put(:string, value) when is_binary(value) do
-    if String.valid?(value), do: put_bytes(value), else: misfit(:string, value)
+    if Text.valid?(value), do: put_bytes(value), else: misfit(:string, value)
   end
 
   # Payloads are written as iodata, so that they are not copied before they are sent.

@@ -15,6 +15,7 @@ defmodule Sidewinder.Value.MessagePack do
   """
   @behaviour Sidewinder.Value
 
+  alias Sidewinder.Codec.Text
   alias Sidewinder.Value.{Bytes, Misfit, Unpacking}
 
   @depth_max 128
@@ -58,7 +59,7 @@ defmodule Sidewinder.Value.MessagePack do
   defp pack(_value, _depth), do: throw(:misfit)
 
   defp text(value) do
-    if String.valid?(value), do: [text_head(byte_size(value)), value], else: throw(:misfit)
+    if Text.valid?(value), do: [text_head(byte_size(value)), value], else: throw(:misfit)
   end
 
   defp text_head(size) when size < 32, do: <<0b101::3, size::5>>

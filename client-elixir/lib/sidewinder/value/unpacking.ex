@@ -7,6 +7,8 @@ defmodule Sidewinder.Value.Unpacking do
   so that one that is kept does not keep the whole message.
   """
 
+  alias Sidewinder.Codec.Text
+
   @copy_below 64
   @nanos_max 999_999_999
   # The years 1 to 9999, which is what Python knows.
@@ -65,7 +67,7 @@ defmodule Sidewinder.Value.Unpacking do
   defp text(data, size) do
     case data do
       <<text::binary-size(size), rest::binary>> ->
-        if String.valid?(text), do: {own(text), rest}, else: fault("not MessagePack: a text that is not UTF-8")
+        if Text.valid?(text), do: {own(text), rest}, else: fault("not MessagePack: a text that is not UTF-8")
 
       _ ->
         missing(size, data)
