@@ -15,15 +15,20 @@ defmodule Sidewinder.Churn do
   @call "/sidewinder.v1.Calls/Call"
   @stream "/sidewinder.v1.Calls/Stream"
 
-  @doc "So many callers, each with so many things to do."
-  def round(channel, callers, things) do
+  @doc "So many callers of a channel, each with so many things to do."
+  def round(channel, callers, things), do: crowd(callers, things, fn -> something(channel, :rand.uniform(6)) end)
+
+  @doc "The same with a client, through everything that applications call."
+  def round_of(client, callers, things), do: crowd(callers, things, fn -> anything(client, :rand.uniform(9)) end)
+
+  defp crowd(callers, things, thing) do
     seed = :rand.uniform(1_000_000)
 
     1..callers
     |> Enum.map(fn caller ->
       Task.async(fn ->
         :rand.seed(:exsss, seed + caller)
-        for _ <- 1..things, do: something(channel, :rand.uniform(6))
+        for _ <- 1..things, do: thing.()
       end)
     end)
     |> Task.await_many(120_000)
@@ -74,19 +79,109 @@ defmodule Sidewinder.Churn do
     end
   end
 
-  @doc "No call is counted, and no connection holds any state of one, but for a watch of health."
-  def nothing_left(channel) do
-    eventually(fn -> load(channel) == 0 end)
+  # Calls may be refused or lost when a daemon or a connection dies; none may have another one's answer.
+  defp anything(client, 1) do
+    number = :rand.uniform(1_000)
+    assert answer(Sidewinder.call(client, "add", %{a: number, b: 1})) in [number + 1, :failed]
+  end
+
+  defp anything(client, 2), do: Sidewinder.call(client, "wait", %{timeout: 1}, timeout: :rand.uniform(5))
+
+  defp anything(client, 3) do
+    items = Enum.take(Sidewinder.stream(client, "count", %{until: :rand.uniform(300)}), :rand.uniform(400))
+    assert items == Enum.to_list(0..(length(items) - 1)//1)
+  rescue
+    Sidewinder.Error -> :failed
+  end
+
+  defp anything(client, 4) do
+    inputs = 1..:rand.uniform(50)
+    assert answer(Sidewinder.upload(client, "total", inputs)) in [Enum.sum(inputs), :failed]
+  end
+
+  defp anything(client, 5) do
+    inputs = 1..:rand.uniform(50)
+    items = Enum.take(Sidewinder.converse(client, "double", inputs), :rand.uniform(60))
+    assert items == Enum.map(Enum.take(inputs, length(items)), &(2 * &1))
+  rescue
+    Sidewinder.Error -> :failed
+  end
+
+  defp anything(client, 6), do: Sidewinder.cast(client, "add", %{a: 1})
+
+  defp anything(client, 7) do
+    {caller, monitor} = spawn_monitor(fn -> Sidewinder.call(client, "wait", %{timeout: 0.01}) end)
+    if :rand.uniform(2) == 1, do: Process.exit(caller, :kill)
+    receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+  end
+
+  defp anything(client, 8) do
+    key = "k#{:rand.uniform(20)}"
+    session = Sidewinder.session(client, key)
+    assert answer(Sidewinder.call(session, "add", %{a: 1}, idempotency_key: key)) in [3, :failed]
+    assert answer(Sidewinder.result(client, key)) in [3, :failed]
+  end
+
+  defp anything(client, 9) do
+    _ = Sidewinder.subscribe(client)
+    :ok = Sidewinder.unsubscribe(client)
+    drained()
+  end
+
+  defp answer({:ok, value}), do: value
+  defp answer({:error, %Sidewinder.Error{}}), do: :failed
+
+  defp drained do
+    receive do
+      {:sidewinder, _, _} -> drained()
+    after
+      0 -> :ok
+    end
+  end
+
+  @doc """
+  No call is counted but those that are meant to stay, as that of a lease is, and no connection holds any state of one, but
+  for a watch of health.
+  """
+  def nothing_left(channel, stay \\ 0) do
+    eventually(fn -> load(channel) == stay end)
     {places, _} = Choice.published(channel)
 
-    for {connection, _, _, _} <- places do
-      %{calls: calls, machine: machine} = :sys.get_state(connection)
-      watches = Enum.count(calls.calls, fn {_, call} -> not call.counted end)
-      assert watches in [0, 1]
-      sizes = {map_size(calls.calls), map_size(calls.monitors), map_size(calls.ids), map_size(machine.streams)}
-      assert sizes == {watches, watches, watches, watches}
-      assert {machine.blocked, machine.fresh, calls.waiting} == {[], [], 0}
-    end
+    counted =
+      for {connection, _, _, _} <- places do
+        %{calls: calls, machine: machine} = :sys.get_state(connection)
+        {counted, watches} = Enum.split_with(calls.calls, fn {_, call} -> call.counted end)
+        assert length(watches) in [0, 1]
+        sizes = [map_size(calls.monitors), map_size(calls.ids), map_size(machine.streams)]
+        assert Enum.uniq(sizes) == [map_size(calls.calls)]
+        assert {machine.blocked, machine.fresh, calls.waiting} == {[], [], 0}
+        length(counted)
+      end
+
+    assert Enum.sum(counted) == stay
+  end
+
+  @doc "What this BEAM weighs at the end is what it weighed before, but for what a machine does by itself."
+  def same_weight(before) do
+    now = weight()
+    IO.puts("soak: before #{inspect(before)}, after #{inspect(now)}")
+    assert now.bytes < before.bytes + 8_000_000
+    assert now.processes <= before.processes + 2 and now.ports <= before.ports + 2
+    assert now.atoms <= before.atoms + 200
+  end
+
+  @doc "Rounds until the time of a soak is over (`SOAK_SECONDS`). Each minute it is said what all weighs."
+  def soak(state, round) do
+    ends = soon(1_000 * String.to_integer(System.get_env("SOAK_SECONDS", "600")))
+    soak(state, round, 1, ends, soon(60_000))
+  end
+
+  defp soak(state, round, number, ends, say) do
+    state = round.(number, state)
+    now = System.monotonic_time(:millisecond)
+    if now > say, do: IO.puts("soak: after #{number} rounds #{inspect(weight())}")
+    say = if now > say, do: soon(60_000), else: say
+    if now > ends, do: state, else: soak(state, round, number + 1, ends, say)
   end
 
   @doc "What this BEAM weighs, once everything that can be collected is."
