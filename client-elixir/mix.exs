@@ -7,6 +7,8 @@ defmodule Sidewinder.MixProject do
     [
       app: :sidewinder,
       version: "0.1.0",
+      description: "Python next to a BEAM, and never a process left behind: the client of the Sidewinder daemon",
+      package: package(),
       elixir: ">= 1.14.0",
       elixirc_paths: paths(Mix.env()),
       elixirc_options: [warnings_as_errors: true],
@@ -16,6 +18,9 @@ defmodule Sidewinder.MixProject do
   end
 
   def application, do: [extra_applications: [:logger, :crypto, :ssl, :public_key]]
+
+  # What a release of this library holds.
+  defp package, do: [licenses: ["Apache-2.0"], links: %{}, files: ~w(lib priv guides .formatter.exs mix.exs README.md)]
 
   defp paths(:test), do: ["lib", "test/support"]
   defp paths(_), do: ["lib"]

@@ -55,7 +55,10 @@ defmodule Sidewinder.Client do
     client = build(options, mode)
     _table = :ets.new(options.name, [:named_table, :public, :set, read_concurrency: true])
     true = :ets.insert(options.name, [{:client, client}, {:run, run()}])
-    Logger.info("sidewinder: client #{inspect(options.name)}, mode #{mode.name}: #{mode.why}")
+    # A stand-in has no daemon to say anything of.
+    if options.transport == Channel,
+      do: Logger.info("sidewinder: client #{inspect(options.name)}, mode #{mode.name}: #{mode.why}")
+
     Supervisor.init(children(client), strategy: :rest_for_one, max_restarts: 10, max_seconds: 10)
   end
 

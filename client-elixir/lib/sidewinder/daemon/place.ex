@@ -101,9 +101,12 @@ defmodule Sidewinder.Daemon.Place do
 
     case Enum.find(places, fn {_, place} -> place not in [nil, ""] end) do
       {where, place} -> executable(where, place)
-      nil -> {:error, "no program `sidewinder`: looked at #{Enum.map_join(places, ", ", &elem(&1, 0))}"}
+      nil -> {:error, nowhere(Enum.map_join(places, ", ", &elem(&1, 0)))}
     end
   end
+
+  defp nowhere(places),
+    do: "no program `sidewinder`: looked at #{places}; name it by binary: or SIDEWINDER_BIN, or put it on the path"
 
   # Who names a program means that one and no other.
   defp executable(where, place) do
