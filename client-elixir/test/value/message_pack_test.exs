@@ -1,5 +1,5 @@
 defmodule Sidewinder.Value.MessagePackTest do
-  @moduledoc "MessagePack against Python's own implementation, random values, and bytes that lie."
+  @moduledoc "MessagePack against Python's and Rust's implementations, random values, and bytes that lie."
   use ExUnit.Case, async: true
 
   alias Sidewinder.Test.Chances
@@ -7,6 +7,7 @@ defmodule Sidewinder.Value.MessagePackTest do
   alias Sidewinder.Value.MessagePack
 
   @python Path.expand("../../../client-python/src", __DIR__)
+  @golden Path.expand("../../../proto/golden/values-1", __DIR__)
 
   test "what is written is read back" do
     for seed <- 1..500 do
@@ -36,6 +37,63 @@ defmodule Sidewinder.Value.MessagePackTest do
       assert {:ok, value} == MessagePack.decode(back)
     end
   end
+
+  # Random numbers are others in other releases of OTP, so what was written once is kept. proto/tests/values.rs reads it.
+  test "what Rust has read of ours and packed again has the same bytes" do
+    file = Path.join(@golden, "elixir.txt")
+
+    if System.get_env("WRITE_GOLDEN") do
+      File.write!(file, for(seed <- 1..60, do: [Base.encode16(pack(Chances.value(seed)), case: :lower), "\n"]))
+    end
+
+    lines = file |> File.read!() |> String.split("\n", trim: true)
+    assert length(lines) == 60
+    for line <- lines, do: assert({:ok, _} = line |> Base.decode16!(case: :lower) |> again())
+  end
+
+  test "what Rust has packed means what it says, and is packed the same" do
+    lines = @golden |> Path.join("rust.txt") |> File.read!() |> String.split("\n", trim: true)
+
+    kinds =
+      for line <- lines do
+        [what, hex] = String.split(line, ": ")
+        [kind | _] = words = String.split(what)
+        data = Base.decode16!(hex, case: :lower)
+        assert {:ok, value} = if(kind == "single", do: MessagePack.decode(data), else: again(data)), what
+        assert value == meant(words), what
+        kind
+      end
+
+    assert length(Enum.uniq(kinds)) == 11
+  end
+
+  # Read, and packed again in as many bytes; the keys of a map may stand in another order.
+  defp again(data) do
+    {:ok, value} = MessagePack.decode(data)
+    back = pack(marked(value))
+    assert byte_size(back) == byte_size(data)
+    assert {:ok, value} == MessagePack.decode(back)
+    {:ok, value}
+  end
+
+  # What was bytes comes back as a binary; none of those there is text.
+  defp marked(value) when is_binary(value), do: if(value =~ ~r/^\xFF/, do: Value.bytes(value), else: value)
+  defp marked(value), do: value
+
+  defp meant(["nil"]), do: nil
+  defp meant(["true"]), do: true
+  defp meant(["false"]), do: false
+  defp meant(["integer", number]), do: String.to_integer(number)
+  defp meant([kind, number]) when kind in ["float", "single"], do: number |> Float.parse() |> elem(0)
+  defp meant(["text", size]), do: String.duplicate("a", String.to_integer(size))
+  defp meant(["bytes", size]), do: :binary.copy(<<0xFF>>, String.to_integer(size))
+  defp meant(["list", count]), do: List.duplicate(nil, String.to_integer(count))
+  defp meant(["map", count]), do: for(key <- 0..(String.to_integer(count) - 1)//1, into: %{}, do: {key, nil})
+
+  defp meant(["moment", seconds, nanos]),
+    do: DateTime.from_unix!(String.to_integer(seconds) * 1_000_000_000 + String.to_integer(nanos), :nanosecond) |> cut()
+
+  defp cut(moment), do: moment |> DateTime.to_unix(:microsecond) |> DateTime.from_unix!(:microsecond)
 
   test "each type is to Python what the documentation says" do
     program = """
