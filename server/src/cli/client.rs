@@ -5,6 +5,7 @@ use sidewinder_proto::v1::admin_client::AdminClient;
 use sidewinder_proto::v1::calls_client::CallsClient;
 use sidewinder_proto::v1::clients_client::ClientsClient;
 use sidewinder_proto::v1::pools_client::PoolsClient;
+use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,13 +50,20 @@ pub(super) struct Where {
 #[derive(Debug)]
 pub(super) enum Failed {
     NoDaemon(String),
+    /// It went away in the middle.
+    Lost(String),
     Answer(Box<Status>),
     Here(String),
 }
 
 impl From<Status> for Failed {
     fn from(status: Status) -> Self {
-        Self::Answer(Box::new(status))
+        let is_unclear = matches!(status.code(), Code::Unknown | Code::Unavailable);
+        // What the daemon says has no source on this side.
+        match status.source() {
+            Some(broken) if is_unclear => Self::Lost(reason(broken)),
+            Some(_) | None => Self::Answer(Box::new(status)),
+        }
     }
 }
 
@@ -155,6 +163,12 @@ pub(super) fn ask(verb: impl Future<Output = Result<(), Failed>>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::NoDaemon(why)) => {
             super::fail(&why);
+            ExitCode::from(NO_DAEMON)
+        }
+        Err(Failed::Lost(why)) => {
+            super::fail(&format!(
+                "the daemon went away before it had answered ({why}): what it was asked for may be done, or not"
+            ));
             ExitCode::from(NO_DAEMON)
         }
         Err(Failed::Here(why)) => super::fail(&why),

@@ -109,3 +109,17 @@ fn a_crash_loop_ends_with_a_restart_and_is_nothing_to_other_pools() {
     assert_eq!(config::answer(&daemon, "looping", "word", "{}"), "\"well\"");
     assert_eq!(config::answer(&daemon, "other", "getpid", "[]"), other);
 }
+
+#[test]
+fn whoever_waits_for_a_daemon_that_is_killed_is_told_what_that_means() {
+    let arena = Arena::prepare("went-away").unwrap();
+    let daemon = plain(&arena);
+    let mut slow = daemon.verb("call", &["sleep", r#"{"seconds": 1000}"#]);
+    let slow = slow.stderr(Stdio::piped()).spawn().unwrap();
+    until("it runs", || daemon.status().unwrap()["workers"][0]["busy"] == 1);
+    daemon.send(Signal::KILL).unwrap();
+    let said = slow.wait_with_output().unwrap();
+    let why = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(why.contains("went away") && why.contains("may be done, or not"), "{why}");
+    assert_eq!(said.status.code(), Some(124), "as when there is none");
+}
