@@ -52,6 +52,20 @@ defmodule Sidewinder.LeaseTest do
     assert run != ""
   end
 
+  test "nobody of a line that has ended is left behind", %{name: name} do
+    lease = Process.whereis(Sidewinder.Client.part(name, :Lease))
+    Sidewinder.subscribe(name)
+
+    for ends <- [&Testing.disconnect/1, &Testing.expire_lease/1, fn _ -> Process.exit(lease, :kill) end] do
+      eventually(fn -> match?(%{line: %{mouth: mouth}} when is_pid(mouth), :sys.get_state(lease)) end)
+      %{line: line} = :sys.get_state(lease)
+      watched = for pid <- [line.ear, line.mouth], do: Process.monitor(pid)
+      ends.(name)
+      for monitor <- watched, do: assert_receive({:DOWN, ^monitor, :process, _, _})
+      assert_receive {:sidewinder, ^name, %{what: :attached}}
+    end
+  end
+
   test "a lease that has ended is attached again at once", %{name: name} do
     Sidewinder.subscribe(name)
     {:ok, 2} = Sidewinder.call(name, "add", %{a: 1})

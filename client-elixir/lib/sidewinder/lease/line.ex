@@ -79,6 +79,9 @@ defmodule Sidewinder.Lease.Line do
       mouth = :erlang.spawn_opt(fn -> speak(lease, ear, transport, stream) end, [:link, priority: :high])
       send(lease, {:line, ear, {:open, mouth}})
       listen(lease, transport, stream)
+      # An end in order takes nobody along, and it would wait for words for ever.
+      Process.unlink(mouth)
+      Process.exit(mouth, :kill)
     else
       {:error, status} -> send(lease, {:line, self(), {:closed, Error.from_status(status)}})
     end
