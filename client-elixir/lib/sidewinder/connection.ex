@@ -110,13 +110,21 @@ defmodule Sidewinder.Connection do
     %{opts: opts, address: address} = state
 
     with {:ok, socket} <- Socket.connect(address, opts.connect_timeout, opts.send_timeout),
-         :ok <- Socket.listen(socket) do
+         :ok <- listen(socket, state) do
       machine = H2.new(Map.to_list(Map.take(opts, [:window, :connection_window, :fields_max])))
       Process.send_after(self(), :unsettled, opts.connect_timeout)
       calls = Calls.new(Socket.place(address), opts.load, opts.max_waiting)
       flush(%{state | socket: socket, machine: machine, calls: calls})
     else
       {:error, why} -> {:stop, {:shutdown, {:gone, Socket.reason(why)}}, state}
+    end
+  end
+
+  # A server that asks for a certificate may say so when everything is agreed on.
+  defp listen(socket, state) do
+    with {:error, why} <- Socket.listen(socket) do
+      Socket.close(socket)
+      {:error, unheard(Socket.reason(why), %{state | socket: socket})}
     end
   end
 

@@ -31,15 +31,19 @@ defmodule Sidewinder.Connection.Socket do
 
   def connect({:tls, host, port, given} = address, timeout, send_timeout) do
     {to, family} = host(host)
-    options = family ++ [nodelay: true, keepalive: true] ++ options(send_timeout) ++ tls(to, given)
 
-    with {:ok, socket} <- :ssl.connect(to, port, options, timeout),
+    with {:ok, tls} <- tls(to, given),
+         options = family ++ [nodelay: true, keepalive: true] ++ options(send_timeout) ++ tls,
+         {:ok, socket} <- told(:ssl.connect(to, port, options, timeout), options),
          {:ok, "h2"} <- negotiated(socket) do
       {:ok, %__MODULE__{kind: :tls, socket: socket}}
     else
-      {:error, why} -> {:error, "#{show(address)}: #{untrusted(why, options) || reason(why)}"}
+      {:error, why} -> {:error, "#{show(address)}: #{why}"}
     end
   end
+
+  defp told({:error, why}, options), do: {:error, untrusted(why, options) || reason(why)}
+  defp told(connected, _options), do: connected
 
   defp tcp(address, to, port, options, timeout) do
     case :gen_tcp.connect(to, port, options, timeout) do
@@ -89,16 +93,22 @@ defmodule Sidewinder.Connection.Socket do
 
   # Whoever says nothing about trust trusts what the machine trusts. An address is no name: it is looked for as an address.
   defp tls(host, given) do
-    trust =
-      if Keyword.has_key?(given, :verify) or Keyword.has_key?(given, :cacerts) or
-           Keyword.has_key?(given, :cacertfile),
-         do: [verify: :verify_peer],
-         else: [verify: :verify_peer, cacerts: :public_key.cacerts_get()]
-
     name = if is_list(host), do: [server_name_indication: host], else: []
     match = [customize_hostname_check: [match_fun: :public_key.pkix_verify_hostname_match_fun(:https)]]
     alpn = [alpn_advertised_protocols: ["h2"], versions: [:"tlsv1.2", :"tlsv1.3"]]
-    (trust ++ name ++ match ++ alpn) |> Keyword.merge(given)
+
+    with {:ok, trust} <- trust(Enum.any?([:verify, :cacerts, :cacertfile], &Keyword.has_key?(given, &1))),
+         do: {:ok, Keyword.merge([verify: :verify_peer] ++ trust ++ name ++ match ++ alpn, given)}
+  end
+
+  defp trust(true), do: {:ok, []}
+
+  # A machine may have none, and raises then, in its own way in each release.
+  defp trust(false) do
+    {:ok, [cacerts: :public_key.cacerts_get()]}
+  rescue
+    _ ->
+      {:error, "TLS: there is no authority that is trusted here: install ca-certificates, or say which (cacertfile:)"}
   end
 
   # What an operator can do about it, for what happens most.
