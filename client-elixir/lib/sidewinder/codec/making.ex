@@ -18,6 +18,8 @@ defmodule Sidewinder.Codec.Making do
   What this version does not know is kept, in `__unknown__`, and written again behind what it knows.
   """
 
+  import Sidewinder.Codec.Reading, only: [beside: 1, decode: 1, packs?: 1, zero: 1]
+
   alias Sidewinder.Codec.Wire
 
   @doc "The body of the module of a message. `name_of` says which module a message is."
@@ -50,18 +52,19 @@ defmodule Sidewinder.Codec.Making do
       end
 
       defp fields(<<>>, m, _depth), do: m
-      defp fields(<<0::1, key::7, rest::binary>> = data, m, depth), do: field(key, rest, data, m, depth)
+      defp fields(<<0::1, key::7, rest::binary>>, m, depth), do: field(key, rest, m, depth)
 
       defp fields(data, m, depth) do
         {key, rest} = Wire.varint(data)
-        field(key, rest, data, m, depth)
+        field(key, rest, m, depth)
       end
 
       unquote_splicing(Enum.flat_map(fields, &decode/1))
 
-      defp field(key, rest, data, m, depth) do
-        rest = Wire.skip(key, rest)
-        kept = :binary.copy(binary_part(data, 0, byte_size(data) - byte_size(rest)))
+      defp field(key, data, m, depth) do
+        rest = Wire.skip(key, data)
+        value = binary_part(data, 0, byte_size(data) - byte_size(rest))
+        kept = IO.iodata_to_binary([Wire.put_varint(key), value])
         fields(rest, %{m | __unknown__: [m.__unknown__ | kept]}, depth)
       end
 
@@ -93,13 +96,6 @@ defmodule Sidewinder.Codec.Making do
   defp default(%{label: {:map, _, _}}), do: Macro.escape(%{})
   defp default(%{label: :optional}), do: nil
   defp default(%{kind: kind}), do: zero(kind)
-
-  defp zero(kind) when kind in [:string, :bytes], do: ""
-  defp zero(:bool), do: false
-  defp zero(kind) when kind in [:double, :float], do: 0.0
-  defp zero({:enum, words}), do: words |> List.keyfind!(0, 1) |> elem(0)
-  defp zero({:message, _}), do: nil
-  defp zero(_number), do: 0
 
   # Lists are gathered backwards, so what was there before is turned first, and everything last.
   defp turn(fields, expression) do
@@ -227,10 +223,6 @@ defmodule Sidewinder.Codec.Making do
     quote(do: [unquote(Wire.key(field.number, field.kind)) | Wire.put(unquote(field.kind), unquote(value))])
   end
 
-  defp packs?(kind) when kind in [:string, :bytes], do: false
-  defp packs?({:message, _}), do: false
-  defp packs?(_kind), do: true
-
   defp put_each({:enum, words}) do
     quote(do: for(value <- values, do: Wire.put(:int32, unquote(number_of(%{kind: {:enum, words}})).(value))))
   end
@@ -243,138 +235,4 @@ defmodule Sidewinder.Codec.Making do
   end
 
   defp member(%{name: name}), do: {{:., [], [quote(do: m), name]}, [no_parens: true], []}
-
-  # Reading
-
-  defp decode(%{label: :repeated} = field) do
-    single = single(field, quote(do: [value | unquote(member(field))]))
-    if packs?(field.kind), do: [packed(field) | single], else: single
-  end
-
-  defp decode(%{label: {:oneof, oneof}} = field), do: decode_oneof(field, oneof)
-  defp decode(%{label: {:map, key, value}} = field), do: decode_map(field, key, value)
-  defp decode(field), do: single(field, quote(do: value))
-
-  defp packed(field) do
-    quote do
-      defp field(unquote(key(field, :bytes)), rest, _data, m, depth) do
-        {packed, rest} = Wire.bytes(rest)
-        before = unquote(member(field))
-        values = unquote(known_words(field, quote(do: Wire.packed(unquote(scalar(field.kind)), packed, []))))
-        fields(rest, %{m | unquote(field.name) => values ++ before}, depth)
-      end
-    end
-  end
-
-  defp single(field, value) do
-    [
-      quote do
-        defp field(unquote(key(field, field.kind)), rest, _data, m, depth) do
-          {value, rest} = unquote(get(field.kind, before(field)))
-          fields(rest, %{m | unquote(field.name) => unquote(value)}, depth)
-        end
-      end
-    ]
-  end
-
-  defp decode_oneof(field, oneof) do
-    before =
-      quote do
-        case unquote(member(%{name: oneof})) do
-          {unquote(field.name), value} -> value
-          _ -> nil
-        end
-      end
-
-    [
-      quote do
-        defp field(unquote(key(field, field.kind)), rest, _data, m, depth) do
-          {value, rest} = unquote(get(field.kind, before))
-          fields(rest, %{m | unquote(oneof) => {unquote(field.name), value}}, depth)
-        end
-      end
-    ]
-  end
-
-  defp decode_map(field, key, value) do
-    [
-      quote do
-        defp field(unquote(key(field, :bytes)), rest, _data, m, depth) do
-          {data, rest} = Wire.bytes(rest)
-          {key, value} = unquote(entry(field))(data, unquote(zero(key)), unquote(empty(value)), depth)
-          fields(rest, %{m | unquote(field.name) => Map.put(unquote(member(field)), key, value)}, depth)
-        end
-      end
-    ]
-  end
-
-  # What stands beside the clauses of a field: the reader of the entries of a map.
-  defp beside(%{label: {:map, key, value}} = field) do
-    key_key = key(%{number: 1}, key)
-    value_key = key(%{number: 2}, value)
-    entry = entry(field)
-
-    [
-      quote do
-        defp unquote(entry)(<<>>, key, value, _depth), do: {key, value}
-
-        defp unquote(entry)(data, key, value, depth) do
-          case Wire.varint(data) do
-            {unquote(key_key), rest} ->
-              {key, rest} = unquote(get(key, nil))
-              unquote(entry)(rest, key, value, depth)
-
-            {unquote(value_key), rest} ->
-              {value, rest} = unquote(get(value, quote(do: value)))
-              unquote(entry)(rest, key, value, depth)
-
-            {other, rest} ->
-              unquote(entry)(Wire.skip(other, rest), key, value, depth)
-          end
-        end
-      end
-    ]
-  end
-
-  defp beside(_field), do: []
-
-  defp entry(field), do: String.to_atom("#{field.name}_entry")
-  defp empty({:message, module}), do: quote(do: unquote(module).__struct__())
-  defp empty(kind), do: zero(kind)
-
-  defp key(field, kind) do
-    {key, ""} = Wire.varint(Wire.key(field.number, scalar(kind)))
-    key
-  end
-
-  defp scalar({:enum, _}), do: :int32
-  defp scalar({:message, _}), do: :message
-  defp scalar(kind), do: kind
-
-  defp before(%{label: :optional} = field), do: member(field)
-  defp before(_field), do: nil
-
-  defp get({:message, module}, before) do
-    quote do
-      {inner, rest} = Wire.bytes(rest)
-      {unquote(module).merge(unquote(before) || unquote(module).__struct__(), inner, depth + 1), rest}
-    end
-  end
-
-  defp get({:enum, words}, _before) do
-    quote do
-      {number, rest} = Wire.get(:int32, rest)
-      {unquote(word_of(words)).(number), rest}
-    end
-  end
-
-  defp get(kind, _before), do: quote(do: Wire.get(unquote(kind), rest))
-
-  defp known_words(%{kind: {:enum, words}}, values), do: quote(do: Enum.map(unquote(values), unquote(word_of(words))))
-  defp known_words(_field, values), do: values
-
-  defp word_of(words) do
-    known = for {word, number} <- words, do: hd(quote(do: (unquote(number) -> unquote(word))))
-    {:fn, [], known ++ quote(do: (number -> number))}
-  end
 end

@@ -50,11 +50,15 @@ defmodule Sidewinder.Codec.Wire do
     end
   end
 
+  @doc "Bytes as text."
+  @spec text(binary) :: String.t()
+  def text(bytes), do: if(Text.valid?(bytes), do: bytes, else: fault("a text that is not UTF-8"))
+
   @doc "The value of one field of this kind."
   @spec get(atom, binary) :: {term, binary}
   def get(:string, data) do
     {text, rest} = bytes(data)
-    if Text.valid?(text), do: {text, rest}, else: fault("a text that is not UTF-8")
+    {text(text), rest}
   end
 
   def get(:bytes, data), do: bytes(data)
