@@ -191,16 +191,16 @@ defmodule Figures do
 
   defp stream do
     begun = System.monotonic_time(:microsecond)
-    {:ok, stream} = Channel.open(__MODULE__, @stream, request: request("count", "#{@items}"))
+    {:ok, stream} = Channel.open(__MODULE__, @stream, request: request("count", "#{@items}"), lend: :lent)
     @items = drain(stream, 0)
     (System.monotonic_time(:microsecond) - begun) / 1_000
   end
 
   defp drain(stream, count) do
-    case Channel.recv(stream) do
-      {:ok, item} ->
-        {:ok, %{value: %Proto.Payload{}}} = Proto.Item.decode(item)
-        drain(stream, count + 1)
+    case Channel.take(stream) do
+      {:ok, items} ->
+        for item <- items, do: {:ok, %{value: %Proto.Payload{}}} = Proto.Item.decode(item)
+        drain(stream, count + length(items))
 
       {:end, _} ->
         count

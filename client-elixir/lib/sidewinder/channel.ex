@@ -80,8 +80,10 @@ defmodule Sidewinder.Channel do
   Opens a call with messages one by one. Options as for `unary/4`, and:
 
   - `request`: the only message that is to be sent; the stream is then finished from the beginning.
+  - `lend`: what is received is a part of what was read with it, and keeps all of that: `:lent` is for who uses it up at
+    once. `:owned`.
   """
-  @spec open(channel, binary, [call_option | {:request, iodata | (term -> iodata)}]) ::
+  @spec open(channel, binary, [call_option | {:request, iodata | (term -> iodata)} | {:lend, :owned | :lent}]) ::
           {:ok, stream} | {:error, Status.t()}
   def open(channel, path, opts \\ []) do
     {request, opts} = Keyword.pop(opts, :request)
@@ -104,6 +106,10 @@ defmodule Sidewinder.Channel do
   @doc "The next message, or the end. `deadline` bounds this wait only; that of the call holds anyway."
   @spec recv(stream, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
   def recv(stream, deadline \\ :infinity), do: stream |> Stream.recv(deadline) |> told(stream)
+
+  @doc "As `recv/2`, with all messages that are there: at least one."
+  @spec take(stream, integer | :infinity) :: {:ok, [binary, ...]} | {:end, Grpc.metadata()} | {:error, Status.t()}
+  def take(stream, deadline \\ :infinity), do: stream |> Stream.take(deadline) |> told(stream)
 
   @doc "Gives a call up."
   @spec cancel(stream) :: :ok
@@ -140,7 +146,8 @@ defmodule Sidewinder.Channel do
            metadata: metadata,
            deadline: Keyword.get(opts, :deadline, :infinity),
            wait_until: wait_until(Keyword.get(opts, :wait, false)),
-           max: Keyword.get(opts, :max_message)
+           max: Keyword.get(opts, :max_message),
+           lend: Keyword.get(opts, :lend, :owned)
          }}
 
       {:error, why} ->

@@ -5,9 +5,9 @@ defmodule Sidewinder.Telemetry do
   Every event goes to `:telemetry` when that library is present, and to the `handler:` of the client when it has one. Both
   may be there. A handler that raises is the handler's trouble: it is logged once in a minute at most, and the call goes on.
 
-  Durations are in native time units, as `:telemetry` has them, unless a name ends in `_ms`. All metadata have `client`,
-  the name of the client. Where there are several daemons, those of leases, beats, events and pools have `daemon` as well,
-  its address.
+  Durations are in native time units, as `:telemetry` has them, unless a name ends in `_ms`. `items` counts what came, also
+  what nobody looked at any more. All metadata have `client`, the name of the client. Where there are several daemons, those
+  of leases, beats, events and pools have `daemon` as well, its address.
 
   #{Enum.map_join(Sidewinder.Telemetry.Events.all(), "\n\n  ", &Sidewinder.Telemetry.Events.line/1)}
 

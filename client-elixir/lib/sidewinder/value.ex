@@ -35,6 +35,7 @@ defmodule Sidewinder.Value do
   """
 
   alias Sidewinder.Value.{Bytes, Json, MessagePack, Raw}
+  alias Sidewinder.Wire.Grpc
 
   @typedoc "How a value travels, as an option says it."
   @type content_type :: :msgpack | :json | :bytes | module | String.t()
@@ -101,12 +102,18 @@ defmodule Sidewinder.Value do
     {:error, "content_type: #{inspect(what)} is no media type: :msgpack, :json, :bytes, a module, or text with a \"/\""}
   end
 
-  @doc "What a payload says. Bytes of a content type that nobody here knows stay bytes."
+  @doc """
+  What a payload says. Bytes of a content type that nobody here knows stay bytes. What comes of it keeps no more than itself:
+  the payload of an item may be a small part of what was read with it.
+  """
   @spec decode(String.t(), binary, %{String.t() => module}) :: {:ok, term} | {:error, String.t()}
-  def decode(content_type, data, further \\ %{}) do
-    case further do
-      %{^content_type => module} -> module.decode(data)
-      _ -> Map.get(@built_in, content_type, Raw).decode(data)
-    end
+  def decode(content_type, data, further \\ %{})
+  # It copies what it keeps by itself.
+  def decode("application/msgpack" = packed, data, further) when not is_map_key(further, packed),
+    do: MessagePack.decode(data)
+
+  def decode(content_type, data, further) do
+    module = Map.get(further, content_type) || Map.get(@built_in, content_type, Raw)
+    module.decode(Grpc.own(data))
   end
 end

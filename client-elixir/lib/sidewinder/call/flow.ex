@@ -25,7 +25,7 @@ defmodule Sidewinder.Call.Flow do
   def converse(ask, inputs), do: Stream.resource(fn -> begin(ask.(), {:inputs, inputs}) end, &next/1, &leave/1)
 
   defp begin(ask, inputs) do
-    flow = %{ask: ask, inputs: inputs, items: 0, tries: Again.none(), feeder: nil, stream: nil}
+    flow = %{ask: ask, inputs: inputs, items: 0, tries: Again.none(), feeder: nil, stream: nil, failed: nil}
     flow = Map.merge(flow, %{begun: Span.start(ask), told: :atomics.new(1, [])})
 
     case Lease.here(ask.client, ask.deadline) do
@@ -46,11 +46,11 @@ defmodule Sidewinder.Call.Flow do
 
   defp opened(%{inputs: nil} = flow, transport, channel, path) do
     request = Ask.packed(flow.said, &Proto.CallRequest.encode(Ask.request(flow.ask, &1)))
-    transport.open(channel, path, [request: request] ++ Ask.transport_options(flow.ask, flow.said))
+    transport.open(channel, path, [request: request, lend: :lent] ++ Ask.transport_options(flow.ask, flow.said))
   end
 
   defp opened(flow, transport, channel, path) do
-    with {:ok, stream} <- transport.open(channel, path, Ask.transport_options(flow.ask, flow.said)),
+    with {:ok, stream} <- transport.open(channel, path, [lend: :lent] ++ Ask.transport_options(flow.ask, flow.said)),
          :ok <- transport.send(stream, Once.opening(flow.ask, stream, flow.said)),
          do: {:ok, stream}
   end
@@ -95,20 +95,25 @@ defmodule Sidewinder.Call.Flow do
     {:gave_up, why}
   end
 
-  defp next(%{ask: ask} = flow) do
-    case ask.client.transport.recv(flow.stream, ask.deadline) do
-      {:ok, data} -> item(flow, data)
+  defp next(%{failed: nil, ask: ask} = flow) do
+    case ask.client.transport.take(flow.stream, ask.deadline) do
+      {:ok, items} -> items(items, flow, [])
       {:end, _trailers} -> {:halt, %{flow | stream: nil}}
       {:error, status} -> flow |> gave_up() |> again(Ask.error(ask, status), status) |> next()
     end
   end
 
-  defp item(flow, data) do
+  defp next(%{failed: error} = flow), do: fail(flow, error)
+
+  defp items([], flow, values), do: {:lists.reverse(values), %{flow | items: flow.items + length(values)}}
+
+  # What came before an item that cannot be read is given first.
+  defp items([data | rest], flow, values) do
     with {:ok, item} <- Proto.Item.decode(data), {:ok, value} <- Ask.value(flow.ask, item.value) do
-      {[value], %{flow | items: flow.items + 1}}
+      items(rest, flow, [value | values])
     else
-      {:error, %Error{} = error} -> fail(flow, error)
-      {:error, what} -> fail(flow, Ask.failure(flow.ask, :undecodable, :data_loss, what))
+      {:error, %Error{} = error} -> items([], %{flow | failed: error}, values)
+      {:error, what} -> items([], %{flow | failed: Ask.failure(flow.ask, :undecodable, :data_loss, what)}, values)
     end
   end
 

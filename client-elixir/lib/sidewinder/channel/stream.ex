@@ -25,7 +25,7 @@ defmodule Sidewinder.Channel.Stream do
   @ended 2
   @finished 3
 
-  defstruct [:ref, :connection, :deadline, :max, :window, :shared, :fuse, :under]
+  defstruct [:ref, :connection, :deadline, :max, :window, :shared, :fuse, :under, lend: :owned]
 
   @type t :: %__MODULE__{}
 
@@ -58,7 +58,7 @@ defmodule Sidewinder.Channel.Stream do
         {:ok,
          struct!(
            __MODULE__,
-           Map.merge(Map.take(request, [:deadline, :max, :window, :fuse, :under]), %{
+           Map.merge(Map.take(request, [:deadline, :max, :window, :fuse, :under, :lend]), %{
              ref: ref,
              connection: connection,
              shared: shared
@@ -170,6 +170,12 @@ defmodule Sidewinder.Channel.Stream do
     end
   end
 
+  @doc "All messages that are there, once there is one; or how the call ended, as `recv/2` has it."
+  @spec take(t, integer | :infinity) :: {:ok, [binary, ...]} | {:end, Grpc.metadata()} | {:error, Status.t()}
+  def take(%{ref: ref} = stream, deadline) do
+    with {:ok, message} <- recv(stream, deadline), do: {:ok, [message | :erlang.put(ref, [])]}
+  end
+
   # A quarter of the window is worth a message.
   defp refill(%{window: window} = stream, %{owed: owed} = state) when owed * 4 >= window do
     Connection.credit(stream.connection, stream.ref, owed)
@@ -215,7 +221,7 @@ defmodule Sidewinder.Channel.Stream do
   end
 
   defp read(stream, state, bytes, deadline) do
-    case Grpc.messages(bytes, stream.max) do
+    case Grpc.messages(bytes, stream.max, stream.lend) do
       {:ok, messages, rest} -> ready(stream, rest(state, rest), messages, deadline)
       {:error, status} -> give_up(stream, status)
     end

@@ -79,6 +79,10 @@ defmodule Sidewinder.Testing.Transport do
     end
   end
 
+  @doc "The next message as all that are there."
+  @spec take(map, integer | :infinity) :: {:ok, [binary, ...]} | {:end, list} | {:error, Status.t()}
+  def take(stream, deadline), do: with({:ok, message} <- recv(stream, deadline), do: {:ok, [message]})
+
   @doc "Why there is no connection: there is one."
   @spec why(GenServer.server()) :: String.t()
   def why(_channel), do: ""

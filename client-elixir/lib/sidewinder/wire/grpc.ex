@@ -97,24 +97,28 @@ defmodule Sidewinder.Wire.Grpc do
 
   @doc """
   Takes whole messages off the front: `{messages, rest}`. Small ones are copied, so that they do not keep the whole of
-  what was read with them.
+  what was read with them; unless they are lent, to somebody who uses them up at once.
   """
-  @spec messages(binary, pos_integer) :: {:ok, [binary], binary} | {:error, Status.t()}
-  def messages(bytes, max), do: messages(bytes, max, [])
+  @spec messages(binary, pos_integer, :owned | :lent) :: {:ok, [binary], binary} | {:error, Status.t()}
+  def messages(bytes, max, how \\ :owned), do: messages(bytes, max, how, [])
 
-  defp messages(<<0, size::32, message::binary-size(size), rest::binary>>, max, taken) when size <= max,
-    do: messages(rest, max, [own(message, size) | taken])
+  defp messages(<<0, size::32, message::binary-size(size), rest::binary>>, max, :lent, taken) when size <= max,
+    do: messages(rest, max, :lent, [message | taken])
 
-  defp messages(<<flag, size::32, _::binary>>, max, _) when size > max or flag != 0,
+  defp messages(<<0, size::32, message::binary-size(size), rest::binary>>, max, :owned, taken) when size <= max,
+    do: messages(rest, max, :owned, [own(message) | taken])
+
+  defp messages(<<flag, size::32, _::binary>>, max, _, _) when size > max or flag != 0,
     do: {:error, unreadable(flag, size, max)}
 
-  defp messages(rest, _, taken), do: {:ok, :lists.reverse(taken), rest}
+  defp messages(rest, _, _, taken), do: {:ok, :lists.reverse(taken), rest}
 
-  defp own(message, size) when size <= 64, do: :binary.copy(message)
+  @doc "Bytes that keep no more than themselves, or not much more."
+  @spec own(binary) :: binary
+  def own(bytes) when byte_size(bytes) <= 64, do: :binary.copy(bytes)
 
-  defp own(message, size) do
-    if :binary.referenced_byte_size(message) > 2 * size, do: :binary.copy(message), else: message
-  end
+  def own(bytes),
+    do: if(:binary.referenced_byte_size(bytes) > 2 * byte_size(bytes), do: :binary.copy(bytes), else: bytes)
 
   defp unreadable(0, size, max),
     do: %Status{
