@@ -38,6 +38,8 @@ want_elixir() {
 
 want_systemd() {
     [ -x /lib/systemd/systemd ] || want 'a systemd, which the tests boot in namespaces' systemd
+    { [ -x /usr/bin/dbus-daemon ] && [ -e /usr/lib/systemd/user/dbus.socket ]; } ||
+        want 'message buses, through which that systemd is asked for scopes' dbus dbus-user-session
     have ip || want 'ip, for the loopback of that systemd' iproute2
     have supervisord || want 'supervisord, whose example is tested' supervisor
     have runsvdir || want 'runit, whose example is tested' runit

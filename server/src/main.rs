@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         Some(first) if first == sidewinder_keeper::WARDEN_ARGUMENT => {
             sidewinder_keeper::linux::foster(arguments)
         }
+        Some(first) if first == own::lifeline::GATE_ARGUMENT => {
+            cli::fail(&own::lifeline::wait_at_the_gate(arguments))
+        }
         Some(_) | None => cli::main(caller),
     }
 }

@@ -101,7 +101,7 @@ pub(crate) fn main(caller: Option<OwnedFd>) -> ExitCode {
 }
 
 /// Says what went wrong, and returns the status for it.
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     complain!("{error}");
     ExitCode::from(FAILED)
 }

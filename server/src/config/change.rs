@@ -1,6 +1,7 @@
 //! What a reload has to do: the difference between what was and what is wished now. Pure.
 
 use super::settings::{PoolSettings, Settings};
+use crate::own::subtree::Wish;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What happens to one pool.
@@ -34,13 +35,15 @@ impl Changes {
             let change = change(old.pools.get(name), new.pools.get(name), renew.contains(name))?;
             Some((name.clone(), change))
         });
+        let placement = (old.cgroup == Wish::Scope) != (new.cgroup == Wish::Scope);
         let fixed = [
             ("listen", old.listen != new.listen),
             ("limits", old.limits != new.limits),
             ("drain_timeout", old.drain != new.drain),
             ("threads", old.threads != new.threads),
             ("namespace", old.namespace != new.namespace),
-            ("cgroup", old.cgroup != new.cgroup),
+            ("placement", placement),
+            ("cgroup", !placement && old.cgroup != new.cgroup),
             ("live", (old.live, old.reattach) != (new.live, new.reattach)),
             ("upgrade", old.upgrade != new.upgrade),
             ("mode", old.lifecycle.mode != new.lifecycle.mode),

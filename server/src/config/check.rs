@@ -5,7 +5,7 @@ use super::problem::{Place, Problems};
 use super::reading::Draft;
 use super::settings::{Listen, PoolSettings, Settings};
 use crate::lifecycle::{Mode, Wish};
-use crate::own::record;
+use crate::own::{record, subtree as cgroup};
 use crate::worker::command::Command;
 use sidewinder_core::{Policy, SLOTS_MAX, Size};
 use sidewinder_edge::tls::Files;
@@ -68,6 +68,7 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
     names(draft, problems);
     lifecycle(draft, problems);
     upgrade(draft, problems);
+    let cgroup = cgroup(draft, problems);
     let pools = draft.pools.iter().map(|(name, pool)| (name.clone(), checked(draft, name, pool, problems)));
     Settings {
         pools: pools.collect(),
@@ -85,7 +86,7 @@ pub(super) fn settings(draft: &Draft, problems: &mut Problems) -> Settings {
         drain: daemon.drain,
         threads: daemon.threads.map_or_else(threads, usize::from),
         namespace: daemon.namespace,
-        cgroup: daemon.cgroup.clone(),
+        cgroup,
         live: daemon.live,
         upgrade: daemon.upgrade,
         reattach: daemon.reattach,
@@ -162,6 +163,21 @@ fn upgrade(draft: &Draft, problems: &mut Problems) {
         let what = "this and `live` contradict each other: a restart of the unit upgrades a live daemon";
         problems.add(&place, key, what);
     }
+}
+
+/// A scope is a cgroup, and where it is is up to the service manager.
+fn cgroup(draft: &Draft, problems: &mut Problems) -> cgroup::Wish {
+    let key = "daemon.placement";
+    let cgroup = &draft.daemon.cgroup;
+    if !draft.daemon.scope {
+        return cgroup.clone();
+    }
+    if *cgroup != cgroup::Wish::Auto {
+        let place = draft.places.get(key).cloned().unwrap_or(Place::Unwritten);
+        let what = "a scope has a cgroup of its own, and `cgroup` says otherwise: remove one of them";
+        problems.add(&place, key, what);
+    }
+    cgroup::Wish::Scope
 }
 
 fn names(draft: &Draft, problems: &mut Problems) {

@@ -4,6 +4,7 @@ use super::keys::{DAEMON, FLAGS, Key, Of, POOL, split};
 use super::reading::{Draft, Written};
 use super::source::settle;
 use super::*;
+use crate::own::subtree::Wish;
 use sidewinder_core::Policy;
 use sidewinder_edge::limits::Limits;
 use std::path::Path;
@@ -294,6 +295,17 @@ fn tls_takes_a_certificate_a_key_and_an_address() {
     ] {
         let told = bad(&tls(lines)).join("\n");
         assert!(told.contains(words), "{lines}: {told}");
+    }
+}
+
+#[test]
+fn a_scope_is_a_place_of_its_own() {
+    let of = |lines: &str| format!("[daemon]\n{lines}\n{POOL_A}");
+    assert_eq!(good(&of("placement = \"unit\"")).cgroup, Wish::Auto);
+    assert_eq!(good(&of("placement = \"scope\"\ncgroup = \"auto\"")).cgroup, Wish::Scope);
+    for cgroup in ["off", "/sys/fs/cgroup/x"] {
+        let told = bad(&of(&format!("placement = \"scope\"\ncgroup = \"{cgroup}\""))).join("\n");
+        assert!(told.contains("f.toml:2:1: daemon.placement: a scope has a cgroup of its own"), "{told}");
     }
 }
 

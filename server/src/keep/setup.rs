@@ -38,7 +38,7 @@ fn start(order: &Order, ground: &mut Ground) -> Result<Standing, Error> {
     (request.limits, request.rlimits) = (ground.held.tree.clone(), ground.held.process.clone());
     let graces =
         Graces { stop: order.graceful.stop, orphan: order.graceful.orphan, reattach: Duration::ZERO };
-    let standing = ground.start(order.namespace, graces)?;
+    let standing = ground.start(order.namespace, graces, "")?;
     require_tier(order, ground, &standing)?;
     spawn(order, &standing, request)?;
     Ok(standing)

@@ -2,19 +2,26 @@
 
 use super::record::Record;
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::PidfdFlags;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process,
+    set_parent_process_death_signal, waitid,
+};
 use sidewinder_keeper::linux::link::{Link, Received};
 use sidewinder_keeper::wire::{self, FRAME_MAX, Graces, Hello, Report, Request, SpawnRequest, Welcome};
 use sidewinder_keeper::{KEEPER_ARGUMENT, RUN_VARIABLE};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A keeper answers within microseconds; one that does not in this time is broken.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Says that what follows is for a keeper that has to wait.
+pub(crate) const GATE_ARGUMENT: &str = "__gate";
 
 /// The socket to a keeper. Closing it ends the pool.
 #[derive(Debug)]
@@ -44,21 +51,10 @@ pub(crate) enum Heard {
 impl Lifeline {
     /// Starts a keeper: this executable, in its other part.
     pub(crate) fn start(namespace: bool, record: &Record) -> io::Result<Self> {
-        let (ours, theirs) = Link::pair()?;
-        // The running file itself, even when a package upgrade has replaced it on disk.
-        let mut child = Command::new("/proc/self/exe")
-            .arg0("sidewinder")
-            .arg(KEEPER_ARGUMENT)
-            .arg(if namespace { "auto" } else { "off" })
-            .arg(&record.path)
-            .env_clear()
-            .env(RUN_VARIABLE, &record.facts.run)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(record.lock()?))
-            .spawn()?;
+        let (link, mut child) = execute(&[], namespace, record)?;
         // What was executed has left as soon as the keeper stands.
         child.wait()?;
-        Ok(Self { link: ours, buffer: vec![0; FRAME_MAX] })
+        Ok(Self { link, buffer: vec![0; FRAME_MAX] })
     }
 
     /// The way to a keeper that has lost its owner.
@@ -99,7 +95,7 @@ impl Lifeline {
     ) -> io::Result<(Welcome, OwnedFd)> {
         let versions = (wire::oldest_adoptable(wire::VERSION), wire::VERSION);
         let cgroup = cgroup.map(|path| path.to_string_lossy().into_owned());
-        let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+        let own = rustix::process::pidfd_open(getpid(), PidfdFlags::empty())?;
         self.send(&as_what(Hello { versions, graces, cgroup }), &[own.as_fd()])?;
         let until = Instant::now() + HELLO_PATIENCE;
         loop {
@@ -145,6 +141,86 @@ impl Lifeline {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Executes this program in its other part, after these words.
+fn execute(before: &[String], namespace: bool, record: &Record) -> io::Result<(Link, Child)> {
+    let (ours, theirs) = Link::pair()?;
+    // The running file itself, even when a package upgrade has replaced it on disk.
+    let child = Command::new("/proc/self/exe")
+        .arg0("sidewinder")
+        .args(before)
+        .arg(KEEPER_ARGUMENT)
+        .arg(if namespace { "auto" } else { "off" })
+        .arg(&record.path)
+        .env_clear()
+        .env(RUN_VARIABLE, &record.facts.run)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::from(record.lock()?))
+        .spawn()?;
+    Ok((ours, child))
+}
+
+/// A process that will become a keeper, and waits until it is where it belongs. A keeper cannot be told its cgroup later.
+#[derive(Debug)]
+pub(crate) struct Gated {
+    link: Link,
+    child: Child,
+}
+
+impl Gated {
+    /// Starts it, and waits until it stands still.
+    pub(crate) fn start(namespace: bool, record: &Record) -> io::Result<Self> {
+        let words = [GATE_ARGUMENT.to_owned(), getpid().as_raw_nonzero().to_string()];
+        let (link, child) = execute(&words, namespace, record)?;
+        let gated = Self { link, child };
+        let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let stands = waitid(WaitId::Pid(Pid::from_child(&gated.child)), either)?;
+        if stands.is_none_or(|status| !status.stopped()) {
+            return Err(io::Error::other("what was to become a keeper has ended before that"));
+        }
+        Ok(gated)
+    }
+
+    /// Its number. Nobody else has it before this is dropped.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it go on and become a keeper.
+    pub(crate) fn open(mut self) -> io::Result<Lifeline> {
+        kill_process(Pid::from_child(&self.child), Signal::CONT)?;
+        self.child.wait()?;
+        let link = self.link.as_fd().try_clone_to_owned()?;
+        Lifeline::found(link)
+    }
+}
+
+impl Drop for Gated {
+    fn drop(&mut self) {
+        // Nothing happens to one that has been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What has [`GATE_ARGUMENT`] as its first argument: stands still, and becomes a keeper when its owner says so. The next
+/// argument is the owner, the others are for the keeper. Returns why that failed.
+pub(crate) fn wait_at_the_gate(mut arguments: impl Iterator<Item = OsString>) -> io::Error {
+    let owner = arguments.next().and_then(|word| word.to_str()?.parse::<i32>().ok());
+    let waits = || -> io::Result<()> {
+        // Nobody opens the gate when its owner is dead.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        if getppid().map(|parent| parent.as_raw_nonzero().get()) != owner {
+            return Err(io::Error::other("the owner is gone"));
+        }
+        kill_process(getpid(), Signal::STOP)?;
+        Ok(set_parent_process_death_signal(None)?)
+    };
+    match waits() {
+        Ok(()) => Command::new("/proc/self/exe").arg0("sidewinder").args(arguments).exec(),
+        Err(error) => error,
     }
 }
 

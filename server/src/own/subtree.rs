@@ -1,8 +1,9 @@
 //! The part of the cgroup tree that we may use.
 //!
 //! A cgroup is ours when the user names it, when its manager says so (systemd marks a delegated one with an
-//! attribute), or when it is the root of all that can be seen. Below it each run builds one cgroup, and the keeper
-//! one for each worker; keepers and wardens stay outside, so that killing a cgroup never kills who counts the dead.
+//! attribute), when it is a scope that the service manager has made for us, or when it is the root of all that can be seen.
+//! Below it each run builds one cgroup, and the keeper one for each worker; keepers and wardens stay outside, so that killing
+//! a cgroup never kills who counts the dead.
 
 use rustix::fs::Access;
 use sidewinder_keeper::linux::cgroup;
@@ -14,6 +15,11 @@ use std::path::{Path, PathBuf};
 pub(crate) const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// The leaf that our own process moves to when its cgroup must become an inner one.
 const OWNER_LEAF: &str = "sidewinder-owner";
+/// The leaf of a keeper in a scope of its own.
+const KEEPER_LEAF: &str = "sidewinder-keeper";
+
+/// Why what is made around a keeper is ours.
+const SCOPE: &str = "a scope of its own";
 
 /// How to look for a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +27,8 @@ pub(crate) enum Wish {
     Auto,
     Off,
     Below(PathBuf),
+    /// A scope of its own for each run, around its keeper.
+    Scope,
 }
 
 /// A cgroup that is ours.
@@ -38,13 +46,36 @@ pub(crate) fn find(wish: &Wish) -> Result<Base, String> {
     match wish {
         Wish::Off => Err("switched off (--cgroup off)".to_owned()),
         Wish::Below(path) => usable(path.clone(), "named by --cgroup"),
+        Wish::Scope => Err("a scope is made around a keeper, and there is none yet".to_owned()),
         Wish::Auto => {
-            let own = own_cgroup()?;
+            let own = cgroup_of("self")?;
             let evidence = evidence(&own)
                 .ok_or_else(|| format!("the cgroup {} is not delegated to this process", own.display()))?;
             usable(evidence.1, evidence.0)
         }
     }
+}
+
+/// The same for a run that has its cgroup already.
+pub(crate) fn find_again(wish: &Wish, pool: &Path) -> Result<Base, String> {
+    match (wish, pool.parent()) {
+        (Wish::Scope, Some(scope)) => usable(scope.to_owned(), SCOPE),
+        (Wish::Scope | Wish::Auto | Wish::Off | Wish::Below(_), _) => find(wish),
+    }
+}
+
+/// Settles in a scope that was made around a keeper, which goes to a leaf: a cgroup that hands controllers down has no
+/// process of its own.
+pub(crate) fn settle(scope: &str, keeper: u32) -> Result<Base, String> {
+    let path = cgroup_of(&keeper.to_string())?;
+    if path.file_name().is_none_or(|name| name != scope) {
+        return Err(format!("the keeper was to be in {scope}, and is in {}", path.display()));
+    }
+    let base = usable(path, SCOPE)?;
+    move_into_leaf(&base.path, KEEPER_LEAF, keeper).map_err(|error| {
+        format!("{}: the keeper cannot be moved to a leaf ({error})", base.path.display())
+    })?;
+    Ok(base)
 }
 
 /// Makes the cgroup of one run. Controllers are enabled only when a limit needs them.
@@ -86,13 +117,13 @@ fn usable(path: PathBuf, evidence: &'static str) -> Result<Base, String> {
     Ok(Base { path, evidence, controllers })
 }
 
-/// The cgroup this process is in, as a path.
-fn own_cgroup() -> Result<PathBuf, String> {
+/// The cgroup that a process is in, as a path.
+fn cgroup_of(process: &str) -> Result<PathBuf, String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
     let (root, point) = mounts.lines().find_map(cgroup2_mount).ok_or("no cgroup v2 is mounted")?;
-    let memberships =
-        fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
+    let place = format!("/proc/{process}/cgroup");
+    let memberships = fs::read_to_string(&place).map_err(|error| format!("{place}: {error}"))?;
     let inside =
         memberships.lines().find_map(|line| line.strip_prefix("0::")).ok_or("not in any cgroup v2")?;
     let below = Path::new(inside)
@@ -139,8 +170,8 @@ fn enable(path: &Path, wanted: &[&str]) -> io::Result<()> {
     let request = missing.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
     match fs::write(&knob, &request) {
         // Processes and controllers cannot share an inner cgroup: ours moves into a leaf.
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            move_into_leaf(path)?;
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) && is_home(path) => {
+            move_into_leaf(path, OWNER_LEAF, 0)?;
             fs::write(&knob, &request).map_err(|error| {
                 let why = format!(
                     "{}: cannot enable {request} ({error}): other processes are in it",
@@ -155,13 +186,20 @@ fn enable(path: &Path, wanted: &[&str]) -> io::Result<()> {
     }
 }
 
-fn move_into_leaf(path: &Path) -> io::Result<()> {
-    let leaf = path.join(OWNER_LEAF);
+/// Whether this process itself is in that cgroup. To move it from elsewhere would make no room.
+fn is_home(path: &Path) -> bool {
+    let own = cgroup_of("self").and_then(|own| fs::canonicalize(own).map_err(|error| error.to_string()));
+    own.is_ok_and(|own| fs::canonicalize(path).is_ok_and(|path| path == own))
+}
+
+/// Moves a process, or this one, which is 0.
+fn move_into_leaf(path: &Path, leaf: &str, process: u32) -> io::Result<()> {
+    let leaf = path.join(leaf);
     match fs::create_dir(&leaf) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    fs::write(leaf.join("cgroup.procs"), "0")
+    fs::write(leaf.join("cgroup.procs"), process.to_string())
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@
 
 mod herald;
 mod readiness;
+mod scope;
 mod sockets;
 mod store;
 mod watchdog;
 
 pub(crate) use herald::Herald;
 pub(crate) use readiness::{Rule, Sight, When, busy, serving, starting};
+pub(crate) use scope::enclose;
 pub(crate) use sockets::{Door, Handed};
 pub(crate) use store::Store;
 pub(crate) use watchdog::keep_alive;

@@ -1,5 +1,6 @@
 //! deploy/README.md, followed by an operator who types every block on a fresh machine.
 
+use crate::installed::has_bus;
 use crate::machine::{Machine, Plan};
 use sidewinder_tests::arena::tests;
 use std::fs;
@@ -45,6 +46,7 @@ fn an_operator_who_follows_the_readme_gets_there() {
         plan.remove("usr/bin/sidewinder");
     };
     let Some(machine) = Machine::boot("followed", furnish) else { return };
+    assert!(has_bus(&machine));
     let blocks = blocks(&fs::read_to_string(deploy.join("README.md")).unwrap());
     assert!(blocks.len() >= 9, "{} blocks", blocks.len());
     for block in blocks {

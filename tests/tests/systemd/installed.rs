@@ -1,6 +1,6 @@
 //! The files of deploy/systemd, installed where an operator installs them.
 
-use crate::machine::{Machine, Plan};
+use crate::machine::{Machine, Plan, tell};
 use sidewinder_tests::arena::tests;
 use std::fs;
 use std::path::PathBuf;
@@ -42,9 +42,19 @@ pub(crate) fn boot(name: &str, drop_ins: &[&str]) -> Option<Machine> {
         plan.copy("opt/sidewinder/fatal.py", &tests().join("served/unfit/fatal.py"));
     };
     let machine = Machine::boot(name, furnish)?;
+    has_bus(&machine);
     machine.ok(&["systemd-sysusers", "/usr/lib/sysusers.d/sidewinder.conf"]);
     machine.ok(&["systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/sidewinder.conf"]);
     Some(machine)
+}
+
+/// Whether there is a message bus, as on every machine that is more than a test. It is started by whoever first connects.
+pub(crate) fn has_bus(machine: &Machine) -> bool {
+    let there = machine.run(&["systemctl", "start", "dbus.socket"]).status == 0;
+    if !there {
+        tell("there is no message bus; apt-get install dbus dbus-user-session");
+    }
+    there
 }
 
 /// Starts the daemon with its socket, and waits until it is ready.

@@ -2,6 +2,7 @@
 
 use crate::installed::{boot, call, start, text};
 use crate::machine::{Machine, tell};
+use crate::scope::scopes;
 use sidewinder_proto::v1::{Call, CallRequest, OnAbandon, ResultRequest};
 use sidewinder_tests::client::load::Load;
 use sidewinder_tests::client::{self, Calls, Why, with};
@@ -95,8 +96,8 @@ fn until_nobody(machine: &Machine, before: &[String]) -> Duration {
 }
 
 /// What every end of a daemon has in common when another one follows.
-fn survive(name: &str, end: impl FnOnce(&Machine)) {
-    let Some(machine) = live(name, &[]) else { return };
+fn survive(name: &str, lines: &[&str], end: impl FnOnce(&Machine)) {
+    let Some(machine) = live(name, lines) else { return };
     let before = workers(&machine);
     assert_eq!(before.len(), 4, "{}", machine.journal());
     // Five for each worker, three for the keeper.
@@ -135,7 +136,9 @@ fn survive(name: &str, end: impl FnOnce(&Machine)) {
     ));
     assert_eq!(seen.refused, 0);
     assert!(seen.window <= FACTOR * PROMISED, "{seen}\n{}", machine.journal());
-    let all = machine.processes(SERVICE);
+    let mut all = machine.processes(SERVICE);
+    scopes(&machine).iter().for_each(|scope| all.extend(machine.processes(scope)));
+    assert!(all.len() >= 10, "daemon, keeper, 4 workers and their wardens: {all:?}");
     machine.ok(&["systemctl", "stop", "sidewinder.socket", SERVICE]);
     let span = until_nobody(&machine, &all);
     tell(&format!("live, stop: {} processes gone {span:?} after systemctl", all.len()));
@@ -143,14 +146,25 @@ fn survive(name: &str, end: impl FnOnce(&Machine)) {
 
 #[test]
 fn a_killed_daemon_leaves_its_workers_to_the_next() {
-    survive("kill -9", |machine| {
+    survive("kill -9", &[], |machine| {
         machine.ok(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", SERVICE]);
     });
 }
 
 #[test]
 fn a_restart_leaves_them_too() {
-    survive("systemctl restart", |machine| _ = machine.ok(&["systemctl", "restart", SERVICE]));
+    survive("systemctl restart", &[], |machine| _ = machine.ok(&["systemctl", "restart", SERVICE]));
+}
+
+/// In scopes of their own they are not even in the unit.
+#[test]
+fn a_restart_leaves_them_in_their_scopes() {
+    survive("systemctl restart in scopes", &[&text("scope.conf")], |machine| {
+        let before = scopes(machine);
+        assert_eq!((before.len(), machine.processes(SERVICE).len()), (1, 1));
+        machine.ok(&["systemctl", "restart", SERVICE]);
+        assert_eq!(scopes(machine), before);
+    });
 }
 
 /// Without a namespace and without a cgroup, daemon and keeper killed together would leave something.

@@ -10,6 +10,7 @@ mod journal;
 mod live;
 mod machine;
 mod others;
+mod scope;
 
 use machine::Machine;
 

@@ -132,4 +132,19 @@ fn a_users_own_systemd_activates_it() {
     let stop = ["systemctl", "--user", "stop", "sidewinder.service"];
     machine.ok(&[&user[..], &stop].concat());
     assert_eq!(machine.ok(&[&user[..], &call].concat()), "3");
+    // It also makes scopes for its user.
+    let settings = format!("{home}/sidewinder/sidewinder.toml");
+    machine.ok(&["sh", "-c", "printf '\n[daemon]\nplacement = \"scope\"\n' >>$0", &settings]);
+    machine.ok(&[&user[..], &["systemctl", "--user", "start", "dbus.socket"]].concat());
+    machine.ok(&[&user[..], &stop].concat());
+    assert_eq!(machine.ok(&[&user[..], &call].concat()), "3");
+    let list = ["systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "sidewinder-*.scope"];
+    let list = [&user[..], &list].concat();
+    let scopes = machine.ok(&list);
+    assert!(scopes.contains("workers of pool default") && scopes.lines().count() == 1, "{scopes}");
+    machine.ok(&[&user[..], &stop].concat());
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !machine.ok(&list).is_empty() {
+        assert!(Instant::now() < patience, "{}", machine.ok(&list));
+    }
 }

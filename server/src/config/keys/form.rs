@@ -51,6 +51,7 @@ forms! {
     Truth: "true or false";
     Switch: "`auto` or `off`";
     Group: "`auto`, `off`, or the path of a cgroup";
+    Placement: "`unit` or `scope`";
     Users: "a list of user names and numbers";
     Address: "an address and a port, such as 127.0.0.1:9000";
     Url: "an http or https URL";
@@ -145,8 +146,12 @@ texts! {
     Switch: bool,
         node one_of::<Self, _>(node, &[("auto", true), ("off", false)]),
         on Some(quoted(if *on { "auto" } else { "off" }));
+    Placement: bool,
+        node one_of::<Self, _>(node, &[("unit", false), ("scope", true)]),
+        scope Some(quoted(if *scope { "scope" } else { "unit" }));
     Group: Wish, node group(node), wish Some(match wish {
-            Wish::Auto => quoted("auto"),
+            // A scope is said by another key.
+            Wish::Auto | Wish::Scope => quoted("auto"),
             Wish::Off => quoted("off"),
             Wish::Below(path) => quoted(&path.to_string_lossy()),
         });

@@ -61,7 +61,7 @@ fn take_over(wishes: &Wishes, left: LeftKeeper) -> io::Result<(Ground, Standing,
 fn stand(wishes: &Wishes) -> io::Result<(Ground, Standing)> {
     let ground = Ground::prepare(&wishes.cgroup, &wishes.limits, is_root(), &wishes.instance);
     let mut ground = ground.map_err(io::Error::other)?;
-    match ground.start(wishes.namespace, wishes.graces) {
+    match ground.start(wishes.namespace, wishes.graces, &wishes.parking.pool) {
         Ok(standing) => Ok((ground, standing)),
         Err(error) => {
             ground.clear();
