@@ -1,7 +1,7 @@
 # The verbs of the house. `make` alone lists them; `make run` and `make test` need nothing prepared:
 # they install what is missing, say so first, and are quick when nothing is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-perf bench bench-leaks bench-peers soak sim mutants proto docs fmt setup test-machine test-pythons test-elixirs clean
+.PHONY: help run test check check-perf bench bench-leaks bench-peers soak sim mutants proto docs fmt setup test-machine test-builds test-pythons test-elixirs clean
 .NOTPARALLEL:
 .PHONY: build test-assertions test-client-python test-client-elixir test-race check-rust check-deny check-tidy check-python check-shell check-elixir
 
@@ -111,6 +111,11 @@ test-elixirs: ## the Elixir client under every Elixir that is here, and as root 
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory build
 	@sh tests/elixirs.sh $(ELIXIRS)
+
+test-builds: ## have the present daemon take over workers of an earlier build: REVISION=HEAD~1
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory build
+	sh tests/builds.sh $(REVISION)
 
 test-machine: ## a booted machine with a real systemd and every cgroup controller
 	@$(SETUP) build

@@ -125,6 +125,35 @@ mod tests {
         assert!(File::from(sealed).write_all(b"x").is_err(), "it is sealed");
     }
 
+    /// Whatever a build adds, it reads what the first one has parked, and that one reads what it parks.
+    #[test]
+    fn deeds_of_the_first_build_are_read_and_it_reads_ours() {
+        let keeper = KeeperDeed {
+            run: "ab".repeat(16),
+            pool: "default".to_owned(),
+            record: PathBuf::from("/run/sidewinder/runs/abababababababababababababababab"),
+            rules: 3,
+            inodes: vec![7, 8],
+        };
+        let Deed::Life(mut life) = life(vec![1, 2, 3, 4]) else { panic!("a life") };
+        life.rules = u64::MAX;
+        let all = [
+            (include_str!("golden/keeper.json"), Deed::Keeper(keeper)),
+            (include_str!("golden/life.json"), Deed::Life(life)),
+        ];
+        for (golden, deed) in all {
+            let mut value: serde_json::Value = serde_json::from_str(golden).expect("JSON");
+            assert_eq!(
+                serde_json::to_value(&deed).expect("JSON"),
+                value,
+                "a field more goes into a file more"
+            );
+            let fields = value.as_object_mut().expect("one kind").values_mut().next().expect("its fields");
+            fields.as_object_mut().expect("fields").insert("later".to_owned(), true.into());
+            assert_eq!(serde_json::from_value::<Deed>(value).expect("a deed"), deed);
+        }
+    }
+
     #[test]
     fn names_are_short_enough_for_a_store() {
         assert!(life(Vec::new()).name().len() < 255);

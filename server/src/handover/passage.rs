@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_the_first_build_is_read() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("golden/passed.json")).expect("JSON");
+        let mut later = golden.clone();
+        later.as_object_mut().expect("fields").insert("later".to_owned(), true.into());
+        let list: List = serde_json::from_value(later).expect("a list");
+        assert_eq!(serde_json::to_value(&list).expect("JSON"), golden, "and the first build reads ours");
+    }
+
+    #[test]
     fn a_list_for_somebody_else_is_none() {
         assert_eq!(number_in("7:12", 7), Some(12));
         for place in ["7:12x", "7", "", "8:12", "7:2", "7:-1"] {

@@ -5,8 +5,6 @@ use crate::own::hold::{Hold, Taken, Wishes};
 use crate::pool::{Carrier, Inheritance};
 use crate::telemetry::{Event, Events, What};
 use sidewinder_keeper::wire::Welcome;
-use std::fmt::Debug;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
@@ -73,11 +71,4 @@ fn tell(events: &Events, pool: &str, text: String) {
     let mut event = Event::new(What::Stray, text).with("decision", "end");
     event.pool = Some(Arc::from(pool));
     events.tell(event);
-}
-
-/// Whether two daemons mean the same by what they wish for. A build that describes it otherwise means something else.
-pub(super) fn digest(rules: &impl Debug) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    format!("{rules:?}").hash(&mut hasher);
-    hasher.finish()
 }

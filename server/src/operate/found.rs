@@ -1,6 +1,7 @@
 //! Founding a pool: a keeper, and the task that works with it.
 
-use super::estate::{Estate, digest};
+use super::estate::Estate;
+use super::rules;
 use crate::config::{PoolSettings, Settings};
 use crate::handover::Handover;
 use crate::own::hold::{Ended, Hold, Parking, Wishes};
@@ -70,7 +71,7 @@ impl Founder {
         let parking = Parking {
             handover: self.handover.clone(),
             pool: name.to_owned(),
-            rules: digest(&(settings.namespace, &settings.cgroup, &instance)),
+            rules: rules::of_keepers(settings),
         };
         let wishes = Wishes {
             namespace: settings.namespace,
@@ -93,7 +94,7 @@ impl Founder {
         command.runtime = Some(self.runtime.path.clone());
         let message_max = usize::try_from(settings.limits.message).unwrap_or(usize::MAX);
         let grace = pool.policy.grace.interrupt;
-        let rules = digest(&(&command, &pool.limits, pool.policy.seats, grace, message_max));
+        let rules = rules::of_workers(&command, &pool.limits, grace, message_max);
         Spec {
             pool: name.to_owned(),
             meter: self.metrics.pool(name),

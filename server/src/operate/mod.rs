@@ -10,6 +10,7 @@ mod closing;
 mod estate;
 mod found;
 mod proof;
+mod rules;
 pub(crate) mod sight;
 mod succession;
 

@@ -75,6 +75,20 @@ fn moment(since_boot: Duration) -> Instant {
 mod tests {
     use super::*;
 
+    /// Workers keep memos of one build and tell them to another.
+    #[test]
+    fn a_memo_of_the_first_build_is_read() {
+        let golden = br#"{"pool":"p","tool":"t","who":"w","client":"c","key":"k","call_key":7,"deadline":9}"#;
+        let texts = ["p", "t", "w", "c", "k"].map(str::to_owned);
+        let [pool, tool, who, client, key] = texts;
+        let memo = Memo { pool, tool, who, client, key, call_key: 7, deadline: Some(9) };
+        assert_eq!(Memo::read(golden), Some(memo.clone()));
+        assert_eq!(memo.write().expect("short"), golden, "and the first build reads ours");
+        let later =
+            br#"{"pool":"","tool":"","who":"","client":"","key":"","call_key":0,"deadline":null,"later":1}"#;
+        assert_eq!(Memo::read(later), Some(Memo::default()));
+    }
+
     #[test]
     fn a_memo_comes_back_and_nonsense_does_not() {
         let due = Instant::now() + Duration::from_secs(7);

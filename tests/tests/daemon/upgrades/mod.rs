@@ -1,6 +1,7 @@
 //! Another program in the process of a daemon: nobody is refused, no worker is lost, and whoever cannot take over never
 //! begins.
 
+mod builds;
 mod hostile;
 
 use super::orders::{are_ready, order, until};
