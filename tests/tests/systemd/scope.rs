@@ -102,3 +102,34 @@ fn who_may_not_have_a_scope_is_told_the_way_out() {
     assert!(log.contains("the manager tried, and its result is `assert`"), "{log}");
     assert_eq!((machine.processes(SERVICE), scopes(&machine)), (Vec::new(), BTreeSet::new()));
 }
+
+/// A bus that takes connections and says nothing: the daemon gives up, and what was to become its keeper does not outlive it.
+#[test]
+fn a_bus_that_says_nothing_is_not_waited_for_for_ever() {
+    let restart = "[Service]\nRestart=no\n";
+    let lines = [text("live.conf"), text("scope.conf"), restart.to_owned()];
+    let Some(machine) = boot("silent-bus", &lines.each_ref().map(String::as_str)) else { return };
+    machine.ok(&["systemctl", "start", "dbus.service"]);
+    machine.ok(&["systemctl", "kill", "--signal=STOP", "dbus.service"]);
+    machine.ok(&["systemctl", "start", "--no-block", SERVICE]);
+    // With `KillMode=process` systemd leaves everybody but the daemon alone.
+    let patience = Instant::now() + NEVER;
+    let both = loop {
+        let both = machine.processes(SERVICE);
+        if both.len() == 2 {
+            break both;
+        }
+        assert!(Instant::now() < patience, "{both:?}\n{}", machine.journal());
+    };
+    machine.ok(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", SERVICE]);
+    machine.until(SERVICE, "ActiveState", |state| state == "failed");
+    while !machine.processes(SERVICE).is_empty() {
+        assert!(Instant::now() < patience, "{both:?}\n{}", machine.journal());
+    }
+    let begun = Instant::now();
+    assert_ne!(machine.run(&["systemctl", "start", SERVICE]).status, 0);
+    tell(&format!("scopes, a bus that says nothing: given up after {:?}", begun.elapsed()));
+    let log = machine.journal();
+    assert!(log.contains("no answer through /run/dbus/system_bus_socket within 10s"), "{log}");
+    assert_eq!(machine.processes(SERVICE), Vec::<String>::new());
+}
