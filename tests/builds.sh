@@ -22,4 +22,5 @@ sed -i "s/^version = .*/version = \"0.0.1-$(git rev-parse --short "$revision")\"
 say "building $(git log -1 --format='%h %s' "$revision")"
 (cd "$source" && CARGO_TARGET_DIR=$target/earlier/target cargo build --quiet --bin sidewinder)
 export SIDEWINDER_EARLIER_BIN="$target/earlier/target/debug/sidewinder"
-cargo test --locked --quiet -p sidewinder-tests --test daemon -- --ignored --nocapture builds::
+# In its process, and under a real systemd.
+cargo test --locked --quiet -p sidewinder-tests --test daemon --test systemd -- --ignored --nocapture builds

@@ -21,10 +21,15 @@ const FACTOR: u32 = 5;
 const NEVER: Duration = Duration::from_secs(30);
 
 fn live(name: &str, lines: &[&str]) -> Option<Machine> {
+    let machine = installed(name, lines)?;
+    start(&machine);
+    Some(machine)
+}
+
+fn installed(name: &str, lines: &[&str]) -> Option<Machine> {
     let conf = text("live.conf");
     let machine = boot(name, &[&[conf.as_str()], lines].concat())?;
     machine.ok(&["sh", "-c", "echo 'workers = 4' >>/etc/sidewinder/sidewinder.toml"]);
-    start(&machine);
     Some(machine)
 }
 
@@ -98,49 +103,56 @@ fn until_nobody(machine: &Machine, before: &[String]) -> Duration {
 /// What every end of a daemon has in common when another one follows.
 fn survive(name: &str, lines: &[&str], end: impl FnOnce(&Machine)) {
     let Some(machine) = live(name, lines) else { return };
-    let before = workers(&machine);
+    survive_in(&machine, name, false, end);
+}
+
+/// Workers whose runtime another build would place again may be replaced when their calls have ended; all others stay.
+fn survive_in(machine: &Machine, name: &str, other: bool, end: impl FnOnce(&Machine)) {
+    let before = workers(machine);
     assert_eq!(before.len(), 4, "{}", machine.journal());
     // Five for each worker, three for the keeper.
     let stored = machine.until(SERVICE, "NFileDescriptorStore", |stored| stored == "23");
     // One that ends before the daemon, one that ends while nobody is there or later, and one that nobody wants.
-    let kept = run(&machine, keyed("add", "kept", r#"{"a": 40}"#));
+    let kept = run(machine, keyed("add", "kept", r#"{"a": 40}"#));
     assert_eq!(kept.join().expect("asked").expect("an answer"), "42");
-    let long = run(&machine, keyed("sleep", "long", r#"{"seconds": 4}"#));
-    let given_up = run(&machine, client::ask("sleep", r#"{"seconds": 600}"#));
+    let long = run(machine, keyed("sleep", "long", r#"{"seconds": 4}"#));
+    let given_up = run(machine, client::ask("sleep", r#"{"seconds": 600}"#));
     machine.until(SERVICE, "StatusText", |text| text.contains("2 calls running"));
-    let old = daemon(&machine);
-    let load = Load::start(&socket(&machine));
+    let old = daemon(machine);
+    let load = Load::start(&socket(machine));
     let begun = Instant::now();
-    end(&machine);
+    end(machine);
     machine.until(SERVICE, "MainPID", |pid| pid != old && pid != "0");
     machine.until(SERVICE, "ActiveState", |state| state == "active");
     let lost = long.join().expect("asked").expect_err("its connection is gone");
     assert!(given_up.join().expect("asked").is_err());
-    let ended = result(&machine, "long");
+    let ended = result(machine, "long");
     assert_eq!(ended.as_deref(), Ok("\"rested\""), "{lost:?}\n{}", machine.journal());
     assert!(begun.elapsed() >= Duration::from_secs(3), "it did not run again");
-    assert_eq!(result(&machine, "kept").as_deref(), Ok("42"), "{}", machine.journal());
-    assert_eq!(result(&machine, "never").unwrap_err(), "UNKNOWN_KEY");
+    assert_eq!(result(machine, "kept").as_deref(), Ok("42"), "{}", machine.journal());
+    assert_eq!(result(machine, "never").unwrap_err(), "UNKNOWN_KEY");
     let seen = load.end().expect("clients");
-    assert_eq!(workers(&machine), before, "{}", machine.journal());
+    let stay = workers(machine).intersection(&before).count();
+    assert!(stay == 4 || other, "{stay} of 4 are there still: {}", machine.journal());
     let says = |entry: &serde_json::Value| {
         entry["MESSAGE"].as_str().is_some_and(|text| text.contains("goes on after its daemon"))
     };
     let told = machine.entries(SERVICE).into_iter().filter(says).count();
     assert_eq!(told, 4, "each worker that was taken over is an event: {}", machine.journal());
     machine.until(SERVICE, "StatusText", |text| text.contains("0 calls running"));
-    assert_eq!(machine.show(SERVICE, "NFileDescriptorStore"), stored);
+    machine.until(SERVICE, "NFileDescriptorStore", |now| now == stored);
     let verdict = if seen.window <= PROMISED { "kept" } else { "BROKEN" };
     tell(&format!(
-        "live, {name} under load: 4 of 4 workers and the running keyed call kept; {seen}; promised {PROMISED:?}: {verdict}"
+        "live, {name} under load: {told} of 4 workers taken over, {stay} stay, the running keyed call kept; {seen}; promised \
+         {PROMISED:?}: {verdict}"
     ));
     assert_eq!(seen.refused, 0);
     assert!(seen.window <= FACTOR * PROMISED, "{seen}\n{}", machine.journal());
     let mut all = machine.processes(SERVICE);
-    scopes(&machine).iter().for_each(|scope| all.extend(machine.processes(scope)));
+    scopes(machine).iter().for_each(|scope| all.extend(machine.processes(scope)));
     assert!(all.len() >= 10, "daemon, keeper, 4 workers and their wardens: {all:?}");
     machine.ok(&["systemctl", "stop", "sidewinder.socket", SERVICE]);
-    let span = until_nobody(&machine, &all);
+    let span = until_nobody(machine, &all);
     tell(&format!("live, stop: {} processes gone {span:?} after systemctl", all.len()));
 }
 
@@ -154,6 +166,27 @@ fn a_killed_daemon_leaves_its_workers_to_the_next() {
 #[test]
 fn a_restart_leaves_them_too() {
     survive("systemctl restart", &[], |machine| _ = machine.ok(&["systemctl", "restart", SERVICE]));
+}
+
+/// What a package upgrade does: another executable in its place, and a restart.
+#[test]
+#[ignore = "takes a second build of the program: make test-builds"]
+fn a_restart_with_another_of_the_builds_leaves_them_too() {
+    let earlier = std::env::var_os("SIDEWINDER_EARLIER_BIN").expect("the path of an earlier build");
+    let Some(machine) = installed("builds", &[]) else { return };
+    let program = |from: &Path| {
+        let place = machine.root().join("usr/bin");
+        std::fs::copy(from, place.join("sidewinder.new")).expect("a copy");
+        std::fs::rename(place.join("sidewinder.new"), place.join("sidewinder")).expect("in its place");
+        machine.ok(&["sidewinder", "--version"])
+    };
+    let old = program(Path::new(&earlier));
+    start(&machine);
+    survive_in(&machine, "restart of another build", true, |machine| {
+        let new = program(machine.binary());
+        assert_ne!(old, new, "the same build twice proves nothing");
+        machine.ok(&["systemctl", "restart", SERVICE]);
+    });
 }
 
 /// In scopes of their own they are not even in the unit.

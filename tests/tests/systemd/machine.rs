@@ -145,6 +145,11 @@ impl Machine {
         io::Error::other(format!("systemd did not boot ({error}): {log}"))
     }
 
+    /// The binary under test.
+    pub(crate) fn binary(&self) -> &Path {
+        self.arena.binary()
+    }
+
     /// A command inside, to be started.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("timeout");
