@@ -14,6 +14,9 @@ import daemon
 import death
 import left
 import limits
+import live
+import reboot
+import reload
 import rows
 import truth
 import units
@@ -24,19 +27,21 @@ def phase_one(place: Place) -> list[rows.Case]:
     """What is tried on the first boot."""
     cases = [*truth.CASES, *limits.CASES, *bound.CASES, *death.CASES]
     # Only root can ask the system's systemd for units.
-    return [*cases, *truth.LESSER, *units.CASES, *daemon.CASES] if place.is_root else cases
+    of_root = [*truth.LESSER, *units.CASES, *daemon.CASES, *reload.CASES, *live.CASES]
+    return [*cases, *of_root] if place.is_root else cases
 
 
 def main() -> None:
     """Run the phase named by the first argument."""
     place = Place.delegated()
-    cases = phase_one(place) if sys.argv[1] == "1" else left.CASES
+    cases = phase_one(place) if sys.argv[1] == "1" else [*left.CASES, *reboot.CASES]
     for case in cases:
         rows.run(case, place)
     # For the count outside: a row that got lost on its way must not pass unseen.
     print(f"{len(cases)} rows of {place.who}", flush=True)
     if place.is_root and sys.argv[1] == "1":
         left.leave_running()
+        reboot.leave_running()
 
 
 if __name__ == "__main__":

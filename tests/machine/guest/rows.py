@@ -20,7 +20,7 @@ import pulse
 from place import Place
 
 # For a case, and for ending what it leaves, in seconds: several times what the longest needs on a busy host.
-PATIENCE = 45.0
+PATIENCE = 60.0
 # From then on, until the program gives itself up.
 HELD = 20.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import sidewinder
 
@@ -23,6 +24,23 @@ def hog(mib: int) -> int:
 def swell(mib: int) -> int:
     """The same, in a pool of its own, where the kernel slows it down."""
     return hog(mib)
+
+
+@sidewinder.tool
+def work(folder: str, seconds: float) -> str:
+    """Says on the disk that it has begun, and that it has ended."""
+    note(folder, "begun")
+    time.sleep(seconds)
+    note(folder, "ended")
+    return "done"
+
+
+def note(folder: str, name: str) -> None:
+    """One more line, which is there after a power cut."""
+    with (Path(folder) / name).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @sidewinder.tool

@@ -24,8 +24,8 @@ import watch
 
 BOOTS = 3
 # For all boots together, in seconds. A boot that cannot be given this much any more is not begun.
-BUDGET = 480.0
-WORTHWHILE = 100.0
+BUDGET = 900.0
+WORTHWHILE = 200.0
 ROW = re.compile(r"^(pass|FAIL) \| (root|tester) ")
 TOLD = re.compile(r"^(\d+) rows of ")
 CONSOLE_LINES = 40

@@ -36,7 +36,7 @@ class Patience:
     # Between two beats of a processor, which come each second.
     beat: float = 30
     # From the start to the end.
-    whole: float = 200
+    whole: float = 400
     # From the last word to being off.
     off: float = 10
 
