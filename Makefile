@@ -117,7 +117,7 @@ test-builds: ## have the present daemon take over workers of an earlier build: R
 	@$(MAKE) --no-print-directory build
 	sh tests/builds.sh $(REVISION)
 
-test-machine: ## a booted machine with a real systemd and every cgroup controller
+test-machine: ## booted machines, each with a real systemd, an older and a newer one, and every cgroup controller
 	@$(SETUP) build
 	@$(MAKE) --no-print-directory build
 	bash tests/machine/run.sh

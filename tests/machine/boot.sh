@@ -1,14 +1,14 @@
 #!/bin/bash
 # Becomes a machine: rows on standard output, the console in a file.
 #
-#   boot.sh PHASE DISK CONSOLE MONITOR      with MACHINE_KIND, MACHINE_IMAGE and MACHINE_PAYLOAD in the environment
+#   boot.sh PHASE DISK CONSOLE MONITOR      with MACHINE_{KIND,IMAGE,PAYLOAD,CASES} in the environment
 #
 # host/watch.py starts it, watches it and ends it.
 set -eu
 phase=$1 disk=$2 console=$3 monitor=$4
 
-# What the machine is told: where to begin, which phase this is, where rows go, which disk is the payload.
-words() { echo "systemd.unit=machine.service systemd.show_status=0 machine.phase=$phase machine.rows=$1 machine.payload=$2"; }
+# What the machine is told: where to begin, which phase this is, which cases, where rows go, which disk is the payload.
+words() { echo "systemd.unit=machine.service systemd.show_status=0 machine.phase=$phase machine.cases=$MACHINE_CASES machine.rows=$1 machine.payload=$2"; }
 
 # No accelerator on purpose: it works wherever a process may run. `-no-reboot` makes a power cut an exit.
 # The monitor can interrupt a frozen kernel, which then says where it was and panics.

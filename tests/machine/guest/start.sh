@@ -9,7 +9,7 @@ unit() {
     systemd-run --quiet --wait --pipe --collect --unit="cases-$1" \
         --property=Delegate=yes --property=User="$1" --property=StateDirectory="cases-$1" \
         --property=TimeoutStopSec=20 \
-        --setenv=PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 /payload/cases.py "$2" ||
+        --setenv=PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 /payload/cases.py "$2" "$(word cases)" ||
         echo "FAIL | machine | the test program of $1 | it comes to its end | exit $?"
 }
 
@@ -21,7 +21,7 @@ exec >"/dev/$(word rows)" 2>&1
 # Whoever asks it anything must find it there.
 until [ -d /run/machine-questions ]; do sleep 0.05; done
 unit root "$phase"
-[ "$phase" != 1 ] || unit tester "$phase"
+[ "$phase $(word cases)" != "1 all" ] || unit tester "$phase"
 sync
 echo "phase $phase is over"
 # Off at once, as when the power is cut: nobody is asked to end first.
