@@ -111,17 +111,26 @@ defmodule Sidewinder.Lease.RealTest do
     assert Exception.message(error) =~ "mode"
   end
 
-  test "a busy BEAM beats on", %{daemon: daemon} do
+  test "a busy BEAM beats on, and says how busy it is", %{daemon: daemon} do
     me = self()
-    handler = fn event, _, _ -> if event == [:sidewinder, :beat, :received], do: send(me, :heard) end
+
+    handler = fn
+      [:sidewinder, :beat, :received], _, _ -> send(me, :heard)
+      [:sidewinder, :beat, :sent], %{load: load}, _ -> send(me, {:load, load})
+      _, _, _ -> :ok
+    end
+
     client = RealDaemon.client(daemon, interval: 200, handler: handler)
     {:ok, {lease, epoch}} = Lease.here(Client.fetch!(client), :infinity)
 
     busy =
-      for _ <- 1..50,
+      for _ <- 1..(25 * System.schedulers_online()),
           do: spawn(fn -> Enum.reduce_while(Stream.iterate(0, &(&1 + 1)), 0, fn _, n -> {:cont, n + 1} end) end)
 
     for _ <- 1..8, do: assert_receive(:heard)
+    # Whoever is ready to run waits behind those that do, one for each processor.
+    waiting = length(busy) - System.schedulers_online()
+    assert_receive {:load, load} when load >= div(waiting, 2)
     for pid <- busy, do: Process.exit(pid, :kill)
     assert {:ok, {^lease, ^epoch}} = Lease.here(Client.fetch!(client), :infinity)
     assert {:ok, %{lease: %{attached: true}}} = Sidewinder.status(client)
