@@ -4,7 +4,8 @@ defmodule Sidewinder.ChannelTest do
   import Sidewinder.Asking
   import Sidewinder.Bytes, except: [answer: 3, answer: 4, fields: 4]
   alias Sidewinder.{Channel, Peer}
-  alias Sidewinder.Wire.Status
+  alias Sidewinder.Connection.Calls
+  alias Sidewinder.Wire.{H2, Status}
 
   @path Sidewinder.Asking.path()
 
@@ -286,6 +287,25 @@ defmodule Sidewinder.ChannelTest do
       assert {3, _, body, _} = Peer.request(peer)
       assert body == message("last")
       Task.shutdown(last, :brutal_kill)
+    end
+
+    test "whoever comes to its front too late is told, and not opened" do
+      calls = Calls.new({"http", "localhost"}, :counters.new(1, []), 10)
+      machine = H2.new(window: 1_000, connection_window: 100_000, fields_max: 1_000) |> H2.receive(settings())
+      {_, _, machine} = H2.take(machine)
+
+      begin = fn deadline ->
+        ref = :erlang.alias()
+        request = %{path: @path, pieces: [], size: 0, fin: true, metadata: [], deadline: deadline, max: 100}
+        {calls, machine} = Calls.begin(calls, machine, ref, self(), :unary, request)
+        {ref, Calls.none?(calls), map_size(machine.streams)}
+      end
+
+      # One millisecond is what is left at most, and what the way there takes at least.
+      assert {late, true, 0} = begin.(soon(1))
+      assert_received {^late, {:error, %Status{code: 4, sent: :no}}}
+      assert {early, false, 1} = begin.(soon(60_000))
+      refute_received {^early, _}
     end
   end
 
