@@ -88,6 +88,8 @@ defmodule Sidewinder.AddressTest do
       channel = channel({:srv, "_grpc._tcp.test"}, dns: dns)
       Peer.accept(one)
       eventually(fn -> addresses(channel) == [{:tcp, {127, 0, 0, 1}, port}] end)
+      # The other one is not even connected to.
+      assert Map.keys(:sys.get_state(channel).addresses) == [{:tcp, {127, 0, 0, 1}, port}]
     end
 
     test "that mean nothing are told" do
