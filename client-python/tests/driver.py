@@ -121,7 +121,7 @@ class Worker:
         flags: int = 0,
     ) -> None:
         for datagram in cut(kind, call, meta(fields or []), body, flags):
-            self.calls.send(datagram)
+            self.calls.send(datagram if isinstance(datagram, bytes) else b"".join(datagram))
 
     # Calls.
 

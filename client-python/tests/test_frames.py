@@ -10,6 +10,7 @@ import os
 import random
 import struct
 import unittest
+from collections.abc import Iterable
 
 from sidewinder._frames import (
     CRITICAL,
@@ -26,7 +27,7 @@ from sidewinder._frames import (
     encode,
     meta,
 )
-from sidewinder._pieces import Joiner, cut
+from sidewinder._pieces import Datagram, Joiner, cut
 
 from . import ROOM
 from .driver import Fields
@@ -82,8 +83,15 @@ HELLO: Fields = [
     (Tag.PID, 4711),
 ]
 WELCOME: Fields = [(Tag.NEWEST, 1), (Tag.MAX_MESSAGE, 1 << 20), (Tag.POOL, "default"), (Tag.LIFE, "0.1")]
+
+
+def joined(datagrams: Iterable[Datagram]) -> list[bytes]:
+    """As they arrive."""
+    return [datagram if isinstance(datagram, bytes) else b"".join(datagram) for datagram in datagrams]
+
+
 MEMO = b"\x01\x00\x00what a successor needs"
-PIECES = list(cut(Kind.ANSWER, 9, meta([(Tag.CONTENT_TYPE, JSON)]), b"x" * MAX_FRAME))
+PIECES = joined(cut(Kind.ANSWER, 9, meta([(Tag.CONTENT_TYPE, JSON)]), b"x" * MAX_FRAME))
 
 FRAMES: dict[str, bytes] = {
     "call": CALL,
@@ -222,7 +230,7 @@ class Pieces(unittest.TestCase):
         for size in (0, MAX_FRAME - 100, MAX_FRAME, 3 * MAX_FRAME + 17):
             body = random.Random(size).randbytes(size)
             joiner = Joiner()
-            datagrams = list(cut(Kind.CALL, 3, meta([(Tag.TOOL, "echo")]), body, INPUT))
+            datagrams = joined(cut(Kind.CALL, 3, meta([(Tag.TOOL, "echo")]), body, INPUT))
             self.assertTrue(all(len(datagram) <= MAX_FRAME for datagram in datagrams))
             *early, whole = [joiner.take(decode(datagram)) for datagram in datagrams]
             self.assertEqual(early, [None] * len(early))
@@ -231,7 +239,7 @@ class Pieces(unittest.TestCase):
 
     def test_pieces_of_different_calls_interleave(self) -> None:
         joiner = Joiner()
-        both = [list(cut(Kind.CALL, call, b"", bytes([call]) * 2 * MAX_FRAME)) for call in (1, 2)]
+        both = [joined(cut(Kind.CALL, call, b"", bytes([call]) * 2 * MAX_FRAME)) for call in (1, 2)]
         whole = [joiner.take(decode(datagram)) for pair in zip(*both) for datagram in pair]
         done = [frame for frame in whole if frame is not None]
         self.assertEqual([frame.body[:1] * 2 * MAX_FRAME for frame in done], [frame.body for frame in done])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 VERSION = 1
 MAX_FRAME = 128 * 1024
@@ -63,7 +63,8 @@ class UnknownFieldError(ProtocolError):
 
 
 class Frame(NamedTuple):
-    """One frame. `fields` keeps the order and the repetitions of the meta."""
+    """One frame. `fields` keeps the order and the repetitions of the meta. The body of a piece is a view of
+    the datagram, because it is copied at once to where the whole body comes together."""
 
     kind: int
     flags: int = 0
@@ -98,6 +99,11 @@ def encode(
     return frame
 
 
+def head(kind: int, call: int, meta: bytes, flags: int = 0, piece: int = 0) -> bytes:
+    """What comes before the body."""
+    return HEADER.pack(VERSION, kind, flags, len(meta), call, piece, 0) + meta
+
+
 def decode(datagram: bytes | bytearray | memoryview) -> Frame:
     """The frame in a datagram."""
     size = len(datagram)
@@ -113,12 +119,13 @@ def decode(datagram: bytes | bytearray | memoryview) -> Frame:
     start = HEADER.size + length
     if start > size:
         raise ProtocolError(f"the meta has {length} bytes, the frame only {size - HEADER.size}")
+    body = cast("bytes", datagram[start:]) if flags & MORE or piece else bytes(datagram[start:])
     if not length:
-        return Frame(kind, flags, call, piece, (), bytes(datagram[start:]))
+        return Frame(kind, flags, call, piece, (), body)
     if piece:
         raise ProtocolError("a later piece with a meta")
     fields = _fields(bytes(datagram[HEADER.size : start]), kind, call)
-    return Frame(kind, flags, call, piece, fields, bytes(datagram[start:]))
+    return Frame(kind, flags, call, piece, fields, body)
 
 
 def _fields(meta: bytes, kind: int, call: int) -> tuple[tuple[int, bytes], ...]:

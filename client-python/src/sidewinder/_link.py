@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from ._frames import MAX_FRAME, Frame, ProtocolError, UnknownFieldError, decode, encode
 from ._leaving import broken, owner_gone
-from ._pieces import MAX_MESSAGE, Joiner, cut
+from ._pieces import MAX_MESSAGE, Datagram, Joiner, cut
 
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN)
 
@@ -62,26 +62,32 @@ class Link:
         """As `receive`; raises BlockingIOError when there is nothing to read."""
         return self.receive(socket.MSG_DONTWAIT)
 
-    def send(self, datagrams: Iterable[bytes]) -> None:
+    def send(self, datagrams: Iterable[Datagram]) -> None:
         """Says a message, waiting for room."""
         for datagram in datagrams:
             try:
-                self.socket.send(datagram)
+                self._put(datagram, 0)
             except OSError as error:
                 _failed(error)
 
     def say(self, kind: int, call: int = 0, meta: bytes = b"", body: bytes = b"") -> None:
         self.send(cut(kind, call, meta, body))
 
-    def send_now(self, datagram: bytes) -> bool:
+    def send_now(self, datagram: Datagram) -> bool:
         """Whether there was room for it."""
         try:
-            self.socket.send(datagram, socket.MSG_DONTWAIT)
+            self._put(datagram, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError as error:
             _failed(error)
         return True
+
+    def _put(self, datagram: Datagram, flags: int) -> None:
+        if isinstance(datagram, bytes):
+            self.socket.send(datagram, flags)
+        else:
+            self.socket.sendmsg(datagram, (), flags)
 
     def mention(self, kind: int, call: int, meta: bytes, body: bytes = b"") -> None:
         """Says what may be lost: dropped when there is no room for it, or nobody to hear."""

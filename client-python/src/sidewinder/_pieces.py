@@ -8,39 +8,52 @@ open at a time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Union
 
-from ._frames import HEADER, INPUT, MAX_FRAME, MORE, Frame, ProtocolError, encode
+from ._frames import HEADER, INPUT, MAX_FRAME, MORE, Frame, ProtocolError, encode, head
 
 MAX_MESSAGE = 64 * 1024 * 1024
 MAX_OPEN = 64
 
 _ROOM = MAX_FRAME - HEADER.size
 
+# In one, or in two halves, so that nobody but the kernel copies a piece of a large body.
+Datagram = Union[bytes, tuple[bytes, memoryview]]
 
-def cut(kind: int, call: int, meta: bytes, body: bytes, flags: int = 0) -> Iterable[bytes]:
+
+def cut(kind: int, call: int, meta: bytes, body: bytes, flags: int = 0) -> Iterable[Datagram]:
     """The datagrams that say one message."""
     if len(meta) + len(body) <= _ROOM:
         return (encode(kind, call, meta, body, flags),)
     return _pieces(kind, call, meta, body, flags)
 
 
-def _pieces(kind: int, call: int, meta: bytes, body: bytes, flags: int) -> Iterator[bytes]:
+def _pieces(kind: int, call: int, meta: bytes, body: bytes, flags: int) -> Iterator[Datagram]:
     view = memoryview(body)
     room = _ROOM - len(meta)
-    yield encode(kind, call, meta, view[:room], flags | MORE)
+    if room < 0:
+        raise ValueError(f"a meta of {len(meta)} bytes: at most {_ROOM} fit")
+    yield head(kind, call, meta, flags | MORE), view[:room]
     starts = range(room, len(body), _ROOM)
     for piece, start in enumerate(starts, 1):
         more = MORE if piece < len(starts) else 0
-        yield encode(kind, call, b"", view[start : start + _ROOM], more, piece)
+        yield head(kind, call, b"", more, piece), view[start : start + _ROOM]
 
 
 class _Open:
     """A message whose last piece has not come."""
 
     def __init__(self, first: Frame) -> None:
-        self.first = first
-        self.parts = [first.body]
-        self.size = len(first.body)
+        self.first = first._replace(body=b"")
+        self.pieces = 0
+        # Its value is what was written into it, and no copy of that.
+        self.body = BytesIO()
+        self.add(first)
+
+    def add(self, frame: Frame) -> None:
+        self.pieces += 1
+        self.body.write(frame.body)
 
 
 class Joiner:
@@ -57,15 +70,14 @@ class Joiner:
         begun = self._open.get(key) if self._open else None
         if begun is None:
             return self._begin(key, frame)
-        if frame.piece != len(begun.parts):
-            raise ProtocolError(f"piece {frame.piece} of call {frame.call}: {len(begun.parts)} was expected")
-        begun.size += len(frame.body)
-        self._bound(begun.size, frame)
-        begun.parts.append(frame.body)
+        if frame.piece != begun.pieces:
+            raise ProtocolError(f"piece {frame.piece} of call {frame.call}: {begun.pieces} was expected")
+        self._bound(begun.body.tell() + len(frame.body), frame)
+        begun.add(frame)
         if frame.flags & MORE:
             return None
         del self._open[key]
-        return begun.first._replace(flags=begun.first.flags & INPUT, body=b"".join(begun.parts))
+        return begun.first._replace(flags=begun.first.flags & INPUT, body=begun.body.getvalue())
 
     def _begin(self, key: tuple[int, int], frame: Frame) -> Frame | None:
         if frame.piece:

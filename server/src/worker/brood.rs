@@ -9,7 +9,7 @@
 //! While it imports, lives wait for it: to import everything in each of them would be slower. While it is down they
 //! start by themselves, so what cannot be imported is told as it is told without a fork server.
 
-use super::frame::{Assembler, VERSION};
+use super::frame::{Assembler, Message, VERSION};
 use super::life::Spec;
 use super::output::voice::Voice;
 use super::output::{self, LastLines, Tap};
@@ -23,7 +23,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 /// Its name among the workers of the pool.
 const NAME: &str = "fork-server";
@@ -217,21 +217,25 @@ impl Keep {
             let patience = process.since + self.patience;
             tokio::select! {
                 biased;
-                frame = next(&process.control), if open => match frame {
-                    Ok(Some(frame)) => match process.take(&frame, &self.spec).await {
+                message = process.control.next(&mut process.frames), if open => {
+                    let taken = match message {
+                        Ok(Some(message)) => process.take(message, &self.spec).await,
+                        Ok(None) => { open = false; continue }
+                        Err(error) => Err(error.to_string()),
+                    };
+                    match taken {
                         Ok(true) => self.preloaded(&mut process),
                         Ok(false) => {}
-                        Err(why) => { process.blame(why); self.hold.kill(self.number).await }
-                    },
-                    Ok(None) | Err(_) => open = false,
-                },
+                        Err(why) => { open = false; process.blame(why); self.hold.kill(self.number).await }
+                    }
+                }
                 told = news.recv() => match told {
                     Some(News::Spawned(..) | News::Exited(_)) => {}
                     Some(News::Failed(failure)) => {
                         process.blame(failure.message);
-                        return process.end().await;
+                        return process.end();
                     }
-                    Some(News::Gone(_)) | None => return process.end().await,
+                    Some(News::Gone(_)) | None => return process.end(),
                 },
                 complaint = self.complaints.recv() => match complaint {
                     Some(number) if number == self.number => {
@@ -280,16 +284,9 @@ impl Keep {
     }
 }
 
-async fn next(control: &Socket) -> io::Result<Option<bytes::Bytes>> {
-    control.reader().next().await
-}
-
 impl Process {
-    /// Takes one frame. True when it says that workers can be forked.
-    async fn take(&mut self, frame: &bytes::Bytes, spec: &Spec) -> Result<bool, String> {
-        let Some(message) = self.frames.take(frame).map_err(|fault| fault.to_string())? else {
-            return Ok(false);
-        };
+    /// Takes one message. True when it says that workers can be forked.
+    async fn take(&mut self, message: Message, spec: &Spec) -> Result<bool, String> {
         match words::notice(message).map_err(|broken| broken.to_string())? {
             Notice::Hello { oldest, newest, .. } if (oldest..=newest).contains(&VERSION) => {
                 let welcome = ToWorker::Welcome {
@@ -321,12 +318,10 @@ impl Process {
         self.why.get_or_insert(why);
     }
 
-    async fn end(mut self) -> End {
+    fn end(mut self) -> End {
         // What it said last may still be on its way.
-        while let Ok(Ok(Some(frame))) = timeout(Duration::ZERO, next(&self.control)).await {
-            if let Ok(Some(message)) = self.frames.take(&frame)
-                && let Ok(Notice::Unforkable { why }) = words::notice(message)
-            {
+        while let Ok(Some(message)) = self.control.next_now(&mut self.frames) {
+            if let Ok(Notice::Unforkable { why }) = words::notice(message) {
                 self.unforkable = true;
                 self.blame(why);
             }

@@ -119,7 +119,7 @@ impl Assembler {
     }
 
     /// Takes one frame; returns a message when this was its last.
-    pub(crate) fn take(&mut self, datagram: &Bytes) -> Result<Option<Message>, Fault> {
+    pub(crate) fn take(&mut self, datagram: &[u8]) -> Result<Option<Message>, Fault> {
         let (header, rest) = datagram.split_first_chunk::<HEADER>().ok_or(Fault::Truncated)?;
         let [version, kind, f0, f1, m0, m1, m2, m3, call @ .., p0, p1, p2, p3, _, _, _, _] = *header;
         if version != VERSION {
@@ -128,8 +128,8 @@ impl Assembler {
         let flags = u16::from_le_bytes([f0, f1]);
         let meta = usize::try_from(u32::from_le_bytes([m0, m1, m2, m3])).map_err(|_| Fault::Truncated)?;
         let (call, piece) = (u64::from_le_bytes(call), u32::from_le_bytes([p0, p1, p2, p3]));
-        let meta = rest.get(..meta).ok_or(Fault::Truncated)?.to_vec();
-        let body = datagram.slice(HEADER + meta.len()..);
+        let (meta, body) = rest.split_at_checked(meta).ok_or(Fault::Truncated)?;
+        let meta = meta.to_vec();
         if piece == 0 && kind != ITEM && self.open.get(&call).is_some_and(|begun| begun.kind == ITEM) {
             self.open.remove(&call);
         }
@@ -142,11 +142,12 @@ impl Assembler {
         }
         let more = flags & MORE != 0;
         if piece == 0 && !more {
+            let body = Bytes::copy_from_slice(body);
             return self.whole(Message { kind, flags, call, meta, body }).map(Some);
         }
         let partial = self.partial(kind, flags, call, piece, meta)?;
         partial.next = piece.checked_add(1).ok_or(Fault::OutOfOrder)?;
-        partial.body.extend_from_slice(&body);
+        partial.body.extend_from_slice(body);
         if partial.body.len() > self.message_max {
             return Err(Fault::TooLarge);
         }
@@ -243,7 +244,7 @@ mod tests {
         }
         let mut newer = frames[0].to_vec();
         newer[0] = 2;
-        assert_eq!(small.take(&newer.into()), Err(Fault::Version(2)));
+        assert_eq!(small.take(&newer), Err(Fault::Version(2)));
     }
 
     #[test]
@@ -287,7 +288,7 @@ mod tests {
                 let at = usize::try_from(state % bytes.len() as u64).expect("small");
                 bytes[at] = state.to_le_bytes()[3];
             }
-            let _ = assembler.take(&bytes.into());
+            let _ = assembler.take(&bytes);
         }
     }
 }

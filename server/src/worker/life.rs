@@ -10,11 +10,10 @@ mod pulse;
 
 use super::brood::Brood;
 use super::command::Command;
-use super::frame::{Assembler, VERSION};
+use super::frame::{Assembler, Message, VERSION};
 use super::link::{Link, Unasked};
 use super::output::voice::Voice;
 use super::output::{self, Reading, Tap};
-use super::socket::Reader;
 use super::start::{Start, Started};
 use super::words::{self, Ask, CANARY_CALL, Notice, Said, ToWorker};
 use crate::handover::Handover;
@@ -189,14 +188,17 @@ impl Living {
     /// Until nothing of the tree is left.
     async fn run(&mut self, mut news: mpsc::Receiver<News>) {
         let link = self.link.clone();
-        let (mut calls, mut control) = (link.calls.reader(), link.control.reader());
         let (mut calls_open, mut control_open) = (true, true);
         let mut clock = pulse::clock();
         loop {
             tokio::select! {
                 biased;
-                frame = calls.next(), if calls_open && self.asked.is_none() => calls_open = self.take(frame, true).await,
-                frame = control.next(), if control_open => control_open = self.take(frame, false).await,
+                message = link.calls.next(&mut self.calls), if calls_open && self.asked.is_none() => {
+                    calls_open = self.take(message, true).await;
+                }
+                message = link.control.next(&mut self.control), if control_open => {
+                    control_open = self.take(message, false).await;
+                }
                 told = news.recv() => match told {
                     Some(News::Exited(ending)) => self.words.ending = Some(ending),
                     Some(News::Gone(gone)) => { self.gone = Some(gone); break }
@@ -207,26 +209,24 @@ impl Living {
             }
         }
         // What it said before it died is still in the sockets.
-        self.take_rest(&mut calls, true).await;
-        self.take_rest(&mut control, false).await;
+        while let Ok(Some(message)) = link.calls.next_now(&mut self.calls) {
+            self.take(Ok(Some(message)), true).await;
+        }
+        while let Ok(Some(message)) = link.control.next_now(&mut self.control) {
+            self.take(Ok(Some(message)), false).await;
+        }
         link.close();
     }
 
-    async fn take_rest(&mut self, reader: &mut Reader<'_>, calls: bool) {
-        while let Ok(Some(frame)) = reader.next_now() {
-            self.take(Ok(Some(frame)), calls).await;
-        }
-    }
-
-    /// Takes one frame. False when no further one can come.
-    async fn take(&mut self, frame: io::Result<Option<Bytes>>, calls: bool) -> bool {
-        let result = match frame {
+    /// Takes one message. False when no further one can come.
+    async fn take(&mut self, message: io::Result<Option<Message>>, calls: bool) -> bool {
+        let result = match message {
             Ok(None) => {
                 self.closed.get_or_insert_with(Instant::now);
                 return false;
             }
-            Ok(Some(frame)) if calls => self.on_calls(&frame).await,
-            Ok(Some(frame)) => self.on_control(&frame).await,
+            Ok(Some(message)) if calls => self.on_calls(message).await,
+            Ok(Some(message)) => self.on_control(message).await,
             Err(error) => Err(error.to_string()),
         };
         if let Err(fault) = result {
@@ -241,8 +241,7 @@ impl Living {
         self.hold.kill(self.number).await;
     }
 
-    async fn on_calls(&mut self, frame: &Bytes) -> Result<(), String> {
-        let Some(message) = self.calls.take(frame).map_err(told)? else { return Ok(()) };
+    async fn on_calls(&mut self, message: Message) -> Result<(), String> {
         let (call, said) = words::said(message).map_err(told)?;
         let earlier = call < self.strict_from || (call == CANARY_CALL && self.strict_from > 0);
         if earlier && !self.link.is_open(call) {
@@ -286,8 +285,7 @@ impl Living {
         Ok(())
     }
 
-    async fn on_control(&mut self, frame: &Bytes) -> Result<(), String> {
-        let Some(message) = self.control.take(frame).map_err(told)? else { return Ok(()) };
+    async fn on_control(&mut self, message: Message) -> Result<(), String> {
         match words::notice(message).map_err(told)? {
             Notice::Hello { .. } if self.greeted => return Err("it said hello twice".to_owned()),
             Notice::Hello { oldest, newest, language, runtime, installed } => {

@@ -1,6 +1,6 @@
-//! A `SOCK_SEQPACKET` socket in the runtime: messages out, datagrams in.
+//! A `SOCK_SEQPACKET` socket in the runtime: messages out, messages in.
 
-use super::frame::{Fault, HEADER, Message};
+use super::frame::{Assembler, Fault, HEADER, Message};
 use crate::own::watched::watched;
 use bytes::Bytes;
 use rustix::net::{
@@ -9,6 +9,7 @@ use rustix::net::{
 };
 use sidewinder_keeper::linux::sys;
 use sidewinder_keeper::wire::FRAME_MAX;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,11 +32,19 @@ pub(crate) struct Socket {
     fd: AsyncFd<OwnedFd>,
 }
 
-/// Reads one socket, into a buffer that is kept.
-#[derive(Debug)]
-pub(crate) struct Reader<'a> {
-    socket: &'a Socket,
-    buffer: Vec<u8>,
+thread_local! {
+    /// Where every datagram is received that this thread reads. What it says is copied from here at once, so the memory
+    /// is warm, and a socket that is idle has none. One byte more than a frame may have, so a longer one is noticed.
+    static LANDING: RefCell<Vec<u8>> = RefCell::new(vec![0; FRAME_MAX + 1]);
+}
+
+/// What one datagram was.
+enum Heard {
+    /// The worker has closed its end.
+    Closed,
+    /// A piece of a message that goes on.
+    Piece,
+    Message(Message),
 }
 
 impl Socket {
@@ -112,34 +121,40 @@ impl Socket {
         Ok(())
     }
 
-    pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader { socket: self, buffer: vec![0; FRAME_MAX + 1] }
+    /// The next message; nothing when the worker has closed its end. Safe to drop at any time: what has come of a
+    /// message is kept by whoever puts it together.
+    pub(crate) async fn next(&self, begun: &mut Assembler) -> io::Result<Option<Message>> {
+        loop {
+            match self.fd.async_io(Interest::READABLE, |fd| hear(fd, begun)).await? {
+                Heard::Closed => return Ok(None),
+                Heard::Piece => {}
+                Heard::Message(message) => return Ok(Some(message)),
+            }
+        }
+    }
+
+    /// The next message that is there already.
+    pub(crate) fn next_now(&self, begun: &mut Assembler) -> io::Result<Option<Message>> {
+        loop {
+            match hear(self.fd.get_ref(), begun)? {
+                Heard::Closed => return Ok(None),
+                Heard::Piece => {}
+                Heard::Message(message) => return Ok(Some(message)),
+            }
+        }
     }
 }
 
-impl Reader<'_> {
-    /// The next datagram; nothing when the worker has closed its end. Safe to drop at any time.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let buffer = &mut self.buffer;
-        let length = self.socket.fd.async_io(Interest::READABLE, |fd| receive(fd, buffer)).await?;
-        self.datagram(length)
-    }
-
-    /// The next datagram that is there already.
-    pub(crate) fn next_now(&mut self) -> io::Result<Option<Bytes>> {
-        let length = receive(self.socket.fd.get_ref(), &mut self.buffer)?;
-        self.datagram(length)
-    }
-
-    fn datagram(&self, length: usize) -> io::Result<Option<Bytes>> {
-        match length {
-            0 => Ok(None),
-            1..HEADER => Err(io::Error::other(Fault::Truncated)),
-            // One byte more than a frame may have was read, so a longer datagram is noticed.
-            length if length > FRAME_MAX => Err(io::Error::other(Fault::TooLarge)),
-            length => Ok(Some(Bytes::copy_from_slice(&self.buffer[..length]))),
-        }
-    }
+fn hear(fd: &OwnedFd, begun: &mut Assembler) -> io::Result<Heard> {
+    LANDING.with_borrow_mut(|landing| {
+        let taken = match receive(fd, landing)? {
+            0 => return Ok(Heard::Closed),
+            1..HEADER => Err(Fault::Truncated),
+            length if length > FRAME_MAX => Err(Fault::TooLarge),
+            length => begun.take(&landing[..length]),
+        };
+        Ok(taken.map_err(io::Error::other)?.map_or(Heard::Piece, Heard::Message))
+    })
 }
 
 impl std::error::Error for Fault {}

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable
 
 from .._link import Link
-from .._pieces import cut
+from .._pieces import Datagram, cut
 
 MAX_KEPT = 64
 MAX_KEPT_BYTES = 16 * 1024 * 1024
@@ -36,7 +36,7 @@ class Ending:
     def size(self) -> int:
         return len(self.meta) + len(self.body)
 
-    def datagrams(self) -> Iterable[bytes]:
+    def datagrams(self) -> Iterable[Datagram]:
         return cut(self.kind, self.call, self.meta, self.body)
 
 

@@ -19,6 +19,7 @@ from .._call.call import Call
 from .._call.endings import Ending
 from .._context import Cancelled
 from .._link import Link
+from .._pieces import Datagram
 from .._tools import Tool
 from . import standard
 from .serving import Serving
@@ -178,7 +179,7 @@ class Looped(Serving):
         self._say_now(ending.datagrams(), ending)
         self._drained()
 
-    def _say_now(self, datagrams: Iterable[bytes], ending: Ending | None) -> None:
+    def _say_now(self, datagrams: Iterable[Datagram], ending: Ending | None) -> None:
         rest = iter(datagrams)
         for datagram in rest:
             if not self.link.send_now(datagram):
@@ -189,7 +190,7 @@ class Looped(Serving):
         if ending is not None and self.endings.said(ending):
             self._say_now(ending.datagrams(), None)
 
-    async def _say_rest(self, datagrams: Iterable[bytes], ending: Ending | None) -> None:
+    async def _say_rest(self, datagrams: Iterable[Datagram], ending: Ending | None) -> None:
         await self._loop.run_in_executor(None, self.link.send, datagrams)
         if ending is not None and self.endings.said(ending):
             await self._loop.run_in_executor(None, self.link.send, ending.datagrams())
