@@ -22,7 +22,7 @@ use sidewinder_core::Life;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// Its name among the workers of the pool.
@@ -32,6 +32,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// One that stood for so long has stood well.
 const STOOD_WELL: Duration = Duration::from_secs(10);
+/// Lives that are being forked at a time; others wait. One midwife is busy with half of them, the rest is at hand. Wishes lie
+/// in the socket of the fork server until it reads them, and a few hundred fill it: then it would be taken for one that
+/// does not fork.
+const FORKS_MAX: usize = 32;
 /// Complaints that wait to be heard; further ones are about the same.
 const COMPLAINTS: usize = 16;
 
@@ -48,8 +52,16 @@ enum Standing {
 #[derive(Clone, Debug)]
 pub(crate) struct Brood {
     standing: watch::Receiver<Standing>,
+    room: Arc<Semaphore>,
     complaints: mpsc::Sender<u32>,
     teller: Teller,
+}
+
+/// A life may be forked from the fork server of this number. Held until that is done.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) from: u32,
+    _room: OwnedSemaphorePermit,
 }
 
 /// Tells what becomes of it.
@@ -118,11 +130,19 @@ impl Brood {
             number,
         };
         tokio::spawn(keep.run());
-        Some(Self { standing: watched, complaints, teller })
+        let room = Arc::new(Semaphore::new(FORKS_MAX));
+        Some(Self { standing: watched, room, complaints, teller })
     }
 
-    /// The number to fork from, once it has imported everything; nothing when it is down.
-    pub(super) async fn ready(&self) -> Option<u32> {
+    /// Waits for a turn, once it has imported everything; nothing when it is down.
+    pub(super) async fn turn(&self) -> Option<Turn> {
+        self.ready().await?;
+        let room = self.room.clone().acquire_owned().await.ok()?;
+        // It may have ended meanwhile.
+        Some(Turn { from: self.ready().await?, _room: room })
+    }
+
+    async fn ready(&self) -> Option<u32> {
         let mut standing = self.standing.clone();
         let settled = standing.wait_for(|standing| *standing != Standing::Importing).await;
         match *settled.ok()? {
@@ -338,5 +358,27 @@ impl Process {
         } else {
             End::Gone(why, self.ready_since.map(|at| at.elapsed()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn only_so_many_lives_are_forked_at_a_time() {
+        let (_keep, standing) = watch::channel(Standing::Ready(7));
+        let (complaints, _heard) = mpsc::channel(COMPLAINTS);
+        let teller = Teller { pool: Arc::from("a pool"), events: Events::default() };
+        let brood = Brood { standing, room: Arc::new(Semaphore::new(FORKS_MAX)), complaints, teller };
+        let mut turns = Vec::new();
+        for _ in 0..FORKS_MAX {
+            turns.push(brood.turn().now_or_never().flatten().expect("there is room"));
+        }
+        assert!(turns.iter().all(|turn| turn.from == 7));
+        assert!(brood.turn().now_or_never().is_none(), "one more has to wait");
+        turns.pop();
+        assert!(brood.turn().now_or_never().is_some());
     }
 }

@@ -93,9 +93,9 @@ impl Start {
     /// Nothing when there is no fork server now, or when it does not fork.
     async fn fork(&self, brood: Option<Brood>, theirs: &[OwnedFd]) -> Option<Begun> {
         let brood = brood?;
-        let from = brood.ready().await?;
+        let turn = brood.turn().await?;
         let copies = theirs.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>().ok()?;
-        let mut news = self.hold.fork(self.number, from, &FDS, copies).await;
+        let mut news = self.hold.fork(self.number, turn.from, &FDS, copies).await;
         let why = loop {
             match news.recv().await {
                 Some(News::Spawned(pidfd, run)) => return Some((news, pidfd, run)),
@@ -105,7 +105,7 @@ impl Start {
                 None => break "the keeper was lost".to_owned(),
             }
         };
-        brood.failed(from, self.life, &why);
+        brood.failed(turn.from, self.life, &why);
         None
     }
 }
