@@ -68,12 +68,13 @@ mutants: ## break the core in every small way, and list what no test notices: MU
 	@$(SETUP) build mutants
 	@sh tests/mutants.sh
 
-soak: ## the full reaper matrix, 1,000 cycles, a long simulation, the mutants of the core: hours
+soak: ## the full reaper matrix, 1,000 cycles, SOAK_CALLS=100000000 calls, a long simulation, the mutants of the core: hours
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory build
 	MATRIX=full CYCLES=1000 $(CARGO) test $(LOCKED) --no-fail-fast -p sidewinder-tests
 	@MATRIX=full CYCLES=1000 sh tests/unprivileged.sh
 	$(MIX) test --only soak
+	$(CARGO) run $(LOCKED) --quiet --release -p sidewinder-bench -- --soak $(or $(SOAK_CALLS),100000000)
 	@$(MAKE) --no-print-directory sim SIM_EVENTS=$(or $(SIM_EVENTS),100000000)
 	@$(MAKE) --no-print-directory mutants
 

@@ -78,9 +78,18 @@ pub(crate) async fn together(
     callers: usize,
     span: Duration,
 ) -> io::Result<Done> {
+    all(&vec![calls.clone(); callers], ask, span).await
+}
+
+/// All of these at once for this long, each one call after the other.
+pub(crate) async fn all(
+    callers: &[CallsClient<Channel>],
+    ask: Ask<'static>,
+    span: Duration,
+) -> io::Result<Done> {
     let begun = Instant::now();
     let mut tasks: JoinSet<io::Result<usize>> =
-        (0..callers).map(|_| caller(calls.clone(), ask, begun + span)).collect();
+        callers.iter().map(|calls| caller(calls.clone(), ask, begun + span)).collect();
     let mut calls = 0;
     while let Some(task) = tasks.join_next().await {
         calls += task.map_err(io::Error::other)??;

@@ -13,16 +13,17 @@ mod calls;
 mod client;
 mod counted;
 mod driver;
-mod forks;
 mod load;
 mod python;
 mod report;
 mod rows;
 mod served;
+mod soak;
 mod starts;
 mod weights;
 
-use calls::{Effort, Sides};
+use calls::plain::{self, Plain};
+use calls::{Baselines, Effort, Sides};
 use clap::Parser;
 use python::Worker;
 use report::{Machine, Report};
@@ -48,9 +49,15 @@ struct Options {
     /// Only what attached clients cost
     #[arg(long, conflicts_with = "calls")]
     attached: bool,
+    /// Only what many workers and many clients cost
+    #[arg(long, conflicts_with_all = ["calls", "attached"])]
+    scale: bool,
     /// Only what fork servers are about
     #[arg(long, requires = "science", conflicts_with = "calls")]
     forks: bool,
+    /// No figures: so many calls of every kind, and an error if anybody's memory or descriptors grow
+    #[arg(long, value_name = "CALLS")]
+    soak: Option<u64>,
     /// A Python with `NumPy` and pandas, for the rows about fork servers
     #[arg(long, value_name = "PYTHON")]
     science: Option<PathBuf>,
@@ -66,6 +73,9 @@ struct Options {
     /// Be the bare echo on this socket
     #[arg(long, value_name = "SOCKET", hide = true)]
     bare: Option<PathBuf>,
+    /// Be the plain socket that copies, on this path
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    plain: Option<PathBuf>,
     /// Only so many calls through one part, to be counted by `instructions.py`
     #[arg(long, value_name = "PART", hide = true, requires = "times")]
     counted: Option<counted::Part>,
@@ -87,6 +97,9 @@ struct Plan {
     forks: usize,
     weights: usize,
     attached: usize,
+    scale: usize,
+    /// How long each figure about scale is measured: there are many.
+    scale_span: Duration,
     /// How long the daemon is watched with clients that only beat, and without: longer than they take between beats.
     idle: Duration,
     /// Calls that wait at once, below what the line of a pool takes.
@@ -100,6 +113,8 @@ const FULL: Plan = Plan {
     forks: 3,
     weights: 3,
     attached: 3,
+    scale: 7,
+    scale_span: Duration::from_millis(250),
     idle: Duration::from_secs(10),
     waiting: 900,
 };
@@ -110,6 +125,8 @@ const QUICK: Plan = Plan {
     forks: 1,
     weights: 1,
     attached: 1,
+    scale: 1,
+    scale_span: Duration::from_millis(50),
     idle: Duration::from_millis(2_500),
     waiting: 200,
 };
@@ -124,13 +141,13 @@ fn main() -> ExitCode {
     if let Some(driven) = options.wish.drive() {
         return ending(driven.and_then(|seen| writeln!(io::stdout(), "{seen}")));
     }
-    let done = match (&options.bare, &options.client, options.counted) {
-        (Some(socket), _, _) => served::bare::serve(socket),
-        (None, Some(socket), _) => beside(socket),
-        (None, None, Some(part)) => counted::run(part, options.times.unwrap_or_default()),
-        (None, None, None) => run(&options),
-    };
-    ending(done)
+    ending(match (&options.bare, &options.plain, &options.client, options.counted) {
+        (Some(socket), ..) => served::bare::serve(socket),
+        (None, Some(socket), ..) => plain::serve(socket),
+        (None, None, Some(socket), _) => beside(socket),
+        (None, None, None, Some(part)) => counted::run(part, options.times.unwrap_or_default()),
+        (None, None, None, None) => run(&options),
+    })
 }
 
 fn ending(done: io::Result<()>) -> ExitCode {
@@ -151,6 +168,9 @@ fn beside(socket: &Path) -> io::Result<()> {
 fn run(options: &Options) -> io::Result<()> {
     let arena = Arena::prepare("bench")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(calls) = options.soak {
+        return runtime.block_on(soak::run(&arena, calls));
+    }
     let plan = if options.quick { QUICK } else { FULL };
     let rows = runtime.block_on(measure(&arena, options, plan))?;
     let machine = Machine::ask(arena.python())?;
@@ -174,6 +194,10 @@ async fn measure(arena: &Arena, options: &Options, plan: Plan) -> io::Result<Row
         attached(arena, plan, &mut rows).await?;
         return Ok(rows);
     }
+    if options.scale {
+        scale(arena, plan, &mut rows).await?;
+        return Ok(rows);
+    }
     call(arena, options.against.as_deref(), plan, &mut rows).await?;
     if options.calls || options.against.is_some() {
         return Ok(rows);
@@ -188,14 +212,26 @@ async fn measure(arena: &Arena, options: &Options, plan: Plan) -> io::Result<Row
         weights::round(arena, arena.binary(), plan.waiting, &mut rows).await?;
     }
     attached(arena, plan, &mut rows).await?;
+    scale(arena, plan, &mut rows).await?;
     Ok(rows)
+}
+
+async fn scale(arena: &Arena, plan: Plan, rows: &mut Rows) -> io::Result<()> {
+    tell("many workers and clients", 0, plan.scale);
+    let sizes = calls::scale::Sizes::stand(arena, rows).await?;
+    sizes.round(WARM_UP.span, true, &mut Rows::beside("")).await?;
+    for round in 0..plan.scale {
+        tell("many workers and clients", round, plan.scale);
+        sizes.round(plan.scale_span, round % 2 == 0, rows).await?;
+    }
+    Ok(())
 }
 
 async fn fork(arena: &Arena, options: &Options, plan: Plan, rows: &mut Rows) -> io::Result<()> {
     let Some(python) = &options.science else { return Ok(()) };
     for round in 0..plan.forks {
         tell("fork servers", round, plan.forks);
-        forks::round(arena, arena.binary(), python, round % 2 == 0, rows).await?;
+        starts::forks::round(arena, arena.binary(), python, round % 2 == 0, rows).await?;
     }
     Ok(())
 }
@@ -215,6 +251,7 @@ async fn attached(arena: &Arena, plan: Plan, rows: &mut Rows) -> io::Result<()> 
     for round in 0..plan.attached {
         tell("attached clients", round, plan.attached);
         calls::attached::idle(&served, plan.idle, round % 2 == 0, rows).await?;
+        calls::attached::everybody(&served, plan.idle, rows).await?;
     }
     Ok(())
 }
@@ -227,16 +264,18 @@ async fn call(arena: &Arena, against: Option<&Path>, plan: Plan, rows: &mut Rows
         None => Served::bare(arena).await?,
     };
     // What is said about a worker alone is said beside the bare echo.
-    let mut worker = None;
-    match against {
-        Some(_) => drop(beside.ready(WORKERS).await?),
-        None => worker.insert(Worker::start(arena)?).ready()?,
+    let mut baselines = Baselines::default();
+    if against.is_some() {
+        beside.ready(WORKERS).await?;
+    } else {
+        baselines.plain = Some(Plain::start(arena)?);
+        baselines.worker.insert(Worker::start(arena)?).ready()?;
     }
     let sides = |ours_first| Sides { ours: &ours, beside: &beside, ours_first };
-    calls::round(sides(true), worker.as_mut(), WARM_UP, &mut Rows::beside("")).await?;
+    calls::round(sides(true), &mut baselines, WARM_UP, &mut Rows::beside("")).await?;
     for round in 0..plan.calls {
         tell("calls", round, plan.calls);
-        calls::round(sides(round % 2 == 0), worker.as_mut(), plan.effort, rows).await?;
+        calls::round(sides(round % 2 == 0), &mut baselines, plan.effort, rows).await?;
     }
     Ok(())
 }

@@ -61,6 +61,8 @@ const METHOD: &[&str] = &[
     "The bare echo is tonic as it comes, with the same contract and nothing behind it, in a process of its own. The client \
      is the same for both: one thread, one connection over a unix socket. The daemon has two workers, and a small body \
      has ten bytes.",
+    "The plain socket is the least that a large body costs: a process takes in the whole of it, into memory that it has \
+     kept, and writes it back. Neither it nor its client makes a message of it, or of anything else.",
     "A worker's own socket is the same call to the same runtime without a daemon: what the whole sidecar adds is the \
      difference to it. Workers without a daemon are started one after the other from an installed package, whose modules have been \
      compiled before.",
@@ -72,6 +74,11 @@ const METHOD: &[&str] = &[
      in turn, call by call. A call that goes on if its client is lost, as is usual in this mode, has a task of its own. \
      The hundred clients have a connection each and beat when it asks them to, at its usual interval of 2 s; \
      what is shown is the processor time of the daemon alone, in ten seconds with them and ten without.",
+    "At the end the daemons of every size stand at the same time, with forked workers, and each of them is measured in turn \
+     and beside the smallest: what a call costs among many workers or clients should be what it costs among few. The one \
+     caller has a connection of its own. Processor time is that of the daemon alone, while 32 callers call, or all of the \
+     clients, each over its own connection. Less than 1 is no wonder there: who is woken for many calls at once is woken \
+     less often.",
 ];
 
 impl Report {

@@ -91,19 +91,18 @@ impl Served {
         Ok(ClientsClient::new(self.endpoint.connect().await.map_err(io::Error::other)?))
     }
 
+    /// A caller with a connection of its own.
+    pub(crate) async fn caller(&self) -> io::Result<CallsClient<Channel>> {
+        Ok(CallsClient::new(self.endpoint.connect().await.map_err(io::Error::other)?))
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Processor time that its process has had, whatever else the machine was doing. Its workers are not in it.
     pub(crate) fn processor_time(&self) -> io::Result<Duration> {
-        let mut nanoseconds = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
-            let said = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let ran = said.split_ascii_whitespace().next().and_then(|ran| ran.parse::<u64>().ok());
-            nanoseconds += ran.ok_or_else(|| io::Error::other("no schedstat in this kernel"))?;
-        }
-        Ok(Duration::from_nanos(nanoseconds))
+        processor_time(self.pid())
     }
 
     /// Waits until so many workers are ready. Returns each with the moment in which it was first seen so.
@@ -137,6 +136,17 @@ impl Drop for Served {
         }
         let _ = self.child.wait();
     }
+}
+
+/// Processor time that the threads of a process have had.
+pub(crate) fn processor_time(pid: u32) -> io::Result<Duration> {
+    let mut nanoseconds = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let said = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let ran = said.split_ascii_whitespace().next().and_then(|ran| ran.parse::<u64>().ok());
+        nanoseconds += ran.ok_or_else(|| io::Error::other("no schedstat in this kernel"))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// Where the tools are.

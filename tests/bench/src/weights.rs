@@ -135,6 +135,11 @@ pub(crate) fn weigh(pid: u32) -> io::Result<Weight> {
     Ok(Weight { resident, proportional: kib(&rollup, "Pss:"), own: own() })
 }
 
+/// Resident KiB of one process.
+pub(crate) fn resident(pid: u32) -> io::Result<f64> {
+    Ok(weigh(pid)?.resident)
+}
+
 fn kib(text: &str, field: &str) -> Option<f64> {
     let value = text.lines().find_map(|line| line.strip_prefix(field))?;
     value.trim().strip_suffix("kB")?.trim().parse().ok()

@@ -1,11 +1,12 @@
-//! Quick mode goes through everything once: every row comes about, and each says a number. No time passes or fails.
+//! Quick mode goes through everything once: every row comes about, and each says a number. No time passes or fails; memory that
+//! is held for each of many has a bound.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
 use serde_json::Value;
 use std::process::Command;
 
 /// What the table promises. Proportional memory is left out: not every user may look at it.
-const ROWS: [&str; 27] = [
+const ROWS: [&str; 43] = [
     "raw bytes, 1 caller, p50",
     "raw bytes, 1 caller, p99",
     "JSON add, 1 caller, p50",
@@ -21,6 +22,8 @@ const ROWS: [&str; 27] = [
     "echo of 1 MiB, p50",
     "echo of 16 MiB, p50",
     "processor time of that, server alone",
+    "echo of 64 MB, p50",
+    "echo of 64 MB, a plain socket beside it, p50",
     "1 worker: all ready",
     "1 worker: p50 ready",
     "10 workers: all ready",
@@ -33,10 +36,38 @@ const ROWS: [&str; 27] = [
     "idle worker, resident",
     "waiting call, resident",
     "100 clients, 100 idle workers, daemon",
+    "100 idle workers, nobody attached, daemon",
+    "the same, with keeper, wardens and workers",
+    "10 workers: 1 caller, p50",
+    "100 workers: 1 caller, p50",
+    "500 workers: 1 caller, p50",
+    "10 workers: processor time of a call",
+    "100 workers: processor time of a call",
+    "500 workers: processor time of a call",
+    "32 clients connected: 1 caller, p50",
+    "1,000 clients connected: 1 caller, p50",
+    "32 clients at once: processor time of a call",
+    "1,000 clients at once: processor time of a call",
+    "daemon, for each idle worker, resident",
+    "daemon, for each connected client, resident",
 ];
 
 /// The rows that stand beside nothing.
-const ALONE: [&str; 2] = ["keeper, resident", "warden of a worker, resident"];
+const ALONE: [&str; 6] = [
+    "keeper, resident",
+    "warden of a worker, resident",
+    "100 idle workers, nobody attached, daemon",
+    "the same, with keeper, wardens and workers",
+    "daemon, for each idle worker, resident",
+    "daemon, for each connected client, resident",
+];
+
+/// KiB that the daemon may hold for each. Far above what it does, far below what would matter.
+const HELD_MAX: [(&str, f64); 3] = [
+    ("waiting call, resident", 64.0),
+    ("daemon, for each idle worker, resident", 256.0),
+    ("daemon, for each connected client, resident", 256.0),
+];
 
 #[test]
 fn quick_mode_produces_every_row() {
@@ -59,7 +90,20 @@ fn quick_mode_produces_every_row() {
         assert!(is_number("sidewinder"), "{row}");
         let compared = ["beside", "ratio", "ratio_lowest", "ratio_highest"].map(is_number);
         assert_eq!(compared, [!ALONE.contains(&name); 4], "{row}");
+        let held_max = HELD_MAX.iter().find(|(held, _)| *held == name);
+        let within = |(_, most): &(_, f64)| row["sidewinder"].as_f64().is_some_and(|held| held <= *most);
+        assert!(held_max.is_none_or(within), "more than {held_max:?}: {row}");
         assert!(table.contains(name) && page.contains(name), "{name} is not shown");
     }
     std::fs::remove_dir_all(&folder).expect("removed");
+}
+
+/// What the laps are made of is answered, and nobody has grown after them.
+#[test]
+fn a_short_soak_ends_well() {
+    let output = Command::new(env!("CARGO_BIN_EXE_sidewinder-bench")).args(["--soak", "2000"]).output();
+    let output = output.expect("the soak runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.lines().count(), 21, "a line for each lap, and one for the end: {said}");
 }

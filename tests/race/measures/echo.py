@@ -35,7 +35,15 @@ class Echo:
         return f"echo {size}, {who}"
 
 
-ECHOES = (Echo(10, 1), Echo(10, 16), Echo(10, 64), Echo(10**6, 1), Echo(10**6, 16), Echo(64 * 10**6, 1))
+ECHOES = (
+    Echo(10, 1),
+    Echo(10, 16),
+    Echo(10, 64),
+    Echo(10**6, 1),
+    Echo(10**6, 16),
+    Echo(10**6, 64),
+    Echo(64 * 10**6, 1),
+)
 
 
 @dataclass(frozen=True)

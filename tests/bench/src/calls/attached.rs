@@ -8,13 +8,15 @@ use crate::calls::{RAW, micros};
 use crate::load::timed;
 use crate::rows::Rows;
 use crate::rows::names;
-use crate::served::Served;
+use crate::served::{Served, processor_time};
+use crate::weights;
 use futures_util::stream;
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::OnAbandon;
 use sidewinder_proto::v1::from_client::Part as Say;
 use sidewinder_proto::v1::to_client::Part as Told;
 use sidewinder_tests::figures::Figures;
+use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -68,6 +70,19 @@ pub(crate) async fn idle(
         (with_clients(served, span).await?, without)
     };
     rows.add(names::ATTACHED, with, without);
+    rows.add_alone(names::IDLE, without);
+    Ok(())
+}
+
+/// What everybody below the daemon uses of the processors when there is nothing to do, and the daemon itself.
+pub(crate) async fn everybody(served: &Served, span: Duration, rows: &mut Rows) -> io::Result<()> {
+    let mut pids = BTreeSet::from([served.pid()]);
+    for (worker, _) in served.ready(WORKERS).await? {
+        let warden = weights::parent(worker.pid)?;
+        pids.extend([worker.pid, warden, weights::parent(warden)?]);
+    }
+    let spent = || pids.iter().map(|pid| processor_time(*pid)).sum::<io::Result<Duration>>();
+    rows.add_alone(names::IDLE_ALL, share_of(spent, span).await?);
     Ok(())
 }
 
@@ -89,9 +104,13 @@ async fn with_clients(served: &Served, span: Duration) -> io::Result<f64> {
 
 /// Processor time of the daemon in this time, in percent of it. That it passes is what is measured.
 async fn share(served: &Served, span: Duration) -> io::Result<f64> {
-    let (before, begun) = (served.processor_time()?, Instant::now());
+    share_of(|| served.processor_time(), span).await
+}
+
+async fn share_of(time: impl Fn() -> io::Result<Duration>, span: Duration) -> io::Result<f64> {
+    let (before, begun) = (time()?, Instant::now());
     tokio::time::sleep(span).await;
-    let spent = served.processor_time()?.saturating_sub(before);
+    let spent = time()?.saturating_sub(before);
     Ok(spent.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0)
 }
 

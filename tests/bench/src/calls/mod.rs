@@ -1,7 +1,10 @@
 //! Calls: how long one takes, how many there are in a second, items, large bodies.
 
 pub(crate) mod attached;
+pub(crate) mod plain;
+pub(crate) mod scale;
 
+use self::plain::Plain;
 use crate::load::{Ask, alone, items, together};
 use crate::python::Worker;
 use crate::rows::names;
@@ -15,6 +18,8 @@ pub(crate) const RAW: Ask<'static> =
     Ask { tool: "echo", content_type: "application/octet-stream", body: b"0123456789" };
 const JSON: Ask<'static> = Ask { tool: "add", content_type: "application/json", body: b"{\"a\":1,\"b\":2}" };
 const MIB: usize = 1024 * 1024;
+/// Just below the largest that a message may be.
+const MB_64: usize = 64_000_000;
 
 /// How much is done in a round.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +28,13 @@ pub(crate) struct Effort {
     pub(crate) span: Duration,
     /// Items of a stream.
     pub(crate) items: usize,
+}
+
+/// What a run that is beside the bare echo has besides.
+#[derive(Debug, Default)]
+pub(crate) struct Baselines {
+    pub(crate) worker: Option<Worker>,
+    pub(crate) plain: Option<Plain>,
 }
 
 /// Both servers, in the order of this round.
@@ -49,14 +61,14 @@ impl Sides<'_> {
 /// One round of every row about calls.
 pub(crate) async fn round(
     sides: Sides<'_>,
-    worker: Option<&mut Worker>,
+    baselines: &mut Baselines,
     effort: Effort,
     rows: &mut Rows,
 ) -> io::Result<()> {
     let span = effort.span;
     let (ours, beside) = sides.each(async |served| alone(served.calls(), RAW, span).await).await?;
     percentiles(rows, [names::RAW_P50, names::RAW_P99], &ours, &beside);
-    if let Some(worker) = worker {
+    if let Some(worker) = &mut baselines.worker {
         let socket = micros(direct(worker, span)?.median());
         rows.add(names::SOCKET, socket, micros(beside.median()));
         rows.add(names::ADDED, micros(ours.median()) - socket, micros(beside.median()));
@@ -79,7 +91,17 @@ pub(crate) async fn round(
     }
     let both = sides.each(async |served| items(served.calls(), effort.items).await).await?;
     rows.add(names::ITEMS, both.0, both.1);
-    for (size, name) in [(MIB, names::MIB_1), (16 * MIB, names::MIB_16)] {
+    large(sides, baselines, span, rows).await
+}
+
+/// Large bodies there and back.
+async fn large(
+    sides: Sides<'_>,
+    baselines: &mut Baselines,
+    span: Duration,
+    rows: &mut Rows,
+) -> io::Result<()> {
+    for (size, name) in [(MIB, names::MIB_1), (16 * MIB, names::MIB_16), (MB_64, names::MB_64)] {
         let body = vec![7; size];
         let ask = Ask::raw("echo", &body);
         let ask = async |served: &Served| {
@@ -90,8 +112,13 @@ pub(crate) async fn round(
         };
         let ((ours, our_time), (beside, their_time)) = sides.each(ask).await?;
         rows.add(name, ours, beside);
-        if size > MIB {
+        if size == 16 * MIB {
             rows.add(names::MIB_16_TIME, our_time, their_time);
+        }
+        if size == MB_64
+            && let Some(plain) = &mut baselines.plain
+        {
+            rows.add(names::MB_64_PLAIN, ours, micros(plain.echoes(&body, span)?.median()) / 1e3);
         }
     }
     Ok(())
@@ -116,8 +143,8 @@ fn percentiles(rows: &mut Rows, names: [Name; 2], ours: &Figures, beside: &Figur
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than two to the power of 52")]
-fn count(calls: usize) -> f64 {
-    calls as f64
+fn count(number: usize) -> f64 {
+    number as f64
 }
 
 pub(crate) fn micros(span: Duration) -> f64 {

@@ -11,6 +11,9 @@ const WORKERS: Option<&str> = Some("workers without a daemon");
 const WITHOUT: Option<&str> = Some("without a lease");
 const IMPORTS: Option<&str> = Some("each imports for itself");
 const NOBODY: Option<&str> = Some("nobody attached");
+const ONE_WORKER: Option<&str> = Some("1 worker");
+const ONE_CLIENT: Option<&str> = Some("1 client");
+const ALONE: Option<&str> = None;
 
 pub(crate) const RAW_P50: Name = row(10, "raw bytes, 1 caller, p50", "µs", ECHO);
 pub(crate) const RAW_P99: Name = row(11, "raw bytes, 1 caller, p99", "µs", ECHO);
@@ -27,6 +30,10 @@ pub(crate) const ITEMS: Name = row(30, "one stream", "items/s", ECHO);
 pub(crate) const MIB_1: Name = row(40, "echo of 1 MiB, p50", "ms", ECHO);
 pub(crate) const MIB_16: Name = row(41, "echo of 16 MiB, p50", "ms", ECHO);
 pub(crate) const MIB_16_TIME: Name = row(42, "processor time of that, server alone", "ms", ECHO);
+
+pub(crate) const MB_64: Name = row(43, "echo of 64 MB, p50", "ms", ECHO);
+pub(crate) const MB_64_PLAIN: Name =
+    row(44, "echo of 64 MB, a plain socket beside it, p50", "ms", Some("plain socket"));
 
 /// How many workers, when all of them are ready, and when the middle one is.
 pub(crate) const STARTS: [(usize, Name, Name); 3] = [
@@ -51,3 +58,39 @@ pub(crate) const FORKED_OWN: Name = row(67, "the same, pages of its own", "MiB",
 pub(crate) const FORKED_WARDEN: Name = row(68, "its warden, pages of its own", "MiB", IMPORTS);
 pub(crate) const WAITING: Name = row(69, "waiting call, resident", "KiB", ECHO);
 pub(crate) const ATTACHED: Name = row(70, "100 clients, 100 idle workers, daemon", "% of a core", NOBODY);
+pub(crate) const IDLE: Name = row(71, "100 idle workers, nobody attached, daemon", "% of a core", ALONE);
+pub(crate) const IDLE_ALL: Name = row(72, "the same, with keeper, wardens and workers", "% of a core", ALONE);
+
+/// How many workers a daemon has, to see what a call costs among them.
+pub(crate) const CROWDS: [usize; 4] = [1, 10, 100, 500];
+/// A caller's median, and the daemon's processor time for each call of 32 callers.
+pub(crate) const AMONG_WORKERS: [(Name, Name); 3] = [
+    (among(80, "10 workers: 1 caller, p50"), among(83, "10 workers: processor time of a call")),
+    (among(81, "100 workers: 1 caller, p50"), among(84, "100 workers: processor time of a call")),
+    (among(82, "500 workers: 1 caller, p50"), among(85, "500 workers: processor time of a call")),
+];
+
+/// How many clients it has, each with a connection.
+pub(crate) const CLIENTS: [usize; 3] = [1, 32, 1_000];
+/// A caller's median while they are connected, and the daemon's processor time for each call of all of them.
+pub(crate) const AMONG_CLIENTS: [(Name, Name); 2] = [
+    (
+        beside(86, "32 clients connected: 1 caller, p50"),
+        beside(88, "32 clients at once: processor time of a call"),
+    ),
+    (
+        beside(87, "1,000 clients connected: 1 caller, p50"),
+        beside(89, "1,000 clients at once: processor time of a call"),
+    ),
+];
+
+const fn among(place: usize, text: &'static str) -> Name {
+    row(place, text, "µs", ONE_WORKER)
+}
+
+const fn beside(place: usize, text: &'static str) -> Name {
+    row(place, text, "µs", ONE_CLIENT)
+}
+
+pub(crate) const WORKER_PART: Name = row(90, "daemon, for each idle worker, resident", "KiB", ALONE);
+pub(crate) const CLIENT_PART: Name = row(91, "daemon, for each connected client, resident", "KiB", ALONE);

@@ -2,6 +2,8 @@
 //!
 //! Beside it stand as many workers that are started one after the other without a daemon, each greeted by a thread.
 
+pub(crate) mod forks;
+
 use crate::python::Worker;
 use crate::rows::Rows;
 use crate::rows::names;
