@@ -138,9 +138,9 @@ def inside() -> list[Path]:
     return sorted(SLICE.glob("sidewinder-*.scope/sidewinder-*/w*"))
 
 
-def limited() -> bool:
+def limited(memory: int = MEMORY) -> bool:
     """Whether each worker is held by the kernel."""
-    wanted = {"memory.max": str(MEMORY), "pids.max": "24", "cpu.max": "150000 100000"}
+    wanted = {"memory.max": str(memory), "pids.max": "24", "cpu.max": "150000 100000"}
     return bool(inside()) and all(
         control.read(folder, name) == value for folder in inside() for name, value in wanted.items()
     )
@@ -165,6 +165,18 @@ def over_memory(place: Place, finding: Finding) -> None:
     finding.either(limited(), "the next one is limited, too", "the next one has no limits")
 
 
+def amended(_: Place, finding: Finding) -> None:
+    """Other limits, by a daemon that has taken the scope over."""
+    first, before, settings = scopes(), set(daemon.workers()), Path("/etc/sidewinder/sidewinder.toml")
+    settings.write_text(settings.read_text().replace("64MiB", "80MiB"))
+    systemctl("reload", daemon.SERVICE)
+    control.until(lambda: running() and not before & set(daemon.workers()), 3 * NEVER)
+    control.until(lambda: len(inside()) == len(before), NEVER)
+    finding.note(f"{len(before)} workers replaced", len(before) == CLIENTS)
+    finding.either(limited(80 << 20), "with the new limits", "not with the new limits")
+    finding.either(scopes() == first, "in the same scope", f"other scopes: {scopes()}")
+
+
 def stop(_: Place, finding: Finding) -> None:
     """Nothing of a scope is left."""
     everybody = [pid for scope in scopes() for pid in control.members(SLICE / scope)]
@@ -182,5 +194,8 @@ CASES = [
     Case("the live unit, systemctl restart under load", KEPT, plain),
     Case("the live unit, pools in scopes with limits, systemctl restart under load", KEPT, in_scopes),
     Case("the same afterwards, limits.memory=64M, a call of 128M", daemon.PROMISED, over_memory),
+    Case(
+        "the same, limits.memory=80M by a reload", "every worker is another one, with these limits", amended
+    ),
     Case("the same, systemctl stop", "everybody gone, no scope left", stop),
 ]

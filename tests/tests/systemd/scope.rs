@@ -68,6 +68,10 @@ fn each_pool_is_in_a_scope_of_its_own_that_goes_with_it() {
     assert_eq!(call(&machine, "add", r#"{"a": 1}"#), "3");
     let other = machine.ok(&["sidewinder", "call", "--pool", "second", "hypot", "[3, 4]"]);
     assert_eq!(other, "5.0");
+    // Other limits are for other workers, in the same scopes.
+    machine.ok(&["sh", "-c", "printf 'limits.files = 512\n' >>/etc/sidewinder/sidewinder.toml"]);
+    machine.ok(&["systemctl", "reload", SERVICE]);
+    assert_eq!(scopes(&machine), second);
     // Without a farewell the scopes go just the same.
     let begun = Instant::now();
     machine.ok(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", SERVICE]);
