@@ -129,7 +129,7 @@ def over_high(_: Place, finding: Finding) -> None:
     for words in (("WORKER_AT_LIMIT", "memory-high"), ("MEMORY_PRESSURE",)):
         told = functools.partial(remembered, *words)
         with contextlib.suppress(TimeoutError):
-            control.until(told, NEVER)
+            control.until(told, 2 * NEVER)
         finding.either(told(), f"{words[0]} after {elapsed(begin)}", f"no {words[0]}")
     finding.either(call.poll() is None, "the call goes on", "the call has ended")
     call.kill()
