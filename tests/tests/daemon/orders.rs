@@ -9,6 +9,7 @@ use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::wire;
 use sidewinder_tests::daemon::Daemon;
 use sidewinder_tests::procfs;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -149,6 +150,13 @@ fn who_quits_returns_when_nobody_is_left() {
     assert!(daemon.end().unwrap().0.success());
 }
 
+/// The keeper of this worker.
+pub(super) fn keeper_of(worker: u64) -> OwnedFd {
+    let warden = procfs::entry(i32::try_from(worker).unwrap()).unwrap().parent;
+    let keeper = Pid::from_raw(procfs::entry(warden).unwrap().parent).unwrap();
+    pidfd_open(keeper, PidfdFlags::empty()).unwrap()
+}
+
 #[test]
 fn a_pool_whose_keeper_is_killed_comes_back() {
     let arena = Arena::prepare("keeperless").unwrap();
@@ -156,11 +164,7 @@ fn a_pool_whose_keeper_is_killed_comes_back() {
     let mut daemon = config::start(&arena, &(pool("struck") + &pool("other")));
     let before = config::pids(&daemon, "struck");
     let other = config::pids(&daemon, "other");
-    let worker = i32::try_from(before[0]).unwrap();
-    let warden = procfs::entry(worker).unwrap().parent;
-    let keeper = Pid::from_raw(procfs::entry(warden).unwrap().parent).unwrap();
-    let keeper = pidfd_open(keeper, PidfdFlags::empty()).unwrap();
-    pidfd_send_signal(&keeper, Signal::KILL).unwrap();
+    pidfd_send_signal(keeper_of(before[0]), Signal::KILL).unwrap();
     daemon.log_until("a new keeper stands").unwrap();
     assert_ne!(config::pids(&daemon, "struck"), before);
     for pool in ["struck", "other"] {
@@ -168,6 +172,21 @@ fn a_pool_whose_keeper_is_killed_comes_back() {
     }
     // The same worker as ever: its pool has not noticed.
     assert_eq!(config::pids(&daemon, "other"), other);
+}
+
+/// A keeper that was told to end takes no further worker, and stays for as long as its owner does.
+#[test]
+fn a_keeper_that_a_stranger_tells_to_end_is_replaced() {
+    let arena = Arena::prepare("dismissed").unwrap();
+    let mut daemon = config::start(&arena, "[pools.only]\nexpose = [\"math:hypot\"]\nworkers = 2\n");
+    let before = config::pids(&daemon, "only");
+    let keeper = keeper_of(before[0]);
+    pidfd_send_signal(&keeper, Signal::TERM).unwrap();
+    daemon.log_until("a new keeper stands").unwrap();
+    order(&daemon, "wait", &["--ready"]);
+    assert!(config::pids(&daemon, "only").iter().all(|pid| !before.contains(pid)));
+    assert_eq!(config::answer(&daemon, "only", "hypot", "[3, 4]"), "5.0");
+    until("the old keeper is gone", || pidfd_send_signal(&keeper, Signal::CONT).is_err());
 }
 
 #[tokio::test]

@@ -1,22 +1,20 @@
 //! The ends of a daemon: asked for, sudden, and of its keeper.
 
-use super::orders::until;
+use super::orders::{keeper_of, until};
 use super::{answer, plain};
 use rustix::process::Signal;
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::pidfd_send_signal;
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::{Daemon, hostile};
-use sidewinder_tests::procfs;
-use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-fn worker_of(daemon: &Daemon<'_>) -> i64 {
-    daemon.status().unwrap()["workers"][0]["pid"].as_i64().unwrap()
+fn worker_of(daemon: &Daemon<'_>) -> u64 {
+    daemon.status().unwrap()["workers"][0]["pid"].as_u64().unwrap()
 }
 
-fn is_gone_soon(pid: i64) {
+fn is_gone_soon(pid: u64) {
     let patience = Instant::now() + Duration::from_secs(5);
     while std::fs::exists(format!("/proc/{pid}/environ")).unwrap() {
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -144,14 +142,6 @@ fn a_worker_that_never_says_hello_does_not_hold_up_a_stop() {
     assert_eq!(arena.records(), Vec::<String>::new());
 }
 
-/// The keeper of the first worker.
-fn keeper_of(daemon: &Daemon<'_>) -> OwnedFd {
-    let worker = i32::try_from(worker_of(daemon)).unwrap();
-    let warden = procfs::entry(worker).unwrap().parent;
-    let keeper = Pid::from_raw(procfs::entry(warden).unwrap().parent).unwrap();
-    pidfd_open(keeper, PidfdFlags::empty()).unwrap()
-}
-
 fn ends_soon(arena: &Arena, daemon: Daemon<'_>) {
     let asked = Instant::now();
     let (status, log) = daemon.end().unwrap();
@@ -166,7 +156,7 @@ fn a_keeper_that_is_stopped_does_not_hold_up_a_stop() {
     let arena = Arena::prepare("stopped-keeper").unwrap();
     let daemon = plain(&arena);
     answer(&daemon, "who", "{}");
-    let keeper = keeper_of(&daemon);
+    let keeper = keeper_of(worker_of(&daemon));
     daemon.ask("drain", &["default", "--within", "0s"]).unwrap();
     until("it is drained", || daemon.status().unwrap()["pools"][0]["phase"] == "DRAINED");
     pidfd_send_signal(&keeper, Signal::STOP).unwrap();
@@ -180,7 +170,7 @@ fn a_keeper_that_is_stopped_for_ever_does_not_hold_up_a_stop_for_ever() {
     let arena = Arena::prepare("hounded-keeper").unwrap();
     let daemon = plain(&arena);
     answer(&daemon, "who", "{}");
-    let keeper = keeper_of(&daemon);
+    let keeper = keeper_of(worker_of(&daemon));
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -30,6 +30,8 @@ pub(super) struct Task {
     pings: Vec<oneshot::Sender<()>>,
     /// The keeper was asked who lives and has not answered yet.
     owed: Option<Owed>,
+    /// The keeper was told to end by a stranger, and nobody is left below it.
+    dismissed: bool,
 }
 
 /// A sign of life that a keeper owes. Its age is counted in wakes: a daemon that stands still blames nobody for it.
@@ -57,6 +59,7 @@ impl Task {
             unacknowledged: Vec::new(),
             pings: Vec::new(),
             owed: None,
+            dismissed: false,
         }
     }
 
@@ -96,7 +99,7 @@ impl Task {
                 () = sleep_until(wake), if self.owed.is_some() => self.wake(),
                 ready = post.line.readable() => {
                     if let Ok(mut ready) = ready { ready.clear_ready(); }
-                    if !self.hear() { self.lose() }
+                    if !self.hear() || self.dismissed { self.lose() }
                 }
                 _ = post.death.readable() => {
                     self.hear();
@@ -122,16 +125,19 @@ impl Task {
     /// Whoever waits for news learns that there will be none.
     fn lose(&mut self) {
         if let Some(post) = self.post.take() {
-            complain!(
-                "the keeper (process {}) was lost, and its workers with it",
-                identity::pid_of(&post.keeper).unwrap_or(0)
-            );
+            let how = if self.dismissed {
+                "was told to end by somebody else, and takes no workers any more"
+            } else {
+                "was lost, and its workers with it"
+            };
+            complain!("the keeper (process {}) {how}", identity::pid_of(&post.keeper).unwrap_or(0));
             self.place.send_replace(None);
             post.abandon();
         }
         self.workers.clear();
         self.unacknowledged.clear();
         self.owed = None;
+        self.dismissed = false;
         self.answer_pings();
     }
 
@@ -257,7 +263,9 @@ impl Task {
                 self.owed = None;
                 self.answer_pings();
             }
-            Report::Welcome(_) | Report::Entry(..) | Report::Drained => {}
+            // Not because of us: somebody has told it to end, and it takes nobody any more.
+            Report::Drained => self.dismissed = true,
+            Report::Welcome(_) | Report::Entry(..) => {}
         }
     }
 
