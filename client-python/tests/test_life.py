@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +40,20 @@ class Starting(unittest.TestCase):
             self.assertRegex(text(frame, Tag.MESSAGE), message)
             self.assertIn(trace, text(frame, Tag.TRACEBACK))
             self.assertEqual(worker.status(), 3)
+
+    def test_it_holds_the_folder_that_a_daemon_has_put_it_into(self) -> None:
+        with tempfile.TemporaryDirectory() as base:
+            folder = os.path.join(base, "runtime-0123456789abcdef")
+            shutil.copytree(SOURCE, folder)
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                with Worker(environment={"PYTHONPATH": folder}) as worker:
+                    worker.ready()
+                    with self.assertRaises(BlockingIOError):
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(handle)
 
     def test_tools_that_cannot_be_served(self) -> None:
         self.unfit("ModuleNotFoundError: No module named 'nowhere'", "nowhere", tools="nowhere")

@@ -19,7 +19,7 @@ from typing import NoReturn
 from .. import _tools
 from .._frames import Kind, Tag, meta
 from .._leaving import DONE, leave
-from .._life import standard
+from .._life import home, standard
 from .._life.start import Imported, greet, is_async, live, load, names, seats, unfit
 from .._link import Link
 from .birth import CLEAN, HATCH, HEADER, HELD, VERSION, Egg, Nest, deliver, receive, word
@@ -30,6 +30,7 @@ MAX_EGGS = 16
 
 
 def main() -> int:
+    home.hold()
     standard.prepare()
     try:
         nest = socket.socket(fileno=int(os.environ.get("SIDEWINDER_NEST_FD", "3")))

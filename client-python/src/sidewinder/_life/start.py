@@ -22,7 +22,7 @@ from .._call.strike import NUDGE, meet
 from .._frames import NUMBER_MAX, VERSION, Kind, ProtocolError, Tag, UnknownFieldError, meta
 from .._leaving import UNFIT, broken, leave
 from .._link import Link
-from . import standard
+from . import home, standard
 from .control import Control
 from .serving import Serving, Solo
 
@@ -33,6 +33,7 @@ MAX_SEATS = 1024
 
 
 def main() -> int:
+    home.hold()
     standard.prepare()
     try:
         calls = Link(int(os.environ.get("SIDEWINDER_CALLS_FD", "3")))

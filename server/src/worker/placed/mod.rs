@@ -5,9 +5,9 @@
 //! been interrupted, and a module that stands there too many would come before everybody else's. What belongs to somebody
 //! else is not touched and not used. Bytecode cannot be compared; it is as good as the user to whom it belongs.
 //!
-//! Whoever uses one holds a shared lock on the directory itself, which the kernel lets go with the process. Those of other
-//! versions that nobody holds are removed by the next start. It locks such a directory alone before it moves it away, and
-//! whoever has just locked one looks whether that is still the one at its place.
+//! Whoever uses one, a daemon or a worker, holds a shared lock on the directory itself, which the kernel lets go with the
+//! process. Those of other versions that nobody holds are removed by the next start. It locks such a directory alone before
+//! it moves it away, and whoever has just locked one looks whether that is still the one at its place.
 
 use crate::own::record;
 use rustix::fs::{FlockOperation, flock};
