@@ -3,6 +3,9 @@
 //!
 //! `WRITE_GOLDEN=1` writes `rust.txt` anew; that of Elixir is written by the client's own test in the same way.
 
+mod hex;
+
+use hex::{hex, unhex};
 use prost::Message;
 use prost_types::{Duration, Timestamp};
 use sidewinder_proto::v1::{self, from_client, input, to_client};
@@ -82,18 +85,6 @@ fn again(name: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, prost::DecodeError>
         WatchRequest,
         Worker
     )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    digits?
-        .chunks(2)
-        .map(|pair| u8::try_from(pair.iter().fold(0, |sum, digit| sum * 16 + digit)).ok())
-        .collect()
 }
 
 #[test]

@@ -5,6 +5,9 @@
 //!
 //! `WRITE_GOLDEN=1` writes `rust.txt` anew; that of Elixir is written by the client's own test in the same way.
 
+mod hex;
+
+use hex::{hex, unhex};
 use rmpv::Value;
 use rmpv::decode::read_value;
 use rmpv::encode::write_value;
@@ -19,18 +22,6 @@ fn packed(value: &Value) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     write_value(&mut bytes, value).ok()?;
     Some(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    digits?
-        .chunks(2)
-        .map(|pair| u8::try_from(pair.iter().fold(0, |sum, digit| sum * 16 + digit)).ok())
-        .collect()
 }
 
 #[test]
