@@ -94,11 +94,16 @@ fn workers_share_one_import_and_nothing_else() {
 fn a_forked_worker_has_the_descriptors_of_any_other() {
     let arena = Arena::prepare("fds").unwrap();
     let cold = Daemon::start(&arena, &["--tools", "forks.own", "--workers", "1"]).unwrap();
-    let expected = answer(&cold, "descriptors", "{}");
+    let expected = descriptors(&cold);
     drop(cold);
     let arena = Arena::prepare("fds-forked").unwrap();
     let daemon = forked(&arena, "forks.own", &["--workers", "1"]);
-    assert_eq!(answer(&daemon, "descriptors", "{}"), expected);
+    assert_eq!(descriptors(&daemon), expected);
+}
+
+/// The least of some looks: whoever answers a ping has one more for a moment.
+fn descriptors(daemon: &Daemon<'_>) -> Option<String> {
+    (0..5).map(|_| answer(daemon, "descriptors", "{}")).min()
 }
 
 #[test]
