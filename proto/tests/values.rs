@@ -1,7 +1,7 @@
 //! Values in `application/msgpack` as two languages write them. The daemon carries them unread, so nothing of Sidewinder
 //! in Rust would notice what is wrong with them; here an implementation that others wrote reads what the Elixir client
-//! packs, and the other way round. `golden/values-1` holds one value a line: what it is and its bytes in `rust.txt`, its bytes alone in
-//! `elixir.txt`.
+//! packs, and the other way round. `golden/values-1` holds one value a line: what it is and its bytes in `rust.txt`, its
+//! bytes alone in `elixir.txt`.
 //!
 //! `WRITE_GOLDEN=1` writes `rust.txt` anew; that of Elixir is written by the client's own test in the same way.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -87,11 +86,16 @@ def once(gate: str, file: str) -> int:
 @sidewinder.tool
 def cling(gate: str, file: str) -> None:
     """Signs, does not give up before there is a gate, whatever it is told, and signs again."""
-    with Path(file).open("a") as signed:
-        signed.write("in\n")
-    while not Path(gate).exists():
-        with contextlib.suppress(BaseException):
-            time.sleep(0.01)
+    # It may be told at any step, and by two means: once it has signed, no step is outside of a `try`.
+    try:
+        try:
+            with Path(file).open("a") as signed:
+                signed.write("in\n")
+            wait_for(gate)
+        except BaseException:
+            wait_for(gate)
+    except BaseException:
+        wait_for(gate)
     with Path(file).open("a") as signed:
         signed.write("out\n")
 

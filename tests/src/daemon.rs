@@ -1,17 +1,21 @@
 //! A daemon that runs, in a place of its own.
 
 use crate::arena::Arena;
+use crate::procfs;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A wait this long means never.
 const NEVER: Duration = Duration::from_mins(1);
+
+/// No test needs its daemon for longer.
+const LIFE_MAX: Duration = Duration::from_mins(5);
 
 /// A running daemon. It is killed with the test that forgets to stop it.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub struct Daemon<'a> {
     pidfd: OwnedFd,
     /// Behind a lock, so that several threads can ask one daemon.
     log: Mutex<Receiver<String>>,
+    /// Disarms its guard when it is dropped.
+    _guard: Sender<()>,
 }
 
 /// What a verb said.
@@ -69,7 +75,8 @@ impl<'a> Daemon<'a> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(Self { arena, child, pidfd, log: Mutex::new(lines(stderr)) })
+        let guard = guard(pidfd.try_clone()?);
+        Ok(Self { arena, child, pidfd, log: Mutex::new(lines(stderr)), _guard: guard })
     }
 
     /// Reads the daemon's log up to a line with these words, and returns that line.
@@ -135,6 +142,18 @@ impl Drop for Daemon<'_> {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// Ends a daemon that a test waits for without end: the test then fails, and its name is known.
+fn guard(daemon: OwnedFd) -> Sender<()> {
+    let (guard, disarmed) = channel();
+    std::thread::spawn(move || {
+        if disarmed.recv_timeout(LIFE_MAX) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("killed a daemon of {LIFE_MAX:?}, with this below it:\n{}", procfs::drawing());
+            let _ = pidfd_send_signal(&daemon, Signal::KILL);
+        }
+    });
+    guard
 }
 
 /// Reads the log as it comes, so that the daemon never waits for its reader.

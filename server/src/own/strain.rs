@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// These files have a few lines.
 const FILE_MAX: u64 = 4096;
+
 /// A limit, and where the kernel has it and counts.
 struct Counter {
     limit: &'static str,
@@ -16,7 +17,7 @@ struct Counter {
     events: &'static str,
     /// The line that counts how often somebody was held back at it.
     line: &'static str,
-    /// Held back by the bound of this cgroup alone, and not by one above it.
+    /// Only the bound of this cgroup itself counts here, and none above it.
     own: bool,
 }
 
@@ -44,16 +45,14 @@ pub(crate) fn of_worker(keeper: &Path, number: u32) -> PathBuf {
 
 /// The limits of this cgroup; nothing before somebody lives in it, because they are set before that, and stay.
 pub(crate) fn bounds(cgroup: &Path) -> Option<Bounds> {
-    let is_set =
-        |counter: Counter| text(&cgroup.join(counter.bound)).is_some_and(|bound| bound.trim() != "max");
     let is_inhabited = text(&cgroup.join("cgroup.events")).is_some_and(|text| text.contains("populated 1"));
-    is_inhabited.then(|| {
-        COUNTERS.map(
-            |counter| {
-                if counter.own { is_set(counter) } else { cgroup.join(counter.events).is_file() }
-            },
-        )
-    })
+    let can_press = |counter: Counter| {
+        if !counter.own {
+            return cgroup.join(counter.events).is_file();
+        }
+        text(&cgroup.join(counter.bound)).is_some_and(|bound| bound.trim() != "max")
+    };
+    is_inhabited.then(|| COUNTERS.map(can_press))
 }
 
 /// How often anybody in this cgroup was held back by these.

@@ -1,7 +1,8 @@
 """The control socket: a thread of its own, so that the worker answers while a tool keeps the main thread
 busy.
 
-It never waits for a tool, for a lock that a tool can hold, or for the calls socket.
+It never waits for a lock that a tool can hold, or for the calls socket; and for a tool that was cancelled
+only some milliseconds, before it nudges it.
 """
 
 from __future__ import annotations

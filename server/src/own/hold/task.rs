@@ -99,7 +99,11 @@ impl Task {
                 () = sleep_until(wake), if self.owed.is_some() => self.wake(),
                 ready = post.line.readable() => {
                     if let Ok(mut ready) = ready { ready.clear_ready(); }
-                    if !self.hear() || self.dismissed { self.lose() }
+                    if !self.hear() {
+                        self.lose();
+                    } else if self.dismissed {
+                        self.release().await;
+                    }
                 }
                 _ = post.death.readable() => {
                     self.hear();
@@ -125,15 +129,30 @@ impl Task {
     /// Whoever waits for news learns that there will be none.
     fn lose(&mut self) {
         if let Some(post) = self.post.take() {
-            let how = if self.dismissed {
-                "was told to end by somebody else, and takes no workers any more"
-            } else {
-                "was lost, and its workers with it"
-            };
-            complain!("the keeper (process {}) {how}", identity::pid_of(&post.keeper).unwrap_or(0));
-            self.place.send_replace(None);
+            complain!(
+                "the keeper (process {}) was lost, and its workers with it",
+                identity::pid_of(&post.keeper).unwrap_or(0)
+            );
             post.abandon();
         }
+        self.forget();
+    }
+
+    /// Lets a keeper go that takes nobody any more, and has nobody.
+    async fn release(&mut self) {
+        if let Some(post) = self.post.take() {
+            complain!(
+                "the keeper (process {}) was told to end by somebody else, and leaves",
+                identity::pid_of(&post.keeper).unwrap_or(0)
+            );
+            post.leave().await;
+        }
+        self.forget();
+    }
+
+    /// What was of the keeper that was there.
+    fn forget(&mut self) {
+        self.place.send_replace(None);
         self.workers.clear();
         self.unacknowledged.clear();
         self.owed = None;
