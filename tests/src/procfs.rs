@@ -103,6 +103,13 @@ pub fn drawing() -> String {
     text
 }
 
+/// How the process knows itself, in its own namespace.
+pub fn inner_pid(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let known_as = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    known_as.split_whitespace().last()?.parse().ok()
+}
+
 /// What the process would do with the signal now; `None` when it is gone.
 pub fn disposition(pid: i32, signal: i32) -> Option<Disposition> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -36,8 +36,8 @@ def mark(file: str, seconds: float = 0.0) -> str:
 @sidewinder.tool
 def until_cancelled(file: str) -> None:
     """Says that it runs, and later that it was cancelled."""
-    Path(file).write_text("runs")
     try:
+        Path(file).write_text("runs")
         time.sleep(1000)
     except sidewinder.Cancelled:
         Path(file).write_text("cancelled")

@@ -60,10 +60,9 @@ fn workers_share_one_import_and_nothing_else() {
         let (mut importers, mut chances, mut runs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         // Each of them in turn: one that has served leaves.
         for _ in 0..3 {
-            let pids = said(&daemon, "importer");
-            let (importer, run) = (pids[0].as_i64().unwrap(), pids[1].as_i64().unwrap());
-            importers.insert(importer);
-            runs.insert(run);
+            let pids: [i32; 2] = serde_json::from_value(said(&daemon, "importer")).unwrap();
+            importers.insert(pids[0]);
+            runs.insert(pids[1]);
             chances.insert(answer(&daemon, "chance", "{}"));
             assert_eq!(
                 said(&daemon, "sockets"),
@@ -77,9 +76,9 @@ fn workers_share_one_import_and_nothing_else() {
             let identity = said(&daemon, "identity");
             assert!(identity["session"] == true && identity["thread"] == true, "{identity}");
             assert_eq!(identity["stdin"], "/dev/null");
-            let worker = workers(&daemon);
-            kill(worker[0]);
-            until("the next is there", || workers(&daemon).len() == 3 && workers(&daemon) != worker);
+            let all = workers(&daemon);
+            kill(*all.iter().find(|worker| procfs::inner_pid(**worker) == Some(pids[1])).unwrap());
+            until("the next is there", || workers(&daemon).len() == 3 && workers(&daemon) != all);
         }
         assert_eq!(
             (importers.len(), runs.len(), chances.len()),
