@@ -24,10 +24,12 @@ export LC_ALL=C.UTF-8 MIX_BUILD_PATH="$2/build"
 MIX_BUILD_PATH="$2/test" exec "$1" test'
 
 here() {
-    say "$1: $(command -v "$1")"
+    mix=$(command -v "$1")
+    say "$1: $mix"
     built=$(mktemp -d)
     status=0
-    (cd client-elixir && sh -c "$all" sh "$1" "$built") || status=$?
+    # `mix` looks for its `elixir`, and the tests for both, where commands are.
+    (cd client-elixir && PATH=$(dirname "$mix"):$PATH sh -c "$all" sh "$mix" "$built") || status=$?
     rm -rf "$built"
     return "$status"
 }

@@ -64,7 +64,8 @@ defmodule Sidewinder.RestartsTest do
     :ok = Sidewinder.subscribe(client)
     {:ok, %{run: run}} = Sidewinder.status(client)
     file = Path.join(daemon.folder, "note")
-    arguments = %{file: file, seconds: 2.0}
+    # Long enough for another program to be asked, and to take over, on a busy machine.
+    arguments = %{file: file, seconds: 5.0}
     options = [idempotency_key: "k-1", on_abandon: :finish]
     call = Task.async(fn -> Sidewinder.call(client, "mark", arguments, options) end)
     eventually(fn -> File.read(file) == {:ok, "x"} end)

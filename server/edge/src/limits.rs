@@ -23,7 +23,8 @@ pub struct Limits {
     pub header_list: u32,
     /// Bytes of one message.
     pub message: u64,
-    /// Bytes that a client may send on one stream before they are read. Larger is faster over a long way.
+    /// Bytes that a client may send on one stream before they are read. A body that fits is sent in one go, without asking
+    /// for room on the way.
     pub stream_window: u32,
     /// Bytes that a client may send on all its streams before they are read.
     pub connection_window: u32,
@@ -92,8 +93,8 @@ impl Default for Limits {
             streams: 1_000,
             header_list: 16 * 1024,
             message: 64 * 1024 * 1024,
-            stream_window: 65_535,
-            connection_window: 8 * 1024 * 1024,
+            stream_window: 1024 * 1024,
+            connection_window: 80 * 1024 * 1024,
             send_buffer: 64 * 1024,
             keepalive_every: Duration::from_secs(30),
             keepalive_patience: Duration::from_secs(20),

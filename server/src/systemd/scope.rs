@@ -7,9 +7,9 @@
 //! have the system's manager make units could have it do anything, so that is not tried.
 
 use futures_util::StreamExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 use zbus::connection::Builder;
 use zbus::message::Type;
@@ -20,8 +20,9 @@ const OBJECT: &str = "/org/freedesktop/systemd1";
 const INTERFACE: &str = "org.freedesktop.systemd1.Manager";
 /// The signal that a job has ended, one way or the other.
 const REMOVED: &str = "JobRemoved";
-/// From the question to a process that is in its scope. It takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// From the question to a process that is in its scope. It takes milliseconds. A pool answers nobody meanwhile, and the
+/// watchdog of the service asks it: this is less than that waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What to do when there is no scope to be had.
 const WAY_OUT: &str = "run the daemon as root, or as a user with a systemd of their own (`loginctl enable-linger USER`), \
                        or write `placement = \"unit\"` in [daemon]";
@@ -31,13 +32,18 @@ const WAY_OUT: &str = "run the daemon as root, or as a user with a systemd of th
 pub(crate) fn enclose(process: u32, name: &str, about: &str) -> Result<(), String> {
     let bus = bus();
     let wrong = |why: &str| format!("cannot make the scope {name}: {why}. Otherwise {WAY_OUT}");
-    let connection = UnixStream::connect(&bus).map_err(|error| {
-        format!("no D-Bus at {} ({error}), so no systemd can be asked for a scope: {WAY_OUT}", bus.display())
-    })?;
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let around = Around::of(&own, !is_root());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| wrong(&error.to_string()))?;
+    // One that cannot take anybody at the moment refuses at once in this way, where another would wait without end.
+    let connection =
+        runtime.block_on(async { UnixStream::connect(&bus).await?.into_std() }).map_err(|error| {
+            format!(
+                "no D-Bus at {} ({error}), so no systemd can be asked for a scope: {WAY_OUT}",
+                bus.display()
+            )
+        })?;
     let made = runtime
         .block_on(async { timeout(PATIENCE, make(connection, process, name, about, &around)).await })
         .map_err(|_| wrong(&format!("no answer through {} within {PATIENCE:?}", bus.display())))?;
@@ -63,7 +69,7 @@ fn is_root() -> bool {
 
 /// Asks, and waits for the manager's word that it has tried.
 async fn make(
-    connection: UnixStream,
+    connection: std::os::unix::net::UnixStream,
     process: u32,
     name: &str,
     about: &str,

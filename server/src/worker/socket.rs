@@ -5,7 +5,7 @@ use crate::own::watched::watched;
 use bytes::Bytes;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, sendmsg,
-    socketpair,
+    socketpair, sockopt,
 };
 use sidewinder_keeper::linux::sys;
 use sidewinder_keeper::wire::FRAME_MAX;
@@ -17,6 +17,10 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// Either side may be this far ahead of the other, and no further: a large body then wakes its reader once for some pieces
+/// and not for each. The kernel counts what holds the bytes as well, and so takes twice the number; where
+/// `net.core.wmem_max` is lower, that holds.
+const BUFFER: usize = 4 * FRAME_MAX;
 /// How long whoever wants a descriptor waits for one that somebody closes.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -52,6 +56,9 @@ impl Socket {
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        for end in [&ours, &theirs] {
+            sockopt::set_socket_send_buffer_size(end, BUFFER)?;
+        }
         // Only our end: the worker's calls socket blocks, that is its fast way.
         Ok((Self::found(ours)?, theirs))
     }

@@ -178,7 +178,8 @@ defmodule Sidewinder.Lease.Machine do
   defp message(m, {:event, event}, _us, _now), do: {m, [{:event, event}]}
   defp message(m, nil, _us, _now), do: {m, []}
 
-  defp next_beat(m, %{next: nil}, _now), do: m.next_beat
+  # What is overdue is not put off: the daemon may have spoken because of that.
+  defp next_beat(m, %{next: next}, now) when next == nil or now >= m.next_beat, do: m.next_beat
   # A millisecond late rather than early: it would miss the moment of the others.
   defp next_beat(m, %{next: next}, now),
     do: now + (div(microseconds(next) + 999, 1000) |> max(div(m.interval, 2)) |> min(m.interval))

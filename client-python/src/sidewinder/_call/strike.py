@@ -25,7 +25,7 @@ from typing import Callable
 
 from .._context import Cancelled
 
-# Ignored by whoever does not know it, and of no other use to nearly all who do.
+# Ignored by whoever does not know it, and of no other use to nearly all who do. To those it is left.
 NUDGE = signal.SIGURG
 # A tool that computes meets a strike within this time, mostly much sooner.
 _STEP = 0.001
@@ -70,7 +70,7 @@ class Target:
 
     def nudge(self) -> None:
         """From the control thread, after a strike."""
-        if self.struck and self.thread == threading.main_thread().ident:
+        if self.struck and self.thread == threading.main_thread().ident and signal.getsignal(NUDGE) is meet:
             for _ in range(_STEPS):
                 if self.done:
                     return

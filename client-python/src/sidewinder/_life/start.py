@@ -201,7 +201,9 @@ def _handle_signals(control: Control) -> None:
     """Handlers run in the main thread, between two steps of whatever it does."""
     signal.signal(signal.SIGINT, lambda *_: control.interrupt())
     signal.signal(signal.SIGTERM, lambda *_: control.drain())
-    signal.signal(NUDGE, meet)
+    # A tool that has a use for it keeps it, and hears of a cancel when it comes back from the kernel by itself.
+    if signal.getsignal(NUDGE) is signal.SIG_DFL:
+        signal.signal(NUDGE, meet)
     # Of the thread that crashed: what is written last is what a caller gets to read.
     faulthandler.enable(file=2, all_threads=False)
     # The main thread shows itself at once, even when it is lost in C. Every thread is shown when the
@@ -228,7 +230,8 @@ def _forget_in_children(*links: Link) -> None:
         with contextlib.suppress(ValueError):
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(NUDGE, signal.SIG_DFL)
+            if signal.getsignal(NUDGE) is meet:
+                signal.signal(NUDGE, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
         release()
 

@@ -81,7 +81,10 @@ async fn hold(arguments: &Arguments) -> Result<(), Failed> {
                         let now = Instant::now();
                         heard = Some((beat.sequence, now));
                         let next = beat.next.and_then(|span| Duration::try_from(span).ok()).unwrap_or(pause);
-                        due = now + next.clamp(pause / 2, pause);
+                        // What is overdue is not put off: the daemon may have spoken because of that.
+                        if now < due {
+                            due = now + next.clamp(pause / 2, pause);
+                        }
                     }
                     Some(Told::State(state)) => tell(&of_state(&state, arguments))?,
                     Some(Told::Event(_)) | None => {}

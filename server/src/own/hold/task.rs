@@ -13,8 +13,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
+
+/// Shorter than any pause before a worker is tried again.
+const ASKED_MEANWHILE: Duration = Duration::from_millis(50);
 
 pub(super) struct Task {
     wishes: Wishes,
@@ -32,6 +36,8 @@ pub(super) struct Task {
     owed: Option<Owed>,
     /// The keeper was told to end by a stranger, and nobody is left below it.
     dismissed: bool,
+    /// When there was no keeper to be had, and why.
+    denied: Option<(Instant, String)>,
 }
 
 /// A sign of life that a keeper owes. Its age is counted in wakes: a daemon that stands still blames nobody for it.
@@ -60,6 +66,7 @@ impl Task {
             pings: Vec::new(),
             owed: None,
             dismissed: false,
+            denied: None,
         }
     }
 
@@ -228,15 +235,28 @@ impl Task {
         Ok(())
     }
 
-    /// Sees to it that there is a keeper.
+    /// Sees to it that there is a keeper. A try may take seconds: those who asked meanwhile have the same answer.
     async fn man(&mut self) -> io::Result<()> {
-        if self.post.is_none() {
-            let (post, welcome) = Post::take(&self.wishes).await?;
-            complain!("a new keeper stands (tier {})", welcome.tier);
-            self.place.send_replace(post.ground.cgroup.clone());
-            self.post = Some(post);
+        if self.post.is_some() {
+            return Ok(());
         }
-        Ok(())
+        if let Some((when, why)) = &self.denied
+            && when.elapsed() < ASKED_MEANWHILE
+        {
+            return Err(io::Error::other(why.clone()));
+        }
+        match Post::take(&self.wishes).await {
+            Ok((post, welcome)) => {
+                complain!("a new keeper stands (tier {})", welcome.tier);
+                self.place.send_replace(post.ground.cgroup.clone());
+                self.post = Some(post);
+                Ok(())
+            }
+            Err(error) => {
+                self.denied = Some((Instant::now(), error.to_string()));
+                Err(error)
+            }
+        }
     }
 
     fn refuse(&mut self, number: u32, error: &io::Error) {
