@@ -1,10 +1,11 @@
 //! What a keeper decides. It never does anything itself.
 //!
-//! Facts come in as [`Event`]s with the time they were learnt, decisions go out as [`Effect`]s. Each state carries
-//! its own deadline, so leaving the state cancels the timer.
+//! Whether a worker may be started is asked ([`Machine::admit`]). Everything else comes in as a fact, an [`Event`] with the
+//! time it was learnt, and decisions go out as [`Effect`]s. Each state carries its own deadline, so leaving the state
+//! cancels the timer.
 //!
 //! ```text
-//!            Spawn              Exited, or told to kill            Gone
+//!            admit              Exited, or told to kill            Gone
 //! (nothing) ──────▶ Alive ──────────────────────────────▶ Ending ──────▶ Over ──Acknowledge──▶ (nothing)
 //!                     │ asked to stop                       ▲  │ warden lost, or too slow
 //!                     └──────▶ Stopping{kill_at} ───────────┘  └──────▶ Strays ──StraysGone──▶ Over
@@ -16,7 +17,7 @@
 //! lifeline at end-of-file is final: nobody can come back on it. An owner that died while a copy of its end is
 //! kept somewhere (systemd's file descriptor store) is missing, and a successor may adopt the pool in time.
 
-use crate::wire::Graces;
+use sidewinder_keeper_wire::Graces;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -34,10 +35,6 @@ const GRACE_MAX: Duration = Duration::from_hours(365 * 24);
 pub enum Event {
     /// An owner, the first or a successor, said hello.
     Attached(Graces),
-    /// A worker is asked for.
-    SpawnAsked(u32),
-    /// A worker is asked for, to be forked by a fork server.
-    ForkAsked(u32),
     /// The warden of a forked worker has shown itself.
     Hatched(u32),
     /// A signal for a worker is asked for.
@@ -66,15 +63,15 @@ pub enum Event {
     WardenLost(u32),
     /// No process is left below the keeper that has no warden.
     StraysGone,
+    /// Nothing but time. Deadlines that are over are acted upon.
+    TimePassed,
 }
 
 /// A decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Start this worker.
-    Start(u32),
-    /// Tell the owner that a request about this worker was not carried out.
-    Refuse(u32, Refusal),
+    /// Tell the owner that no living worker has this number.
+    Refuse(u32),
     /// Send a signal to the worker itself.
     Signal(u32, i32),
     /// Have the warden kill its tree.
@@ -89,63 +86,51 @@ pub enum Effect {
     Leave,
 }
 
-/// Why a request was not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No owner has said hello.
-    NoHello,
-    /// The number is in use, perhaps by an ending that was not acknowledged.
-    NumberInUse,
-    /// No living worker has this number.
-    NoSuchWorker,
-    /// The pool is ending.
-    Ending,
-    /// There are as many lives as one keeper holds.
-    TooMany,
-}
-
-impl Refusal {
-    /// What happened and what to do.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::NoHello => "say hello first",
-            Self::NumberInUse => "this worker number is in use: acknowledge its ending or choose another",
-            Self::NoSuchWorker => "no living worker has this number",
-            Self::Ending => "the pool is ending: start a new keeper",
-            Self::TooMany => {
-                "this keeper holds as many workers as it may: acknowledge endings or start another"
-            }
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
-    /// Its fork server was asked for it.
-    Hatching {
-        until: Instant,
-    },
+    /// Its fork server was asked for it, and shows it by then.
+    Hatching(Instant),
     Alive,
-    Stopping {
-        kill_at: Instant,
-    },
-    Ending {
-        patience_until: Instant,
-    },
+    /// It was asked to stop, and is killed then.
+    Stopping(Instant),
+    /// Its warden kills its tree, and is given up then.
+    Ending(Instant),
     Strays,
     Over,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Life {
+    /// Somebody may still want something of it.
+    fn is_living(self) -> bool {
+        matches!(self, Self::Hatching(_) | Self::Alive | Self::Stopping(_))
+    }
+
+    /// When it does not stay as it is.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Hatching(until) | Self::Stopping(until) | Self::Ending(until) => Some(until),
+            Self::Alive | Self::Strays | Self::Over => None,
+        }
+    }
+
+    fn kill(&mut self, now: Instant, worker: u32, effects: &mut Vec<Effect>) {
+        *self = Self::Ending(now + PATIENCE_WITH_WARDEN);
+        effects.push(Effect::KillTree(worker));
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Owner {
+    #[default]
     Awaited,
     Attached,
-    Missing { until: Instant },
+    /// Its process is dead; a successor may come until then.
+    Missing(Instant),
     Vanished,
 }
 
 /// The state of one pool, as its keeper sees it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Machine {
     graces: Graces,
     owner: Owner,
@@ -154,96 +139,87 @@ pub struct Machine {
     ending: bool,
     drained: bool,
     left: bool,
+    /// What was decided in this turn.
+    effects: Vec<Effect>,
 }
 
 impl Machine {
     /// A keeper that nobody has spoken to.
     pub fn new(lives_max: usize) -> Self {
-        let lives = BTreeMap::new();
-        let graces = Graces::default();
-        Self { graces, owner: Owner::Awaited, lives, lives_max, ending: false, drained: false, left: false }
+        Self { lives_max, ..Self::default() }
+    }
+
+    /// Decides whether a worker that is asked for is started, by a fork server or by its warden; or why not.
+    pub fn admit(&mut self, now: Instant, worker: u32, forked: bool) -> Result<(), &'static str> {
+        if self.owner == Owner::Awaited {
+            Err("say hello first")
+        } else if self.ending {
+            Err("the pool is ending: start a new keeper")
+        } else if self.lives.contains_key(&worker) {
+            Err("this worker number is in use: acknowledge its ending or choose another")
+        } else if self.lives.len() >= self.lives_max {
+            Err("this keeper holds as many workers as it may: acknowledge endings or start another")
+        } else {
+            let life = if forked { Life::Hatching(now + PATIENCE_WITH_FORK) } else { Life::Alive };
+            self.lives.insert(worker, life);
+            Ok(())
+        }
     }
 
     /// Records a fact and decides what to do about it.
-    pub fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
+    pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match event {
             Event::Attached(graces) => {
-                self.graces = graces;
-                self.owner = Owner::Attached;
-                self.drained = false;
+                (self.graces, self.owner, self.drained) = (graces, Owner::Attached, false);
             }
-            Event::SpawnAsked(worker) => self.on_spawn_asked(worker, Life::Alive, effects),
-            Event::ForkAsked(worker) => {
-                self.on_spawn_asked(worker, Life::Hatching { until: now + PATIENCE_WITH_FORK }, effects);
+            Event::SignalAsked(worker, signal) => {
+                let living = self.lives.get(&worker).is_some_and(|life| life.is_living());
+                let refused = Effect::Refuse(worker);
+                self.effects.push(if living { Effect::Signal(worker, signal) } else { refused });
             }
-            Event::Hatched(worker) => self.on_hatched(worker),
-            Event::SignalAsked(worker, signal) => match self.lives.get(&worker) {
-                Some(Life::Hatching { .. } | Life::Alive | Life::Stopping { .. }) => {
-                    effects.push(Effect::Signal(worker, signal));
-                }
-                Some(Life::Ending { .. } | Life::Strays | Life::Over) | None => {
-                    effects.push(Effect::Refuse(worker, Refusal::NoSuchWorker));
-                }
+            Event::KillAsked(worker) => match self.lives.get_mut(&worker) {
+                Some(Life::Ending(_) | Life::Strays) => {}
+                Some(Life::Over) | None => self.effects.push(Effect::Refuse(worker)),
+                Some(life) => life.kill(now, worker, &mut self.effects),
             },
-            Event::KillAsked(worker) => self.kill(now, worker, effects),
-            Event::DrainAsked(grace) => self.end(now, grace, effects),
             Event::Acknowledged(worker) => {
                 if self.lives.get(&worker) == Some(&Life::Over) {
                     self.lives.remove(&worker);
                 }
             }
-            Event::OwnerDied => self.on_owner_died(now, effects),
-            Event::OwnerClosed => self.on_owner_gone(now, effects),
-            Event::StopAsked => self.end(now, self.graces.stop, effects),
-            Event::AbortAsked => self.end(now, Duration::ZERO, effects),
+            Event::DrainAsked(grace) => self.end(now, grace),
+            Event::StopAsked => self.end(now, self.graces.stop),
+            Event::AbortAsked => self.end(now, Duration::ZERO),
+            Event::OwnerDied => self.miss_owner(now),
+            Event::OwnerClosed => self.give_owner_up(now),
             Event::SpawnFailed(worker) => drop(self.lives.remove(&worker)),
-            Event::Exited(worker) => self.on_exited(now, worker),
-            Event::Gone(worker) => self.on_gone(worker),
-            Event::WardenLost(worker) => self.on_warden_lost(worker),
-            Event::StraysGone => self.on_strays_gone(effects),
+            Event::Hatched(worker) => {
+                self.turn(worker, |life| matches!(life, Life::Hatching(_)), Life::Alive);
+            }
+            Event::Exited(worker) => {
+                self.turn(worker, Life::is_living, Life::Ending(now + PATIENCE_WITH_WARDEN));
+            }
+            Event::WardenLost(worker) => self.turn(worker, |life| life != Life::Over, Life::Strays),
+            Event::Gone(worker) => self.turn(worker, |_| true, Life::Over),
+            Event::StraysGone => {
+                for (worker, life) in self.lives.iter_mut().filter(|(_, life)| **life == Life::Strays) {
+                    *life = Life::Over;
+                    self.effects.push(Effect::TellGone(*worker));
+                }
+            }
+            Event::TimePassed => self.pass_time(now),
         }
-        self.settle(effects);
+        self.settle();
+        std::mem::take(&mut self.effects)
     }
 
-    /// The next moment at which [`Machine::handle_timeout`] has something to do.
+    /// The next moment at which [`Event::TimePassed`] changes something.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let lives = self.lives.values().filter_map(|life| match *life {
-            Life::Stopping { kill_at } => Some(kill_at),
-            Life::Hatching { until } => Some(until),
-            Life::Ending { patience_until } => Some(patience_until),
-            Life::Alive | Life::Strays | Life::Over => None,
-        });
         let owner = match self.owner {
-            Owner::Missing { until } => Some(until),
+            Owner::Missing(until) => Some(until),
             Owner::Awaited | Owner::Attached | Owner::Vanished => None,
         };
-        lives.chain(owner).min()
-    }
-
-    /// Decides what the passing of time asks for.
-    pub fn handle_timeout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if let Owner::Missing { until } = self.owner
-            && until <= now
-        {
-            self.on_owner_gone(now, effects);
-        }
-        let lives: Vec<(u32, Life)> = self.lives.iter().map(|(worker, life)| (*worker, *life)).collect();
-        for (worker, life) in lives {
-            match life {
-                Life::Stopping { kill_at } if kill_at <= now => self.kill(now, worker, effects),
-                Life::Ending { patience_until: until } | Life::Hatching { until } if until <= now => {
-                    self.lives.insert(worker, Life::Strays);
-                    effects.push(Effect::KillWarden(worker));
-                }
-                Life::Hatching { .. }
-                | Life::Stopping { .. }
-                | Life::Ending { .. }
-                | Life::Alive
-                | Life::Strays
-                | Life::Over => {}
-            }
-        }
-        self.settle(effects);
+        self.lives.values().filter_map(|life| life.deadline()).chain(owner).min()
     }
 
     /// Whether some warden is lost and the keeper must kill what it left.
@@ -251,130 +227,77 @@ impl Machine {
         self.lives.values().any(|life| *life == Life::Strays)
     }
 
-    /// Whether this worker's ending waits to be acknowledged.
-    pub fn is_over(&self, worker: u32) -> bool {
-        self.lives.get(&worker) == Some(&Life::Over)
-    }
-
     /// Every worker the keeper knows, with whether it lives.
     pub fn list(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
         self.lives.iter().map(|(worker, life)| (*worker, *life != Life::Over))
     }
 
-    fn on_spawn_asked(&mut self, worker: u32, life: Life, effects: &mut Vec<Effect>) {
-        let refusal = if self.owner == Owner::Awaited {
-            Some(Refusal::NoHello)
-        } else if self.ending {
-            Some(Refusal::Ending)
-        } else if self.lives.contains_key(&worker) {
-            Some(Refusal::NumberInUse)
-        } else if self.lives.len() >= self.lives_max {
-            Some(Refusal::TooMany)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            effects.push(Effect::Refuse(worker, refusal));
-            return;
-        }
-        self.lives.insert(worker, life);
-        effects.push(Effect::Start(worker));
+    /// Takes a life from a state to the next; a fact that comes too late for that changes nothing.
+    fn turn(&mut self, worker: u32, from: impl Fn(Life) -> bool, to: Life) {
+        self.lives.get_mut(&worker).filter(|life| from(**life)).into_iter().for_each(|life| *life = to);
     }
 
-    fn on_owner_died(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    fn miss_owner(&mut self, now: Instant) {
         if self.graces.reattach.is_zero() {
-            self.on_owner_gone(now, effects);
+            self.give_owner_up(now);
         } else if matches!(self.owner, Owner::Awaited | Owner::Attached) {
-            self.owner = Owner::Missing { until: now + self.graces.reattach.min(GRACE_MAX) };
+            self.owner = Owner::Missing(now + self.graces.reattach.min(GRACE_MAX));
         }
     }
 
-    fn on_owner_gone(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    fn give_owner_up(&mut self, now: Instant) {
         self.owner = Owner::Vanished;
-        self.end(now, self.graces.orphan, effects);
-    }
-
-    fn on_hatched(&mut self, worker: u32) {
-        if let Some(life @ Life::Hatching { .. }) = self.lives.get_mut(&worker) {
-            *life = Life::Alive;
-        }
-    }
-
-    fn on_exited(&mut self, now: Instant, worker: u32) {
-        if let Some(life @ (Life::Hatching { .. } | Life::Alive | Life::Stopping { .. })) =
-            self.lives.get_mut(&worker)
-        {
-            *life = Life::Ending { patience_until: now + PATIENCE_WITH_WARDEN };
-        }
-    }
-
-    fn on_gone(&mut self, worker: u32) {
-        if let Some(life) = self.lives.get_mut(&worker) {
-            *life = Life::Over;
-        }
-    }
-
-    fn on_warden_lost(&mut self, worker: u32) {
-        match self.lives.get_mut(&worker) {
-            Some(Life::Over) | None => {}
-            Some(life) => *life = Life::Strays,
-        }
-    }
-
-    fn on_strays_gone(&mut self, effects: &mut Vec<Effect>) {
-        for (worker, life) in &mut self.lives {
-            if *life == Life::Strays {
-                *life = Life::Over;
-                effects.push(Effect::TellGone(*worker));
-            }
-        }
+        self.end(now, self.graces.orphan);
     }
 
     /// Ends the pool. A second, more urgent end shortens the graces of the first.
-    fn end(&mut self, now: Instant, grace: Duration, effects: &mut Vec<Effect>) {
+    fn end(&mut self, now: Instant, grace: Duration) {
         self.ending = true;
         let kill_at = now + grace.min(GRACE_MAX);
-        let workers: Vec<u32> = self.lives.keys().copied().collect();
-        for worker in workers {
-            match self.lives.get_mut(&worker) {
-                Some(Life::Alive | Life::Stopping { .. }) if grace.is_zero() => {
-                    self.kill(now, worker, effects);
-                }
+        for (worker, life) in &mut self.lives {
+            match *life {
                 // It has not begun anything that it could finish.
-                Some(Life::Hatching { .. }) => self.kill(now, worker, effects),
-                Some(life @ Life::Alive) => {
-                    *life = Life::Stopping { kill_at };
-                    effects.push(Effect::Signal(worker, libc::SIGTERM));
+                Life::Hatching(_) => life.kill(now, *worker, &mut self.effects),
+                Life::Alive | Life::Stopping(_) if grace.is_zero() => {
+                    life.kill(now, *worker, &mut self.effects);
                 }
-                Some(Life::Stopping { kill_at: planned }) => *planned = kill_at.min(*planned),
-                Some(Life::Ending { .. } | Life::Strays | Life::Over) | None => {}
+                Life::Alive => {
+                    *life = Life::Stopping(kill_at);
+                    self.effects.push(Effect::Signal(*worker, libc::SIGTERM));
+                }
+                Life::Stopping(planned) => *life = Life::Stopping(kill_at.min(planned)),
+                Life::Ending(_) | Life::Strays | Life::Over => {}
             }
         }
     }
 
-    fn kill(&mut self, now: Instant, worker: u32, effects: &mut Vec<Effect>) {
-        match self.lives.get_mut(&worker) {
-            Some(life @ (Life::Hatching { .. } | Life::Alive | Life::Stopping { .. })) => {
-                *life = Life::Ending { patience_until: now + PATIENCE_WITH_WARDEN };
-                effects.push(Effect::KillTree(worker));
+    fn pass_time(&mut self, now: Instant) {
+        if matches!(self.owner, Owner::Missing(until) if until <= now) {
+            self.give_owner_up(now);
+        }
+        let due = |life: &Life| life.deadline().is_some_and(|until| until <= now);
+        for (worker, life) in self.lives.iter_mut().filter(|(_, life)| due(life)) {
+            if let Life::Stopping(_) = life {
+                life.kill(now, *worker, &mut self.effects);
+            } else {
+                *life = Life::Strays;
+                self.effects.push(Effect::KillWarden(*worker));
             }
-            Some(Life::Ending { .. } | Life::Strays) => {}
-            Some(Life::Over) | None => effects.push(Effect::Refuse(worker, Refusal::NoSuchWorker)),
         }
     }
 
     /// Once nobody lives in a pool that is ending, its owner is told; once nobody can ask any more, the keeper leaves.
-    fn settle(&mut self, effects: &mut Vec<Effect>) {
+    fn settle(&mut self) {
         let empty = self.lives.values().all(|life| *life == Life::Over);
         if !self.ending || !empty || self.left {
             return;
         }
         if self.owner == Owner::Vanished {
             self.left = true;
-            effects.push(Effect::Leave);
+            self.effects.push(Effect::Leave);
         } else if !self.drained {
             self.drained = true;
-            effects.push(Effect::TellDrained);
+            self.effects.push(Effect::TellDrained);
         }
     }
 }

@@ -5,7 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
 use sidewinder_keeper::machine::{Effect, Event, Machine};
-use sidewinder_keeper::wire::Graces;
+use sidewinder_keeper_wire::Graces;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -86,8 +86,7 @@ impl World {
 
     fn feed(&mut self, event: Event) -> Vec<Effect> {
         self.events += 1;
-        let mut effects = Vec::new();
-        self.machine.handle(self.now, event, &mut effects);
+        let effects = self.machine.handle(self.now, event);
         self.take(&effects);
         effects
     }
@@ -96,19 +95,6 @@ impl World {
         for effect in effects {
             self.check(!self.left, "an effect after leaving");
             match *effect {
-                Effect::Start(worker) => {
-                    let fresh = Worker {
-                        exited: false,
-                        killed: None,
-                        kill_by: None,
-                        warden_lost: false,
-                        gone: false,
-                    };
-                    let before = self.workers.insert(worker, fresh);
-                    self.check(before.is_none(), "a number was used twice");
-                    self.check(self.attached && !self.ending, "a worker was started for nobody");
-                    self.check(self.workers.len() <= LIVES_MAX, "more lives than allowed");
-                }
                 Effect::Signal(worker, _) => self.check(!self.workers[&worker].gone, "a signal for the dead"),
                 Effect::KillTree(worker) => {
                     let now = self.now;
@@ -143,7 +129,7 @@ impl World {
                     self.check(self.closed || self.missing_since.is_some(), "left its owner");
                     self.left = true;
                 }
-                Effect::Refuse(..) => {}
+                Effect::Refuse(_) => {}
             }
         }
     }
@@ -221,13 +207,21 @@ impl World {
         let worker = self.next;
         self.next += 1;
         let full = self.workers.len() >= LIVES_MAX;
-        let effects = self.feed(Event::SpawnAsked(worker));
-        let refused = effects.iter().any(|effect| matches!(effect, Effect::Refuse(..)));
-        self.check(refused == (full || self.ending || !self.attached), "asked for a worker");
+        let forked = self.random.below(8) == 0;
+        let admitted = self.machine.admit(self.now, worker, forked).is_ok();
+        self.check(admitted != (full || self.ending || !self.attached), "asked for a worker");
+        if admitted {
+            let fresh =
+                Worker { exited: false, killed: None, kill_by: None, warden_lost: false, gone: false };
+            self.workers.insert(worker, fresh);
+            if forked {
+                self.feed(Event::Hatched(worker));
+            }
+        }
         let twice = self.workers.keys().next().copied();
         if let Some(worker) = twice {
-            let effects = self.feed(Event::SpawnAsked(worker));
-            self.check(matches!(effects[..], [Effect::Refuse(..)]), "a number in use was given again");
+            let again = self.machine.admit(self.now, worker, false);
+            self.check(again.is_err(), "a number in use was given again");
         }
     }
 
@@ -273,10 +267,7 @@ impl World {
                 self.expect_end(self.graces.orphan);
                 self.closed = true;
             }
-            let mut effects = Vec::new();
-            self.events += 1;
-            self.machine.handle_timeout(self.now, &mut effects);
-            self.take(&effects);
+            self.feed(Event::TimePassed);
             let still_due =
                 self.machine.next_deadline().is_some_and(|again| again <= due && again <= self.now);
             self.check(!still_due, "a deadline was handled and is still due");
@@ -337,21 +328,16 @@ fn no_worker_outlives_its_pool_and_no_deadline_is_missed() {
 fn a_fork_that_never_shows_itself_is_over_in_time_and_one_that_does_is_a_worker() {
     let start = Instant::now();
     let mut machine = Machine::new(LIVES_MAX);
-    let mut effects = Vec::new();
-    for event in
-        [Event::Attached(Graces::default()), Event::ForkAsked(1), Event::ForkAsked(2), Event::Hatched(2)]
-    {
-        machine.handle(start, event, &mut effects);
-    }
-    assert_eq!(std::mem::take(&mut effects), [Effect::Start(1), Effect::Start(2)]);
+    let feed = |machine: &mut Machine, now, event| (machine.handle(now, event), machine.next_deadline());
+    feed(&mut machine, start, Event::Attached(Graces::default()));
+    assert_eq!([1, 2].map(|worker| machine.admit(start, worker, true)), [Ok(()), Ok(())]);
+    feed(&mut machine, start, Event::Hatched(2));
     let due = machine.next_deadline().expect("the first is awaited");
     assert_eq!(due, start + Duration::from_secs(5));
-    machine.handle_timeout(due, &mut effects);
-    assert_eq!(std::mem::take(&mut effects), [Effect::KillWarden(1)]);
-    assert_eq!(machine.next_deadline(), None, "nobody waits for the second");
-    machine.handle(due, Event::StraysGone, &mut effects);
-    machine.handle(due, Event::DrainAsked(Duration::from_secs(1)), &mut effects);
-    assert_eq!(std::mem::take(&mut effects), [Effect::TellGone(1), Effect::Signal(2, libc::SIGTERM)]);
-    machine.handle(due, Event::ForkAsked(3), &mut effects);
-    assert_eq!(effects.len(), 1, "an ending pool takes nobody: {effects:?}");
+    let given_up = feed(&mut machine, due, Event::TimePassed);
+    assert_eq!(given_up, (vec![Effect::KillWarden(1)], None), "nobody waits for the second");
+    assert_eq!(machine.handle(due, Event::StraysGone), [Effect::TellGone(1)]);
+    let asked = machine.handle(due, Event::DrainAsked(Duration::from_secs(1)));
+    assert_eq!(asked, [Effect::Signal(2, libc::SIGTERM)]);
+    assert!(machine.admit(due, 3, true).is_err(), "an ending pool takes nobody");
 }

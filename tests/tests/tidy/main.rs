@@ -9,6 +9,7 @@
 mod arrows;
 mod commands;
 mod confines;
+mod keeper;
 mod links;
 mod markdown;
 mod modules;
@@ -91,6 +92,17 @@ fn what_is_unsafe_stays_in_its_one_file() {
 #[test]
 fn knowledge_goes_down() {
     hold(arrows::upward);
+}
+
+#[test]
+fn the_keeper_is_read_in_one_sitting() {
+    hold(keeper::too_long_for_one_sitting);
+    hold(keeper::not_in_the_guide);
+}
+
+#[test]
+fn what_the_keeper_stands_on_does_not_know_it() {
+    hold(keeper::standing_on_more);
 }
 
 #[test]

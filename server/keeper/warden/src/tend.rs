@@ -1,29 +1,21 @@
-//! The parent of one worker: whatever the worker forks stays below its warden.
+//! The life of a warden, once its worker is below it.
 //!
-//! A warden is a fork of the keeper without a program of its own, so it costs a few pages. It is the subreaper of
-//! its worker's tree. When the worker ends, when it is told to, or when the keeper is gone (its pidfd
-//! says so, or its leash is at end-of-file), it kills everything below it, and reports once the kernel says that no child is left and the
-//! cgroup is empty. Only then it leaves.
+//! It is the subreaper of its worker's tree. When the worker ends, when it is told to, or when the keeper is gone (its
+//! pidfd says so, or its leash is at end-of-file), it kills everything below it, and reports once the kernel says that
+//! no child is left and the cgroup is empty. Only then it leaves.
 
-use super::cgroup::Cgroup;
-use super::launch;
-use super::lineage::Lineage;
-use super::link::{Link, Received};
-use super::sys::{self, Forked, Reaped, Signals};
-use crate::wire::{Ending, Failure, Gone, Report, Request, SpawnRequest, Stage, Word};
+use crate::{ending, gone, launch};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::Timespec;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
+use sidewinder_keeper_kernel::wait::poll;
+use sidewinder_keeper_kernel::{
+    Cgroup, Forked, Lineage, Link, Reaped, Received, Rounds, Signals, complain, sys,
+};
+use sidewinder_keeper_wire::{Failure, Report, Request, SpawnRequest, Stage, Word};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// While it kills, a warden looks again after this time even when no child has died, and less often when it drags on.
-const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-const ROUND_LATER: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
-const ROUNDS_FAST: u32 = 400;
-/// Signals that ask for the end.
-const STOPS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 /// The largest frame a keeper says to a warden.
 const LEASH_FRAME: usize = 64;
 
@@ -56,22 +48,23 @@ pub(super) struct Warden {
     pub(super) failure: Option<Failure>,
     pub(super) reaped: Option<Reaped>,
     pub(super) ending: bool,
-    pub(super) rounds: u32,
+    pub(super) rounds: Rounds,
     /// Held, never used: while it is open, somebody is there to clean up. A fork of the keeper has it anyway.
     #[expect(dead_code, reason = "open is all that it has to be")]
     pub(super) lock: Option<OwnedFd>,
 }
 
 /// Spends the life of a warden. The keeper's own descriptors are closed first.
-pub(super) fn run(plan: Plan, kept: &[i32]) -> ! {
+pub(super) fn run(plan: Plan, lock: &OwnedFd) -> ! {
     let worker = plan.worker;
-    let mut open = kept.to_vec();
-    open.push(plan.leash.as_fd().as_raw_fd());
+    let mut open = vec![2, lock.as_raw_fd(), plan.leash.as_fd().as_raw_fd()];
     open.push(plan.lineage.as_raw_fd());
     open.extend(plan.fds.iter().map(AsRawFd::as_raw_fd));
     open.extend(plan.cgroup.iter().map(|cgroup| cgroup.as_fd().as_raw_fd()));
     let begun = sys::close_all_but(&open).and_then(|()| plan.leash.try_clone()).and_then(|leash| {
-        Warden::begin(plan).inspect_err(|error| say(&leash, &Report::Failed(worker, not_forked(error)), &[]))
+        Warden::begin(plan).inspect_err(|error| {
+            say(&leash, &Report::Failed(worker, Failure::of(Stage::Fork, error, "")), &[]);
+        })
     });
     if let Err(error) = begun.and_then(Warden::tend) {
         complain!("the warden of worker {worker} failed: {error}");
@@ -110,7 +103,7 @@ impl Warden {
                 failure: None,
                 reaped: None,
                 ending: false,
-                rounds: 0,
+                rounds: Rounds::default(),
                 lock: None,
             }),
             Err(error) => Err(error),
@@ -159,9 +152,8 @@ impl Warden {
 
     /// Once it kills, nothing that anybody says changes anything.
     fn wait_for_deaths(&mut self) -> io::Result<()> {
-        self.rounds = self.rounds.saturating_add(1);
-        let round = if self.rounds < ROUNDS_FAST { &ROUND } else { &ROUND_LATER };
-        poll(&mut [PollFd::new(self.signals.fd(), PollFlags::IN)], Some(round))?;
+        self.rounds.end(false);
+        poll(&mut [PollFd::new(self.signals.fd(), PollFlags::IN)], Some(self.rounds.patience()))?;
         self.take_signals();
         Ok(())
     }
@@ -186,7 +178,7 @@ impl Warden {
                 Received::Frame(length, _) => match Request::decode(&buffer[..length]) {
                     Ok(Request::Signal(_, signal)) if self.reaped.is_none() => {
                         let _ = sys::kill(self.child, signal);
-                        if STOPS.contains(&signal) {
+                        if sys::STOPS.contains(&signal) {
                             // A stopped worker could not obey.
                             let _ = sys::kill(self.child, libc::SIGCONT);
                         }
@@ -247,7 +239,7 @@ impl Warden {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(false),
-                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(true),
+                childless if sys::is_childless(&childless) => return Ok(true),
                 Err(error) => return Err(error),
             }
         }
@@ -269,26 +261,10 @@ impl Warden {
     fn report(&self) {
         let report = match &self.failure {
             Some(failure) => Report::Failed(self.worker, failure.clone()),
-            None => Report::Gone(self.worker, Box::new(self.gone())),
+            None => Report::Gone(self.worker, Box::new(gone(self.reaped, self.cgroup.as_ref()))),
         };
         say(&self.leash, &report, &[]);
     }
-
-    fn gone(&self) -> Gone {
-        let mut gone = Gone::default();
-        if let Some(reaped) = self.reaped {
-            gone.ending = Some(ending(reaped.status));
-            (gone.user, gone.system, gone.peak_rss) = (reaped.user, reaped.system, reaped.peak_rss);
-        }
-        if let Some(cgroup) = &self.cgroup {
-            evidence(cgroup, &mut gone);
-        }
-        gone
-    }
-}
-
-fn not_forked(error: &io::Error) -> Failure {
-    Failure { stage: Stage::Fork, errno: error.raw_os_error().unwrap_or(0), message: String::new() }
 }
 
 /// Opens the keeper, and has the kernel wake this process when the keeper dies, should somebody have stopped it.
@@ -298,31 +274,8 @@ fn watch_keeper(keeper: Pid) -> io::Result<OwnedFd> {
     if rustix::process::getppid() == Some(keeper) { Ok(pidfd) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
-pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<()> {
-    match rustix::event::poll(fds, timeout) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// What the cgroup saw.
-pub(super) fn evidence(cgroup: &Cgroup, gone: &mut Gone) {
-    gone.peak_tree = cgroup.number("memory.peak");
-    gone.oom_kills = cgroup.count("memory.events", "oom_kill").unwrap_or(0);
-    gone.pids_refused = cgroup.count("pids.events", "max").unwrap_or(0);
-}
-
-/// How a process ended, from its wait status.
-pub(super) fn ending(status: i32) -> Ending {
-    if libc::WIFSIGNALED(status) {
-        Ending::Signal(libc::WTERMSIG(status))
-    } else {
-        Ending::Code(libc::WEXITSTATUS(status))
-    }
-}
-
 /// A keeper that is gone needs no report.
-pub(super) fn say(leash: &Link, report: &Report, fds: &[std::os::fd::BorrowedFd<'_>]) {
+pub(super) fn say(leash: &Link, report: &Report, fds: &[BorrowedFd<'_>]) {
     if let Ok(frame) = report.encode() {
         let _ = leash.send(&frame, fds);
     }

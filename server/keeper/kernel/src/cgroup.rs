@@ -27,6 +27,14 @@ impl Cgroup {
         Ok(Self { directory, path })
     }
 
+    /// Opens one that may not exist yet.
+    pub fn open_or_create(path: PathBuf) -> io::Result<Self> {
+        match Self::open(path.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
+            opened => opened,
+        }
+    }
+
     /// One that somebody else has opened. It has no path here.
     pub fn at(directory: OwnedFd) -> Self {
         Self { directory, path: PathBuf::new() }
@@ -71,6 +79,20 @@ impl Cgroup {
         match self.read("cgroup.events") {
             Ok(events) => !events.lines().any(|line| line == "populated 0"),
             Err(error) => !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)),
+        }
+    }
+
+    /// Removes it and those below it. Fails while somebody lives there.
+    pub fn remove(&self) -> io::Result<()> {
+        remove_tree(&self.path)
+    }
+
+    /// The same, where nobody hears of a failure but the log. One that is gone already is as good.
+    pub fn discard(&self) {
+        if let Err(error) = self.remove()
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            crate::complain!("cannot remove {}: {error}", self.path.display());
         }
     }
 

@@ -1,7 +1,9 @@
-//! What the kernel says about this boot and this namespace.
+//! What the kernel says about this boot, this namespace and this process.
 
+use rustix::process::PidfdFlags;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 /// The identity of this boot. A record of another boot speaks of processes that are long gone.
@@ -18,4 +20,9 @@ pub const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// The inode of the PID namespace of this process.
 pub fn pid_namespace() -> io::Result<u64> {
     Ok(fs::metadata("/proc/self/ns/pid")?.ino())
+}
+
+/// This process, as others may hold it.
+pub fn own_pidfd() -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?)
 }

@@ -6,6 +6,7 @@
 //!  keeper ──Hatch──▶ fork server ─forks─▶ warden ──Hatched──▶ keeper ──Fork──▶ warden ──Fork──▶ worker ──Begun──▶ warden
 //! ```
 
+use super::Report;
 use super::field::{Broken, Frame, FrameWriter};
 
 const CLEAN: u8 = 32;
@@ -63,5 +64,24 @@ impl Word {
             BEGUN => Self::Begun,
             kind => return Err(Broken::Kind(kind)),
         })
+    }
+}
+
+/// What a warden says to its keeper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Of its worker.
+    Report(Report),
+    /// Around a fork.
+    Word(Word),
+}
+
+impl Said {
+    /// The meaning of a frame.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Broken> {
+        match Word::decode(bytes) {
+            Err(Broken::Kind(_)) => Report::decode(bytes).map(Self::Report),
+            word => word.map(Self::Word),
+        }
     }
 }

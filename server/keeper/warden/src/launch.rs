@@ -3,23 +3,20 @@
 //! Runs in a fork of the warden, in the order that the rights allow: what needs power first, then the user, then
 //! the promise to die with the warden (a change of user takes it back), and the program last.
 
-use super::cgroup::Cgroup;
-use super::sys;
-use crate::wire::{SpawnRequest, Stage};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Signal};
+use sidewinder_keeper_kernel::cgroup::Cgroup;
+use sidewinder_keeper_kernel::sys;
+use sidewinder_keeper_wire::{NUMBER_MAX, SpawnRequest, Stage};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Where a launch failed, and with which error.
 type Failed = (Stage, io::Error);
-
-/// The highest number at which a descriptor may appear in a worker.
-const NUMBER_MAX: i32 = 255;
 
 /// Becomes the worker, or says through the pipe why not, and leaves. It goes into the cgroup if it is not there yet.
 pub(super) fn launch(
@@ -30,7 +27,7 @@ pub(super) fn launch(
     report: &OwnedFd,
 ) -> ! {
     // Out of the reach of every number that a worker may be given.
-    if let Ok(report) = rustix::io::fcntl_dupfd_cloexec(report, NUMBER_MAX + 1) {
+    if let Ok(report) = rustix::io::fcntl_dupfd_cloexec(report, NUMBER_MAX.cast_signed() + 1) {
         // Before the user changes, and before anything can be forked.
         let joined = cgroup.map_or(Ok(()), |cgroup| cgroup.write("cgroup.procs", "0"));
         let joined = joined.map_err(|error| (Stage::Cgroup, error));
@@ -135,33 +132,4 @@ fn encode(failed: &Failed) -> [u8; 5] {
 pub(super) fn decode(bytes: &[u8]) -> Option<(Stage, i32)> {
     let [stage, errno @ ..] = *<&[u8; 5]>::try_from(bytes).ok()?;
     Some((Stage::from_number(stage)?, i32::from_le_bytes(errno)))
-}
-
-/// The numbers a worker may be given: no two alike, none absurdly high.
-pub(super) fn check_numbers(numbers: &[u32], fds: &[OwnedFd]) -> Result<(), &'static str> {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable();
-    let doubled = sorted.windows(2).any(|pair| pair[0] == pair[1]);
-    match () {
-        () if fds.len() != numbers.len() => Err("as many descriptors as numbers for them must come along"),
-        () if doubled => Err("two descriptors were given the same number"),
-        () if sorted.last().is_some_and(|last| i64::from(*last) > NUMBER_MAX.into()) => {
-            Err("descriptor numbers go up to 255")
-        }
-        () if fds.iter().any(|fd| fd.as_raw_fd() < 0) => Err("a descriptor is invalid"),
-        () => Ok(()),
-    }
-}
-
-/// The same, with the number at which a fork server finds its nest.
-pub(super) fn check_spawn(request: &SpawnRequest, fds: &[OwnedFd]) -> Result<(), &'static str> {
-    check_numbers(&request.fds, fds)?;
-    match request.nest {
-        Some(nest) if request.fds.contains(&nest) => Err("two descriptors were given the same number"),
-        Some(nest) if i64::from(nest) > NUMBER_MAX.into() => Err("descriptor numbers go up to 255"),
-        Some(_) if request.uid.is_some() || request.gid.is_some() => {
-            Err("a fork server is of the keeper's own user: its wardens could not be otherwise")
-        }
-        Some(_) | None => Ok(()),
-    }
 }

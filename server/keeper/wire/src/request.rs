@@ -2,6 +2,7 @@
 
 use super::field::{Broken, Frame, FrameWriter, number, small, text, unknown};
 use super::spawn::{ForkRequest, SpawnRequest};
+use super::{VERSION, agree, oldest_adoptable};
 use std::time::Duration;
 
 const HELLO: u8 = 1;
@@ -122,7 +123,43 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Whether it can be carried out with so many descriptors beside it.
+    pub fn check(&self, descriptors: usize) -> Result<(), &'static str> {
+        match self {
+            Self::Spawn(_, request) => request.check(descriptors),
+            Self::Fork(_, request) => request.check(descriptors),
+            Self::Hello(_)
+            | Self::Adopt(_)
+            | Self::Signal(..)
+            | Self::Kill(_)
+            | Self::List
+            | Self::Drain(_)
+            | Self::Acknowledge(_) => Ok(()),
+        }
+    }
+
+    /// Whom it concerns; 0 is the whole pool.
+    pub fn worker(&self) -> u32 {
+        match *self {
+            Self::Spawn(worker, _)
+            | Self::Fork(worker, _)
+            | Self::Signal(worker, _)
+            | Self::Kill(worker)
+            | Self::Acknowledge(worker) => worker,
+            Self::Hello(_) | Self::Adopt(_) | Self::List | Self::Drain(_) => 0,
+        }
+    }
+}
+
 impl Hello {
+    /// The version that this build speaks with whoever says so.
+    pub fn agree(&self) -> Result<u8, String> {
+        let ours = (oldest_adoptable(VERSION), VERSION);
+        agree(ours, self.versions)
+            .ok_or_else(|| format!("no common version: this keeper speaks {} to {}", ours.0, ours.1))
+    }
+
     fn write(&self, kind: u8) -> FrameWriter {
         let mut frame = FrameWriter::new(kind, 0);
         frame.number(OLDEST, u64::from(self.versions.0));

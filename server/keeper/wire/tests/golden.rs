@@ -1,12 +1,11 @@
 //! Golden frames: the bytes of every message, pinned in `proto/golden/keeper-1/`.
 //!
 //! A change of these files is a change of the protocol: an owner must go on adopting keepers that speak the old
-//! bytes. `GOLDEN=write cargo test -p sidewinder-keeper --test golden` writes the files anew.
+//! bytes. `GOLDEN=write cargo test -p sidewinder-keeper-wire --test golden` writes the files anew.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
-use sidewinder_keeper::Tier;
-use sidewinder_keeper::wire::*;
+use sidewinder_keeper_wire::*;
 use std::fmt::Debug;
 use std::fs;
 use std::path::PathBuf;
@@ -113,7 +112,7 @@ fn words() -> Vec<(&'static str, Word)> {
 }
 
 fn directory() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto/golden/keeper-1")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../proto/golden/keeper-1")
 }
 
 fn hex(bytes: &[u8]) -> String {

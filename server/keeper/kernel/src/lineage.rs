@@ -4,11 +4,17 @@
 //! between the look and the kill. Whatever they leave behind becomes a direct child, because this process is a
 //! subreaper; so killing in rounds ends with everybody, and `ECHILD` is the proof.
 
-use super::sys;
+use crate::sys::{self, Signals};
+use crate::wait;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// Between two looks at who is left, when no child has died.
+const ROUND: Duration = Duration::from_millis(1);
 
 /// How to read process ids out of `/proc`.
 #[derive(Debug)]
@@ -24,6 +30,15 @@ impl Lineage {
     pub fn look() -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Self::look_in(rustix::fs::open("/proc", flags, Mode::empty())?)
+    }
+
+    /// Does so, and sees that children can be listed.
+    pub fn sure() -> io::Result<Self> {
+        let lineage = Self::look().and_then(|lineage| lineage.children().map(|_| lineage));
+        lineage.map_err(|error| {
+            let why = format!("/proc/thread-self/children: {error}: mount /proc (with CONFIG_PROC_CHILDREN)");
+            io::Error::new(error.kind(), why)
+        })
     }
 
     /// The same in a `/proc` that somebody else has opened.
@@ -63,6 +78,15 @@ impl Lineage {
             }
         }
         Ok(struck)
+    }
+
+    /// Kills and reaps until nobody is left below this process.
+    pub fn end_all(&self, signals: &Signals) {
+        while !sys::is_childless(&sys::reap()) {
+            let _ = self.strike(|_| false);
+            let _ = wait::poll(&mut [PollFd::new(signals.fd(), PollFlags::IN)], Some(ROUND));
+            while signals.next().is_some() {}
+        }
     }
 
     fn ns_pids(&self, pid: &str) -> Option<Vec<i32>> {

@@ -3,6 +3,7 @@
 use super::field::{Broken, Frame, FrameWriter, number, small, text, unknown};
 use super::request::micros;
 use crate::Tier;
+use std::io;
 use std::time::Duration;
 
 const WELCOME: u8 = 65;
@@ -255,6 +256,11 @@ impl Welcome {
 }
 
 impl Failure {
+    /// What the system said at this step, and about what.
+    pub fn of(stage: Stage, error: &io::Error, message: &str) -> Self {
+        Self { stage, errno: error.raw_os_error().unwrap_or(0), message: message.to_owned() }
+    }
+
     fn write(&self, worker: u32) -> FrameWriter {
         let mut frame = FrameWriter::new(FAILED, worker);
         frame.number(STAGE, u64::from(self.stage as u8));

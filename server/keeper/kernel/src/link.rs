@@ -1,6 +1,5 @@
 //! A `SOCK_SEQPACKET` socket that carries frames and, beside them, descriptors.
 
-use crate::wire::{FDS_MAX, FRAME_MAX};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
@@ -10,7 +9,12 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// One end of a lifeline or a leash.
+/// The largest frame that is sure to fit.
+pub const FRAME_MAX: usize = 128 * 1024;
+/// So many descriptors fit beside one frame.
+pub const FDS_MAX: usize = 32;
+
+/// One end of such a socket.
 #[derive(Debug)]
 pub struct Link {
     socket: OwnedFd,

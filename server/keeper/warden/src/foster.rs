@@ -16,15 +16,17 @@
 //! among its own children; the warden finds the newcomer among its own. Only then the newcomer is limited, and is
 //! given its descriptors; before that it waits and runs nothing.
 
-use super::cgroup::Cgroup;
-use super::lineage::Lineage;
-use super::link::{Link, Received};
-use super::sys::{self, Signals};
-use super::warden::{self, Warden};
-use crate::wire::{FRAME_MAX, Failure, ForkRequest, Report, Request, Stage, Word};
+use crate::leash::Leash;
+use crate::start::{Ground, Started, make_tree};
+use crate::tend::{self, Warden};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal};
+use sidewinder_keeper_kernel::wait::poll;
+use sidewinder_keeper_kernel::{
+    Cgroup, Lineage, Link, Received, Rounds, Signals, complain, facts, standard, sys,
+};
+use sidewinder_keeper_wire::{FRAME_MAX, Failure, ForkRequest, PLAN_FDS_MAX, Report, Request, Stage, Word};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -33,7 +35,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 /// run, its standard error.
 const OWN_FDS: usize = 4;
 /// The same where there are cgroups: the worker's, and the one of such wardens.
-const OWN_FDS_IN_CGROUP: usize = OWN_FDS + 2;
+const OWN_FDS_IN_CGROUP: usize = PLAN_FDS_MAX;
+
+/// The cgroup of such wardens, beside those of the workers: they must not stay where they were forked.
+const WARDENS: &str = "wardens";
 
 /// What the nurse was told of: `KEEPER WORKER PID`.
 struct Newcomer {
@@ -42,10 +47,59 @@ struct Newcomer {
     child: Pid,
 }
 
-/// What the keeper has sent.
-struct Plan {
-    request: Box<ForkRequest>,
-    fds: Vec<OwnedFd>,
+/// What a forked worker gets when it is there, with its descriptors.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its limits, and the numbers of its descriptors.
+    pub request: Box<ForkRequest>,
+    /// On the way from the keeper to the warden, those of the warden come first.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// Tells a fork server that it is a child of the keeper now, and gives it the program of wardens.
+pub fn hold(nest: &Link) -> io::Result<()> {
+    let held = Word::Held.encode().map_err(io::Error::other)?;
+    let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    nest.send(&held, &[program.as_fd()])
+}
+
+/// Asks a fork server for a worker. Whoever shows itself on the leash is named by the kernel. An error leaves nothing
+/// behind.
+pub fn ask(worker: u32, plan: &Plan, nest: &Link, ground: &Ground<'_>) -> Result<Started, Failure> {
+    let cgroup = make_tree(worker, &plan.request.limits, ground.pool)?;
+    let asked = Link::pair().and_then(|(leash, theirs)| {
+        leash.expect_signatures(true)?;
+        let hatch = Word::Hatch(worker).encode().map_err(io::Error::other)?;
+        nest.send(&hatch, &[theirs.as_fd()])?;
+        Ok(leash)
+    });
+    match asked {
+        Ok(link) => Ok(Started { leash: Leash::new(link, None), nest: None, cgroup }),
+        Err(error) => {
+            cgroup.iter().for_each(|cgroup| drop(cgroup.remove()));
+            Err(Failure::of(Stage::Fork, &error, "the fork server"))
+        }
+    }
+}
+
+/// Hands the plan to a warden that was believed, with what it needs of its keeper.
+pub fn hand_over(
+    worker: u32,
+    plan: Plan,
+    leash: &Link,
+    tree: Option<&Cgroup>,
+    ground: &Ground<'_>,
+) -> io::Result<()> {
+    leash.expect_signatures(false)?;
+    let keeper = facts::own_pidfd()?;
+    let wardens = ground.pool.map(|pool| Cgroup::open_or_create(pool.path().join(WARDENS))).transpose()?;
+    let mut fds = vec![keeper.as_fd(), ground.lineage.as_fd(), ground.lock.as_fd(), rustix::stdio::stderr()];
+    fds.extend(
+        tree.zip(wardens.as_ref()).into_iter().flat_map(|(tree, wardens)| [tree.as_fd(), wardens.as_fd()]),
+    );
+    fds.extend(plan.fds.iter().map(AsFd::as_fd));
+    let frame = Request::Fork(worker, plan.request).encode().map_err(io::Error::other)?;
+    leash.send(&frame, &fds)
 }
 
 /// The `main` of such a warden. It is executed by a nurse, with its leash as standard input and the way to the newcomer
@@ -88,7 +142,7 @@ fn give_up() -> ! {
 /// Nobody below stays. The newcomer has run nothing yet, and ends with its socket in any case.
 fn clear() {
     if let Ok(lineage) = Lineage::look() {
-        while !matches!(sys::reap(), Err(error) if error.raw_os_error() == Some(libc::ECHILD)) {
+        while !sys::is_childless(&sys::reap()) {
             if lineage.strike(|_| false).is_err() {
                 break;
             }
@@ -102,12 +156,8 @@ fn begin(newcomer: &Newcomer) -> io::Result<Option<Warden>> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::thread::set_name(c"sw-warden")?;
     let signals = Signals::take_all()?;
-    let leash = Link::new(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?)?;
-    let birth = Link::new(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?)?;
-    let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::stdio::dup2_stdin(&nothing)?;
-    rustix::stdio::dup2_stdout(&nothing)?;
-    drop(nothing);
+    let (leash, birth) = standard::take()?;
+    let (leash, birth) = (Link::new(leash)?, Link::new(birth)?);
     let held = [0, 1, 2, leash.as_fd().as_raw_fd(), birth.as_fd().as_raw_fd(), signals.fd().as_raw_fd()];
     sys::close_all_but(&held)?;
     fall_to(newcomer.keeper)?;
@@ -117,13 +167,9 @@ fn begin(newcomer: &Newcomer) -> io::Result<Option<Warden>> {
     let keep = leash.try_clone()?;
     let adopted = adopt(newcomer, plan, leash, birth, signals);
     if let Err(error) = &adopted {
-        let failure = Failure {
-            stage: Stage::Limits,
-            errno: error.raw_os_error().unwrap_or(0),
-            message: format!("a forked worker: {error}"),
-        };
+        let failure = Failure::of(Stage::Limits, error, &format!("a forked worker: {error}"));
         clear();
-        warden::say(&keep, &Report::Failed(newcomer.worker, failure), &[]);
+        tend::say(&keep, &Report::Failed(newcomer.worker, failure), &[]);
         sys::leave(1);
     }
     adopted.map(Some)
@@ -139,7 +185,7 @@ fn fall_to(keeper: Pid) -> io::Result<()> {
         let Some(parent) = parent else { return Err(io::ErrorKind::NotFound.into()) };
         let Ok(midwife) = rustix::process::pidfd_open(parent, PidfdFlags::empty()) else { continue };
         if rustix::process::getppid() == Some(parent) {
-            warden::poll(&mut [PollFd::new(&midwife, PollFlags::IN)], None)?;
+            poll(&mut [PollFd::new(&midwife, PollFlags::IN)], None)?;
         }
         // A parent that is neither midwife nor keeper is somebody to whom the kernel gave what the keeper left.
         if rustix::process::getppid() == Some(parent) {
@@ -155,7 +201,7 @@ fn hear_plan(leash: &Link) -> io::Result<Option<Plan>> {
     let mut buffer = vec![0; FRAME_MAX];
     loop {
         match leash.receive(&mut buffer)? {
-            Received::Nothing => warden::poll(&mut [PollFd::new(leash, PollFlags::IN)], None)?,
+            Received::Nothing => poll(&mut [PollFd::new(leash, PollFlags::IN)], None)?,
             Received::Closed => return Ok(None),
             Received::Frame(length, fds) => match Request::decode(&buffer[..length]) {
                 Ok(Request::Fork(_, request)) => return Ok(Some(Plan { request, fds })),
@@ -215,7 +261,7 @@ fn adopt(newcomer: &Newcomer, plan: Plan, leash: Link, birth: Link, signals: Sig
         failure: None,
         reaped: None,
         ending: false,
-        rounds: 0,
+        rounds: Rounds::default(),
         lock: Some(lock),
     })
 }

@@ -19,12 +19,21 @@ mod nest;
 mod report;
 mod request;
 mod spawn;
+mod tier;
 
 pub use field::{Broken, Fields, Frame, FrameWriter, put_field, unknown};
-pub use nest::Word;
+pub use nest::{Said, Word};
 pub use report::{Ending, Entry, Failure, Gone, Report, Stage, Welcome};
 pub use request::{Graces, Hello, Request};
 pub use spawn::{ForkRequest, Limits, Rlimit, SpawnRequest};
+pub use tier::Tier;
+
+/// The argument that turns the executable into a keeper.
+pub const KEEPER_ARGUMENT: &str = "__keeper";
+/// The argument that turns it into the warden of a worker that a fork server has forked.
+pub const WARDEN_ARGUMENT: &str = "__warden";
+/// The environment variable that marks every process of a run, with the run's identity as its value.
+pub const RUN_VARIABLE: &str = "SIDEWINDER_RUN";
 
 /// The version this build speaks.
 pub const VERSION: u8 = 1;
@@ -34,6 +43,10 @@ pub const ADOPTABLE: u8 = 2;
 pub const FRAME_MAX: usize = 128 * 1024;
 /// No frame carries more descriptors.
 pub const FDS_MAX: usize = 32;
+/// So many of them may go beside the plan of a forked worker to its warden, before those of the worker.
+pub const PLAN_FDS_MAX: usize = 6;
+/// No descriptor appears at a higher number in a worker.
+pub const NUMBER_MAX: u32 = 255;
 /// No keeper holds more lives, nor more endings that nobody has acknowledged.
 pub const WORKERS_MAX: usize = 4096;
 

@@ -17,6 +17,12 @@ use std::time::Duration;
 /// libc still declares it too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Signals that ask a process to stop.
+pub const STOPS: [c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+/// Signals that mean a crash, also when somebody has sent them.
+pub const CRASHES: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGSYS];
+
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -105,6 +111,11 @@ pub struct Reaped {
 /// Reaps one dead child, if there is one. `ECHILD` says that no child is left, dead or alive.
 pub fn reap() -> io::Result<Option<Reaped>> {
     wait(0)
+}
+
+/// Whether that was the answer: no child is left, dead or alive.
+pub fn is_childless(reaped: &io::Result<Option<Reaped>>) -> bool {
+    reaped.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ECHILD))
 }
 
 /// Reaps one dead child, or tells of one that was stopped (`WIFSTOPPED`).

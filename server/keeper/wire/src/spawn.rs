@@ -4,6 +4,7 @@
 //! so that a keeper too old to know it refuses the worker instead of running it unprotected.
 
 use super::field::{Broken, Frame, FrameWriter, number, signed, small, text, unknown};
+use super::{FDS_MAX, NUMBER_MAX, PLAN_FDS_MAX};
 
 const ARGUMENT: u16 = 1;
 const VARIABLE: u16 = 2;
@@ -146,6 +147,14 @@ pub struct ForkRequest {
 const FROM: u16 = 1;
 
 impl ForkRequest {
+    /// Whether it can be carried out with so many descriptors beside it.
+    pub fn check(&self, descriptors: usize) -> Result<(), &'static str> {
+        if descriptors > FDS_MAX - PLAN_FDS_MAX {
+            return Err("a forked worker takes at most 26 descriptors");
+        }
+        check_numbers(&self.fds, descriptors)
+    }
+
     pub(super) fn write(&self, frame: &mut FrameWriter) {
         frame.number(FROM, u64::from(self.from));
         write_rlimits(&self.rlimits, frame);
@@ -170,6 +179,19 @@ impl ForkRequest {
 }
 
 impl SpawnRequest {
+    /// Whether it can be carried out with so many descriptors beside it.
+    pub fn check(&self, descriptors: usize) -> Result<(), &'static str> {
+        check_numbers(&self.fds, descriptors)?;
+        match self.nest {
+            Some(nest) if self.fds.contains(&nest) => Err("two descriptors were given the same number"),
+            Some(nest) if nest > NUMBER_MAX => Err("descriptor numbers go up to 255"),
+            Some(_) if self.uid.is_some() || self.gid.is_some() => {
+                Err("a fork server is of the keeper's own user: its wardens could not be otherwise")
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     pub(super) fn write(&self, frame: &mut FrameWriter) {
         self.arguments.iter().for_each(|argument| frame.bytes(ARGUMENT, argument));
         self.environment.iter().for_each(|variable| frame.bytes(VARIABLE, variable));
@@ -227,6 +249,21 @@ impl SpawnRequest {
             NEST => self.nest = Some(small(tag, value)?),
             _ => self.limits.set(tag, value)?,
         }
+        Ok(())
+    }
+}
+
+/// The numbers a worker may be given: no two alike, none absurdly high.
+fn check_numbers(numbers: &[u32], descriptors: usize) -> Result<(), &'static str> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    if descriptors != numbers.len() {
+        Err("as many descriptors as numbers for them must come along")
+    } else if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        Err("two descriptors were given the same number")
+    } else if sorted.last().is_some_and(|last| *last > NUMBER_MAX) {
+        Err("descriptor numbers go up to 255")
+    } else {
         Ok(())
     }
 }
