@@ -30,7 +30,7 @@ use sidewinder_edge::listener::Listener;
 use sidewinder_edge::routes::Routes;
 use sidewinder_edge::server::{Sight, Wish, serve};
 use sidewinder_edge::tls::Tls;
-use sidewinder_keeper::wire::Welcome;
+use sidewinder_keeper_wire::Welcome;
 use sidewinder_proto::v1::admin_server::AdminServer;
 use sidewinder_proto::v1::calls_server::CallsServer;
 use sidewinder_proto::v1::clients_server::ClientsServer;

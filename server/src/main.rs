@@ -26,14 +26,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let caller = keep::caller();
-    sidewinder_keeper::linux::sys::expect_children();
+    sidewinder_keeper_kernel::sys::expect_children();
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
-        Some(first) if first == sidewinder_keeper::KEEPER_ARGUMENT => {
-            sidewinder_keeper::linux::main(arguments)
-        }
-        Some(first) if first == sidewinder_keeper::WARDEN_ARGUMENT => {
-            sidewinder_keeper::linux::foster(arguments)
+        Some(first) if first == sidewinder_keeper_wire::KEEPER_ARGUMENT => sidewinder_keeper::main(arguments),
+        Some(first) if first == sidewinder_keeper_wire::WARDEN_ARGUMENT => {
+            sidewinder_keeper::foster(arguments)
         }
         Some(first) if first == own::lifeline::GATE_ARGUMENT => {
             cli::fail(&own::lifeline::wait_at_the_gate(arguments))

@@ -6,9 +6,10 @@
 use crate::arena::Arena;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open};
-use sidewinder_keeper::linux::link::{Link, Received};
-use sidewinder_keeper::wire::{FRAME_MAX, Gone, Graces, Hello, Report, Request, SpawnRequest, Welcome};
-use sidewinder_keeper::{KEEPER_ARGUMENT, RUN_VARIABLE};
+use sidewinder_keeper_kernel::link::{Link, Received};
+use sidewinder_keeper_wire::{
+    FRAME_MAX, Gone, Graces, Hello, KEEPER_ARGUMENT, RUN_VARIABLE, Report, Request, SpawnRequest, Welcome,
+};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -45,15 +45,8 @@ mod wards;
 pub use enter::main;
 pub use sidewinder_keeper_warden::foster::main as foster;
 
-/// Under their old names, for whoever still asks here.
-pub mod linux {
-    pub use super::{foster, main};
-    pub use sidewinder_keeper_kernel::{cgroup, facts, lineage, link, sys};
-}
-pub use sidewinder_keeper_kernel::complain;
-pub use sidewinder_keeper_wire::{self as wire, KEEPER_ARGUMENT, RUN_VARIABLE, Tier, WARDEN_ARGUMENT};
-
 use sidewinder_keeper_kernel::link;
+use sidewinder_keeper_wire as wire;
 
 // Whatever can be said fits through what it is said on.
 const _: () = assert!(wire::FRAME_MAX <= link::FRAME_MAX && wire::FDS_MAX <= link::FDS_MAX);

@@ -7,7 +7,7 @@ use crate::systemd::{Door, Handed, Herald};
 use sidewinder_edge::listener::{Keepsake, LeftPlace, Listener, NotListening};
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::tls::Tls;
-use sidewinder_keeper::linux::sys::peer_pidfd;
+use sidewinder_keeper_kernel::sys::peer_pidfd;
 use std::io;
 use std::net::SocketAddr;
 

@@ -14,7 +14,7 @@ use crate::operate::{Handing, Operator};
 use crate::systemd::{Handed, Herald, Store};
 use crate::telemetry::Log;
 use crate::worker::memo::above_all_earlier;
-use sidewinder_keeper::linux::sys;
+use sidewinder_keeper_kernel::sys;
 use std::io;
 use std::time::Duration;
 use tokio::sync::watch;

@@ -6,7 +6,7 @@
 
 use crate::operate::Operator;
 use rustix::process::{getpid, kill_process};
-use sidewinder_keeper::linux::sys;
+use sidewinder_keeper_kernel::sys;
 use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;

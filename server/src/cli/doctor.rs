@@ -2,8 +2,8 @@
 
 use super::style::{Style, show};
 use crate::own::probe::{self, Check, Findings, Given, Holder};
-use sidewinder_keeper::Tier;
-use sidewinder_keeper::complain;
+use sidewinder_keeper_kernel::complain;
+use sidewinder_keeper_wire::Tier;
 use std::process::ExitCode;
 
 /// Say which tier and which limits this machine gives, and why

@@ -16,7 +16,7 @@ mod upgrade;
 mod wait;
 
 use clap::{Parser, Subcommand};
-use sidewinder_keeper::complain;
+use sidewinder_keeper_kernel::complain;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 

@@ -2,8 +2,7 @@
 
 use crate::own::limit::Limit;
 use crate::own::subtree::Wish;
-use sidewinder_keeper::Tier;
-use sidewinder_keeper::wire::SpawnRequest;
+use sidewinder_keeper_wire::{SpawnRequest, Tier};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -47,8 +46,8 @@ impl Order {
             Some(directory) => std::path::absolute(directory)?,
             None => std::env::current_dir()?,
         };
-        let inherited = std::env::vars_os().filter(|(name, _)| name != sidewinder_keeper::RUN_VARIABLE);
-        let mark = (OsString::from(sidewinder_keeper::RUN_VARIABLE), OsString::from(run));
+        let inherited = std::env::vars_os().filter(|(name, _)| name != sidewinder_keeper_wire::RUN_VARIABLE);
+        let mark = (OsString::from(sidewinder_keeper_wire::RUN_VARIABLE), OsString::from(run));
         let environment = inherited.chain([mark]).map(|(name, value)| {
             let mut variable = name.into_vec();
             variable.push(b'=');

@@ -1,8 +1,8 @@
 //! What happens, for a program to read: one JSON object a line.
 
 use serde::Serialize;
-use sidewinder_keeper::complain;
-use sidewinder_keeper::wire::{Ending, Gone};
+use sidewinder_keeper_kernel::complain;
+use sidewinder_keeper_wire::{Ending, Gone};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -10,10 +10,10 @@ use crate::own::sweep::{self, Scope};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Timespec;
 use rustix::process::{Signal, pidfd_send_signal};
-use sidewinder_keeper::complain;
-use sidewinder_keeper::linux::lineage::Lineage;
-use sidewinder_keeper::linux::sys::{self, Signals};
-use sidewinder_keeper::wire::{Ending, Failure, Gone, Report, Request, Stage, Welcome};
+use sidewinder_keeper_kernel::complain;
+use sidewinder_keeper_kernel::lineage::Lineage;
+use sidewinder_keeper_kernel::sys::{self, Signals};
+use sidewinder_keeper_wire::{Ending, Failure, Gone, Report, Request, Stage, Welcome};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::thread::{Builder, JoinHandle};
@@ -210,7 +210,7 @@ impl Watch {
         self.started = true;
         let Some(ground) = &self.ground else { return };
         let cgroup = ground.cgroup.as_ref().map(|path| path.to_string_lossy());
-        let in_namespace = self.welcome.tier == sidewinder_keeper::Tier::A;
+        let in_namespace = self.welcome.tier == sidewinder_keeper_wire::Tier::A;
         self.journal.write(&Line::Started {
             run: &ground.record.facts.run,
             tier: self.welcome.tier.to_string(),

@@ -4,7 +4,7 @@ use crate::handover::{Deed, Handover, Left, LeftKeeper, LeftLife};
 use crate::own::hold::{Hold, Taken, Wishes};
 use crate::pool::{Carrier, Inheritance};
 use crate::telemetry::{Event, Events, What};
-use sidewinder_keeper::wire::Welcome;
+use sidewinder_keeper_wire::Welcome;
 use std::io;
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use crate::pool::{self, Handle};
 use crate::telemetry::{Events, Metrics};
 use crate::worker::life::Spec;
 use crate::worker::placed::Placed;
-use sidewinder_keeper::wire::{Graces, Welcome};
+use sidewinder_keeper_wire::{Graces, Welcome};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

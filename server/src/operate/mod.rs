@@ -28,7 +28,7 @@ use found::{Leaving, Member};
 use sidewinder_core::presence::Fact;
 use sidewinder_edge::server::{Crowd, Wish};
 use sidewinder_edge::tls::{Fresh, Tls};
-use sidewinder_keeper::wire::Welcome;
+use sidewinder_keeper_wire::Welcome;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;

@@ -6,9 +6,11 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process,
     set_parent_process_death_signal, waitid,
 };
-use sidewinder_keeper::linux::link::{Link, Received};
-use sidewinder_keeper::wire::{self, FRAME_MAX, Graces, Hello, Report, Request, SpawnRequest, Welcome};
-use sidewinder_keeper::{KEEPER_ARGUMENT, RUN_VARIABLE};
+use sidewinder_keeper_kernel::link::{Link, Received};
+use sidewinder_keeper_wire::{
+    self as wire, FRAME_MAX, Graces, Hello, KEEPER_ARGUMENT, RUN_VARIABLE, Report, Request, SpawnRequest,
+    Welcome,
+};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -3,7 +3,7 @@
 //! A limit of the whole tree needs a cgroup controller. Where none is delegated, `memory` and `pids` fall back to
 //! the nearest limit of each process, and that is said; the others are refused, because nothing would hold them.
 
-use sidewinder_keeper::wire::{Limits, Rlimit};
+use sidewinder_keeper_wire::{Limits, Rlimit};
 use std::fmt;
 
 const NAMES: &str = "memory, memory-high, swap, cpu, pids, io, files, file-size, cpu-time, core";

@@ -43,7 +43,7 @@ impl Record {
     pub(crate) fn begin(boot: String, owner: Option<Identity>, instance: &str) -> io::Result<Self> {
         let runs = directory()?;
         let run = new_run()?;
-        let namespace = sidewinder_keeper::linux::facts::pid_namespace()?;
+        let namespace = sidewinder_keeper_kernel::facts::pid_namespace()?;
         let instance = instance.to_owned();
         let facts = Facts { run, boot, namespace, owner, keeper: None, cgroup: None, instance };
         // Under its name only once it is locked: a sweep must not take it for one that nobody holds.

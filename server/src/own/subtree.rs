@@ -6,7 +6,7 @@
 //! a cgroup never kills who counts the dead.
 
 use rustix::fs::Access;
-use sidewinder_keeper::linux::cgroup;
+use sidewinder_keeper_kernel::cgroup;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

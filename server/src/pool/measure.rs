@@ -3,7 +3,7 @@
 use super::task::Task;
 use crate::worker::life::LastWords;
 use sidewinder_core::{Event, Life};
-use sidewinder_keeper::wire::Ending;
+use sidewinder_keeper_wire::Ending;
 
 impl Task {
     pub(super) fn measure_fact(&self, event: &Event) {

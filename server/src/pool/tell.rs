@@ -4,7 +4,7 @@ use super::task::Task;
 use crate::telemetry::{self, What};
 use crate::worker::life::LastWords;
 use sidewinder_core::{Event, Life, Notice, Phase};
-use sidewinder_keeper::wire::Ending;
+use sidewinder_keeper_wire::Ending;
 use std::sync::Arc;
 
 impl Task {

@@ -5,7 +5,7 @@ use crate::worker::life::LastWords;
 use crate::worker::words::{Raised, Said, Value};
 use sidewinder_core as core;
 use sidewinder_edge::outcome::{Death, Failure, Outcome, Refusal, Rejection, Unfit};
-use sidewinder_keeper::wire::Ending;
+use sidewinder_keeper_wire::Ending;
 
 /// What a worker said last, or what it said between.
 pub(super) enum Spoken {

@@ -13,7 +13,7 @@
 use listenfd::ListenFd;
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain};
-use sidewinder_keeper::linux::sys;
+use sidewinder_keeper_kernel::sys;
 use std::fmt;
 use std::io;
 use std::net::TcpListener;

@@ -8,7 +8,7 @@ use rustix::net::{
     SocketType, sendmsg_addr, socket_with,
 };
 use rustix::pipe::PipeFlags;
-use sidewinder_keeper::wire::FDS_MAX;
+use sidewinder_keeper_wire::FDS_MAX;
 use std::ffi::OsStr;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;

@@ -1,6 +1,6 @@
 //! How a worker is started: which program, with which arguments, environment and directory.
 
-use sidewinder_keeper::wire::{Failure, SpawnRequest};
+use sidewinder_keeper_wire::{Failure, SpawnRequest};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

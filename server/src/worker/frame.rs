@@ -3,7 +3,7 @@
 //! A body larger than a frame travels in pieces. Writing cuts without copying; reading puts together within a bound.
 
 use bytes::{Bytes, BytesMut};
-use sidewinder_keeper::wire::FRAME_MAX;
+use sidewinder_keeper_wire::FRAME_MAX;
 use std::collections::HashMap;
 use std::fmt;
 

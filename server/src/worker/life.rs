@@ -25,7 +25,7 @@ use left::Asked;
 pub(crate) use left::{Standing, Word, resume};
 pub(crate) use parcel::Pipes;
 use sidewinder_core::{Event, Jitter, Life};
-use sidewinder_keeper::wire::Gone;
+use sidewinder_keeper_wire::Gone;
 use std::fmt;
 use std::io;
 use std::sync::Arc;

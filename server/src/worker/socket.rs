@@ -7,8 +7,8 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, sendmsg,
     socketpair, sockopt,
 };
-use sidewinder_keeper::linux::sys;
-use sidewinder_keeper::wire::FRAME_MAX;
+use sidewinder_keeper_kernel::sys;
+use sidewinder_keeper_wire::FRAME_MAX;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

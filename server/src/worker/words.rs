@@ -3,7 +3,7 @@
 use super::frame::{INPUT, Message};
 use super::life::Word;
 use bytes::Bytes;
-use sidewinder_keeper::wire::{Broken, Fields, put_field, unknown};
+use sidewinder_keeper_wire::{Broken, Fields, put_field, unknown};
 use std::time::Duration;
 
 const TOOL: u16 = 1;

@@ -17,7 +17,7 @@ use sidewinder_edge::listener::Listener;
 use sidewinder_edge::peer::Users;
 use sidewinder_edge::routes::Routes;
 use sidewinder_edge::server::{Sight, Wish, serve};
-use sidewinder_keeper::wire::{Request as Order, SpawnRequest};
+use sidewinder_keeper_wire::{Request as Order, SpawnRequest};
 use sidewinder_proto::v1::calls_client::CallsClient;
 use sidewinder_proto::v1::calls_server::CallsServer;
 use sidewinder_proto::v1::{Call, CallRequest, Payload};

@@ -1,7 +1,7 @@
 //! What is not understood, not allowed or not possible: each is said, nothing is left, and the keeper goes on.
 
 use super::each_way;
-use sidewinder_keeper::wire::{Failure, FrameWriter, Hello, Limits, Report, Request, SpawnRequest, Stage};
+use sidewinder_keeper_wire::{Failure, FrameWriter, Hello, Limits, Report, Request, SpawnRequest, Stage};
 use sidewinder_tests::owner::{Owner, at_once, command, hello};
 use std::os::fd::AsFd;
 use std::time::Duration;

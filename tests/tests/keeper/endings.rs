@@ -2,7 +2,7 @@
 
 use super::{K, TEST_FACTOR, Tree, each_way, nasty, start_nasty};
 use rustix::process::{Signal, pidfd_send_signal};
-use sidewinder_keeper::wire::{Ending, Report, Request, SpawnRequest};
+use sidewinder_keeper_wire::{Ending, Report, Request, SpawnRequest};
 use sidewinder_tests::owner::{Owner, at_once, command};
 use sidewinder_tests::procfs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -120,7 +120,7 @@ fn a_keeper_asked_to_stop_ends_its_pool_and_says_so() {
         for (signal, grace) in [(Signal::TERM, 200), (Signal::ABORT, 0), (Signal::SEGV, 0)] {
             let owner = Owner::start(arena, namespace).unwrap();
             let grace = Duration::from_millis(grace);
-            let graces = sidewinder_keeper::wire::Graces { stop: grace, ..at_once(Duration::ZERO) };
+            let graces = sidewinder_keeper_wire::Graces { stop: grace, ..at_once(Duration::ZERO) };
             let (_, keeper) = owner.hello(graces).unwrap();
             let (mut tree, _) = start_nasty(&owner, 1);
             pidfd_send_signal(&keeper, signal).unwrap();

@@ -3,7 +3,7 @@
 use super::{Tree, each_way};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{Signal, pidfd_send_signal};
-use sidewinder_keeper::wire::{Ending, ForkRequest, Report, Request, SpawnRequest};
+use sidewinder_keeper_wire::{Ending, ForkRequest, Report, Request, SpawnRequest};
 use sidewinder_tests::arena::{self, Arena};
 use sidewinder_tests::owner::{Owner, at_once};
 use std::os::fd::{AsFd, OwnedFd};

@@ -11,7 +11,7 @@ mod owners;
 mod requests;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sidewinder_keeper::wire::SpawnRequest;
+use sidewinder_keeper_wire::SpawnRequest;
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::owner::{Owner, command};
 use std::fs::File;

@@ -3,7 +3,7 @@
 use super::endings::assert_ends;
 use super::{K, each_way, start_nasty};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use sidewinder_keeper::wire::{Report, Request};
+use sidewinder_keeper_wire::{Report, Request};
 use sidewinder_tests::owner::{Owner, at_once, command, hello};
 use std::collections::BTreeMap;
 use std::io;

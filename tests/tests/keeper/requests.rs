@@ -1,7 +1,7 @@
 //! Everything that a request names arrives at the worker, and nothing else does.
 
 use super::each_way;
-use sidewinder_keeper::wire::{Ending, Request, Rlimit, SpawnRequest};
+use sidewinder_keeper_wire::{Ending, Request, Rlimit, SpawnRequest};
 use sidewinder_tests::owner::{Owner, at_once, command};
 use std::fs::File;
 use std::io::Read;

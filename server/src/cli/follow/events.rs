@@ -5,7 +5,7 @@ use crate::cli::client::{Failed, Where, ask};
 use crate::cli::style::Style;
 use crate::telemetry::log::At;
 use serde_json::json;
-use sidewinder_keeper::complain;
+use sidewinder_keeper_kernel::complain;
 use sidewinder_proto::v1::{Event, Happening, WatchRequest};
 use std::collections::BTreeMap;
 use std::process::ExitCode;

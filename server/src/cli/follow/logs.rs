@@ -4,7 +4,7 @@ use super::follow;
 use crate::cli::client::{Failed, Where, ask};
 use crate::cli::style::Style;
 use crate::telemetry::log::{At, Line};
-use sidewinder_keeper::complain;
+use sidewinder_keeper_kernel::complain;
 use sidewinder_proto::v1::{Level, LogLine, LogsRequest};
 use std::process::ExitCode;
 use std::time::SystemTime;

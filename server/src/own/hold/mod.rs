@@ -12,7 +12,7 @@ use super::lifeline::Known;
 use super::limit::Limit;
 use super::subtree::Wish;
 use crate::handover::{Deed, Handover, LeftKeeper, LeftLife};
-use sidewinder_keeper::wire::{Ending, Failure, ForkRequest, Gone, Graces, SpawnRequest, Welcome};
+use sidewinder_keeper_wire::{Ending, Failure, ForkRequest, Gone, Graces, SpawnRequest, Welcome};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;

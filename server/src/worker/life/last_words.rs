@@ -1,6 +1,6 @@
 //! What is known of the end of a life.
 
-use sidewinder_keeper::wire::Ending;
+use sidewinder_keeper_wire::Ending;
 
 /// What is known of an ending.
 #[derive(Clone, Debug, Default)]
