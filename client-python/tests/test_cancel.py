@@ -63,6 +63,13 @@ class Cancelling(unittest.TestCase):
                     self.assertRegex(frames[-1], f"plain.py.* in {tool}")
                     self.assertEqual(worker.value("add", [1]), 2)
 
+    def test_tools_that_have_a_use_for_the_nudge_keep_it(self) -> None:
+        with ready("urgent") as worker:
+            call = self.started(worker, "tidies_up")
+            worker.cancel(call)
+            self.gave_up(worker.ending(call))
+            self.assertEqual(worker.value("heard", []), 0, "it was told what means something else to it")
+
     def test_whoever_has_met_a_cancel_is_not_hit_again(self) -> None:
         with ready() as worker:
             for _ in range(20):

@@ -34,6 +34,13 @@ defmodule Sidewinder.Lease.MachineTest do
     end
   end
 
+  test "a beat that is overdue is not put off by one of the daemon" do
+    {m, _} = Machine.handle(attached(0), {:wake, 0, 1_000}, 1)
+    {m, _} = beat(m, %Beat{sequence: 1, answers: 1, next: us(820_000)}, 751, 751_000)
+    assert Machine.wake_at(m) == 751
+    assert {_, [{:send, _}, {:beat_sent, %{sequence: 2}}]} = Machine.handle(m, {:wake, 0, 752_000}, 752)
+  end
+
   test "round trips are measured without the time that the other side took" do
     m = attached(0)
     {m, _} = Machine.handle(m, {:wake, 0, 1_000}, 1)

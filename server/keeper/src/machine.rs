@@ -17,7 +17,7 @@
 //! lifeline at end-of-file is final: nobody can come back on it. An owner that died while a copy of its end is
 //! kept somewhere (systemd's file descriptor store) is missing, and a successor may adopt the pool in time.
 
-use sidewinder_keeper_wire::Graces;
+use sidewinder_keeper_wire::{ENDING, Graces};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,7 @@ impl Machine {
         if self.owner == Owner::Awaited {
             Err("say hello first")
         } else if self.ending {
-            Err("the pool is ending: start a new keeper")
+            Err(ENDING)
         } else if self.lives.contains_key(&worker) {
             Err("this worker number is in use: acknowledge its ending or choose another")
         } else if self.lives.len() >= self.lives_max {

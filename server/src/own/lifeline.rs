@@ -76,6 +76,7 @@ impl Lifeline {
                     known.push(Known { number, living: entry.living, pidfd });
                 }
                 Heard::Report(Report::Listed(_), _) => return Ok((welcome, keeper, known)),
+                Heard::Report(Report::Drained, _) => return Err(io::Error::other(wire::ENDING)),
                 Heard::Report(..) => {}
                 Heard::Closed => return Err(io::Error::other("the keeper left before it said who lives")),
                 Heard::Nothing if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
@@ -103,6 +104,8 @@ impl Lifeline {
         loop {
             match self.hear()? {
                 Heard::Report(Report::Welcome(welcome), Some(keeper)) => return Ok((welcome, keeper)),
+                // Somebody has told it to end: it says so before it introduces itself, and takes nobody any more.
+                Heard::Report(Report::Drained, _) => return Err(io::Error::other(wire::ENDING)),
                 Heard::Report(Report::Refused(_, why), _) => return Err(io::Error::other(why)),
                 Heard::Report(..) => {}
                 Heard::Closed => return Err(io::Error::other("the keeper left before it said hello")),

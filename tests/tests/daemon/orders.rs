@@ -189,6 +189,27 @@ fn a_keeper_that_a_stranger_tells_to_end_is_replaced() {
     until("the old keeper is gone", || pidfd_send_signal(&keeper, Signal::CONT).is_err());
 }
 
+#[test]
+fn nobody_is_given_up_while_a_keeper_that_was_told_to_end_waits_for_its_last_call() {
+    let arena = Arena::prepare("lingers").unwrap();
+    let mut daemon = Daemon::start(&arena, &["--tools", "endings", "--workers", "3"]).unwrap();
+    are_ready(&daemon, 3);
+    let seen = |state: &str| {
+        let status = daemon.status().unwrap();
+        status["workers"].as_array().unwrap().iter().filter(|worker| worker["state"] == state).count()
+    };
+    let first = daemon.status().unwrap()["workers"][0]["pid"].as_u64().unwrap();
+    // Longer than it takes to give a slot up.
+    let mut call =
+        daemon.verb("call", &["rests", r#"{"seconds": 4}"#]).stdout(Stdio::piped()).spawn().unwrap();
+    until("it runs", || daemon.status().unwrap()["pools"][0]["running"] == 1);
+    pidfd_send_signal(keeper_of(first), Signal::TERM).unwrap();
+    assert!(call.wait().unwrap().success(), "the last call has its time");
+    until("everybody is back", || seen("RUNNING") == 3);
+    assert_eq!(seen("FATAL"), 0);
+    daemon.log_until("a new keeper stands").unwrap();
+}
+
 #[tokio::test]
 async fn who_watches_is_told_what_happens() {
     let arena = Arena::prepare("watched").unwrap();

@@ -201,7 +201,7 @@ def _handle_signals(control: Control) -> None:
     """Handlers run in the main thread, between two steps of whatever it does."""
     signal.signal(signal.SIGINT, lambda *_: control.interrupt())
     signal.signal(signal.SIGTERM, lambda *_: control.drain())
-    # A tool that has a use for it keeps it, and hears of a cancel when it comes back from the kernel by itself.
+    # A tool that has a use for it keeps it, and hears of a cancel when it is back from the kernel.
     if signal.getsignal(NUDGE) is signal.SIG_DFL:
         signal.signal(NUDGE, meet)
     # Of the thread that crashed: what is written last is what a caller gets to read.

@@ -35,6 +35,9 @@ pub const WARDEN_ARGUMENT: &str = "__warden";
 /// The environment variable that marks every process of a run, with the run's identity as its value.
 pub const RUN_VARIABLE: &str = "SIDEWINDER_RUN";
 
+/// Why a keeper that was told to end refuses a worker. Its owner looks for these words.
+pub const ENDING: &str = "the pool is ending: start a new keeper";
+
 /// The version this build speaks.
 pub const VERSION: u8 = 1;
 /// How many earlier versions an owner still adopts.

@@ -7,7 +7,7 @@ use crate::own::identity;
 use crate::own::lifeline::Heard;
 use rustix::process::{Signal, pidfd_send_signal};
 use sidewinder_keeper_kernel::complain;
-use sidewinder_keeper_wire::{Failure, Report, Request, Stage};
+use sidewinder_keeper_wire::{ENDING, Failure, Report, Request, Stage};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,6 +36,8 @@ pub(super) struct Task {
     owed: Option<Owed>,
     /// The keeper was told to end by a stranger, and nobody is left below it.
     dismissed: bool,
+    /// Workers that the keeper does not start any more. They hear of it when it has left, and another one can be had.
+    put_off: Vec<u32>,
     /// When there was no keeper to be had, and why.
     denied: Option<(Instant, String)>,
 }
@@ -66,6 +68,7 @@ impl Task {
             pings: Vec::new(),
             owed: None,
             dismissed: false,
+            put_off: Vec::new(),
             denied: None,
         }
     }
@@ -160,6 +163,9 @@ impl Task {
     /// What was of the keeper that was there.
     fn forget(&mut self) {
         self.place.send_replace(None);
+        for number in std::mem::take(&mut self.put_off) {
+            self.refuse(number, &io::Error::other(ENDING));
+        }
         self.workers.clear();
         self.unacknowledged.clear();
         self.owed = None;
@@ -295,6 +301,8 @@ impl Task {
                 self.workers.remove(&number);
                 self.unacknowledged.push(number);
             }
+            // Its last workers may take their time, and nobody is to be given up meanwhile.
+            Report::Refused(number, why) if why == ENDING => self.put_off.push(number),
             Report::Refused(number, why) => {
                 self.tell(number, News::Failed(Failure { stage: Stage::Fork, errno: 0, message: why }));
             }
