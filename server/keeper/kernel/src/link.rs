@@ -2,7 +2,7 @@
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair, sockopt,
 };
 use rustix::process::Pid;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -73,6 +73,17 @@ impl Link {
         Ok(sockopt::set_socket_passcred(&self.socket, wanted)?)
     }
 
+    /// The size of the next frame, if there is something to take: the end has none.
+    pub fn next_size(&self) -> io::Result<Option<usize>> {
+        let flags = RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT;
+        match recv(&self.socket, &mut [0_u8; 0], flags) {
+            Ok((_, size)) => Ok(Some(size)),
+            Err(rustix::io::Errno::CONNRESET) => Ok(Some(0)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Takes the next frame, if there is one.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         self.receive_signed(buffer).map(|(received, _)| received)
@@ -129,13 +140,16 @@ mod tests {
         let frame = vec![7; FRAME_MAX];
         let fds = vec![one.as_fd(); FDS_MAX];
         one.send(&frame, &fds).expect("fits");
+        assert_eq!(other.next_size().expect("readable"), Some(FRAME_MAX));
         let mut buffer = vec![0; FRAME_MAX];
         let Received::Frame(length, fds) = other.receive(&mut buffer).expect("readable") else {
             panic!("no frame");
         };
         assert_eq!((length, fds.len()), (FRAME_MAX, FDS_MAX));
         assert!(matches!(other.receive(&mut buffer), Ok(Received::Nothing)));
+        assert_eq!(other.next_size().expect("open"), None);
         drop((one, fds));
+        assert_eq!(other.next_size().expect("readable"), Some(0));
         assert!(matches!(other.receive(&mut buffer), Ok(Received::Closed)));
     }
 

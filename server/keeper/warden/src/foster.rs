@@ -198,10 +198,13 @@ fn fall_to(keeper: Pid) -> io::Result<()> {
 }
 
 fn hear_plan(leash: &Link) -> io::Result<Option<Plan>> {
-    let mut buffer = vec![0; FRAME_MAX];
     loop {
+        poll(&mut [PollFd::new(leash, PollFlags::IN)], None)?;
+        // Room for the largest frame would be memory of this process for as long as it lives.
+        let Some(size) = leash.next_size()? else { continue };
+        let mut buffer = vec![0; size.min(FRAME_MAX)];
         match leash.receive(&mut buffer)? {
-            Received::Nothing => poll(&mut [PollFd::new(leash, PollFlags::IN)], None)?,
+            Received::Nothing => {}
             Received::Closed => return Ok(None),
             Received::Frame(length, fds) => match Request::decode(&buffer[..length]) {
                 Ok(Request::Fork(_, request)) => return Ok(Some(Plan { request, fds })),
