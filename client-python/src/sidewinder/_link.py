@@ -36,6 +36,14 @@ class Link:
         self._view = memoryview(self._buffer)
         self._joiner = Joiner()
 
+    def take_over(self, descriptor: int) -> None:
+        """From here on this is another socket, which has been put in the place of the first, or elsewhere."""
+        if descriptor != self.socket.fileno():
+            self.socket.detach()
+            self.socket = socket.socket(fileno=descriptor)
+            self.socket.set_inheritable(False)
+        self.socket.setblocking(True)
+
     @property
     def max_message(self) -> int:
         return self._joiner.max_message

@@ -105,6 +105,33 @@ fn descriptors(daemon: &Daemon<'_>) -> Option<u64> {
     (0..5).filter_map(|_| said(daemon, "descriptors").as_u64()).min()
 }
 
+/// KiB that nobody else has. It is printed as it is, and the bound is generous: interpreters differ.
+#[test]
+fn a_forked_worker_has_few_pages_of_its_own() {
+    const BOUND: u64 = 3 * 1024;
+    let own = |more: &[&str]| {
+        let arena = Arena::prepare("own-pages").unwrap();
+        let arguments = [&["--tools", "forks.own", "--workers", "8"], more].concat();
+        let daemon = Daemon::start(&arena, &arguments).unwrap();
+        are_ready(&daemon, 8);
+        let mut own: Vec<u64> = workers(&daemon).into_iter().map(own_pages).collect();
+        own.sort_unstable();
+        own[own.len() / 2]
+    };
+    let (forked, alone) = (own(&["--fork-server"]), own(&[]));
+    println!("KiB of a worker's own: {forked} forked, {alone} by itself");
+    assert!(forked < BOUND && forked * 3 < alone * 2, "{forked} and {alone} KiB");
+}
+
+fn own_pages(pid: i32) -> u64 {
+    let weights = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let of = |name: &str| {
+        let value = weights.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        value.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap()
+    };
+    of("Private_Clean:") + of("Private_Dirty:")
+}
+
 #[test]
 fn a_killed_worker_is_replaced_without_importing_and_its_siblings_live() {
     let arena = Arena::prepare("replaced").unwrap();

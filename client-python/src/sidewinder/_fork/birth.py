@@ -25,7 +25,7 @@ HEADER = struct.Struct("<BBHI")
 _FIELD = struct.Struct("<HI")
 _NUMBER = struct.Struct("<Q")
 _INT = struct.Struct("=i")
-_FD = 0x8000 | 11
+FD = 0x8000 | 11
 MAX_FRAME = 128 * 1024
 MAX_FDS = 32
 # The keeper's argument, as in its source.
@@ -48,10 +48,23 @@ def receive(nest: socket.socket, most: int, flags: int = 0) -> tuple[bytes, list
 
 
 class Egg(NamedTuple):
-    """A worker that is asked for: its number, and the leash of its warden."""
+    """A worker that is asked for. All of it is made by the server: whatever a nurse makes, its newcomer has
+    to itself."""
 
-    worker: int
+    number: str
     leash: int
+    # The socket between warden and newcomer.
+    wardens: socket.socket
+    newcomers: socket.socket
+
+    @classmethod
+    def lay(cls, worker: int, leash: int) -> Egg:
+        return cls(str(worker), leash, *socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+
+    def drop(self) -> None:
+        os.close(self.leash)
+        os.close(self.wardens.detach())
+        os.close(self.newcomers.detach())
 
 
 class Nest(NamedTuple):
@@ -74,8 +87,6 @@ def deliver(nest: Nest, eggs: list[Egg]) -> bool:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    for egg in eggs:
-        os.close(egg.leash)
     os.waitpid(midwife, 0)
     return False
 
@@ -93,22 +104,21 @@ def _nurse(nest: Nest, egg: Egg, eggs: list[Egg]) -> None:
     kernel.adopt_orphans(True)
     for other in eggs:
         if other is not egg:
-            os.close(other.leash)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            other.drop()
     nurse = os.getpid()
     pid = os.fork()
     if pid:
-        _become_warden(nest, egg, ours, pid)
-    ours.close()
+        _become_warden(nest, egg, pid)
+    os.close(egg.wardens.detach())
     os.close(egg.leash)
-    _be_born(nest, nurse, theirs)
+    _be_born(nest, nurse, egg.newcomers)
 
 
-def _become_warden(nest: Nest, egg: Egg, birth: socket.socket, pid: int) -> NoReturn:
+def _become_warden(nest: Nest, egg: Egg, pid: int) -> NoReturn:
     try:
         os.dup2(egg.leash, 0)
-        os.dup2(birth.fileno(), 1)
-        arguments = ["sidewinder", WARDEN_ARGUMENT, str(nest.keeper), str(egg.worker), str(pid)]
+        os.dup2(egg.wardens.fileno(), 1)
+        arguments = ["sidewinder", WARDEN_ARGUMENT, str(nest.keeper), egg.number, str(pid)]
         run = {name: value for name, value in os.environ.items() if name == "SIDEWINDER_RUN"}
         os.execve(nest.program, arguments, run)
     except BaseException:
@@ -123,27 +133,27 @@ def _be_born(nest: Nest, nurse: int, birth: socket.socket) -> None:
     kernel.die_with_parent(True)
     if not frame or HEADER.unpack_from(frame)[:2] != (VERSION, FORK) or os.getppid() != nurse:
         os._exit(0)
-    numbers = _numbers(frame)
+    places = numbers(frame)
     os.setsid()
-    above = max([*numbers, *nest.held, 2]) + 1
+    above = max([*places, *nest.held, 2]) + 1
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in fds]
     say = fcntl.fcntl(birth.fileno(), fcntl.F_DUPFD_CLOEXEC, above)
     for fd in {*fds, *nest.held, nest.program, birth.detach()}:
         os.close(fd)
-    for fd, number in zip(moved, numbers):
+    for fd, number in zip(moved, places):
         os.dup2(fd, number, inheritable=number <= 2)
         os.close(fd)
     os.write(say, word(BEGUN))
     os.close(say)
 
 
-def _numbers(frame: bytes) -> list[int]:
+def numbers(frame: bytes) -> list[int]:
     """The numbers at which the worker has its descriptors."""
-    numbers, at = [], HEADER.size
+    found, at = [], HEADER.size
     while at < len(frame):
         tag, length = _FIELD.unpack_from(frame, at)
         at += _FIELD.size
-        if tag == _FD:
-            numbers.append(_NUMBER.unpack_from(frame, at)[0])
+        if tag == FD:
+            found.append(_NUMBER.unpack_from(frame, at)[0])
         at += length
-    return numbers
+    return found

@@ -24,19 +24,30 @@ def plain_fork() -> int:
 
 
 def die_with_parent(wanted: bool) -> None:
-    _prctl(_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL if wanted else 0))
+    _prctl(_WITH_PARENT if wanted else _WITHOUT_PARENT)
 
 
 def adopt_orphans(wanted: bool) -> None:
-    _prctl(_SUBREAPER, ctypes.c_ulong(wanted))
+    _prctl(_ADOPT if wanted else _ADOPT_NOT)
 
 
 def be_called(name: str) -> None:
-    _prctl(_NAME, ctypes.c_char_p(name.encode()))
+    _prctl(_words(_NAME, ctypes.c_char_p(name.encode())))
 
 
-def _prctl(option: int, value: object) -> None:
-    if _LIBC.prctl(ctypes.c_int(option), value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):
+def _words(option: int, value: object) -> tuple[object, ...]:
+    return (ctypes.c_int(option), value, *[ctypes.c_ulong(0)] * 3)
+
+
+# Made before there is any fork: whatever a fork makes, it has to itself.
+_WITH_PARENT = _words(_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+_WITHOUT_PARENT = _words(_PDEATHSIG, ctypes.c_ulong(0))
+_ADOPT = _words(_SUBREAPER, ctypes.c_ulong(1))
+_ADOPT_NOT = _words(_SUBREAPER, ctypes.c_ulong(0))
+
+
+def _prctl(words: tuple[object, ...]) -> None:
+    if _LIBC.prctl(*words):
         _fail("prctl")
 
 

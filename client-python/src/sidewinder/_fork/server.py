@@ -20,10 +20,11 @@ from .. import _tools
 from .._frames import Kind, Tag, meta
 from .._leaving import DONE, leave
 from .._life import home, standard
-from .._life.start import Imported, greet, is_async, live, load, names, seats, unfit
+from .._life.start import Imported, Life, greet, load, names, unfit
 from .._link import Link
 from .birth import CLEAN, HATCH, HEADER, HELD, VERSION, Egg, Nest, deliver, receive, word
 from .fitness import why_not
+from .rehearsal import rehearse
 
 # Workers of one midwife. Whoever asks for more at once is served in turn.
 MAX_EGGS = 16
@@ -33,14 +34,16 @@ def main() -> int:
     home.hold()
     standard.prepare()
     try:
-        nest = socket.socket(fileno=int(os.environ.get("SIDEWINDER_NEST_FD", "3")))
+        # The link for calls is the nest until this is a worker.
+        calls = Link(int(os.environ.get("SIDEWINDER_NEST_FD", "3")))
         link = Link(int(os.environ.get("SIDEWINDER_CONTROL_FD", "4")))
-        nest.set_inheritable(False)
+        workers = int(os.environ.get("SIDEWINDER_CALLS_FD", "3")), link.socket.fileno()
     except (OSError, ValueError) as error:
         print(
             f"sidewinder._fork is started by a daemon, which gives it two sockets: {error}", file=sys.stderr
         )
         return 2
+    nest = calls.socket
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     greet(link, link)
     try:
@@ -57,6 +60,8 @@ def main() -> int:
     why = why_not((nest.fileno(), link.socket.fileno()))
     if why is not None:
         _unforkable(link, why)
+    rehearse()
+    life = Life(calls, link, imported)
     gc.collect()
     gc.freeze()
     held = _be_held(nest, link)
@@ -65,16 +70,16 @@ def main() -> int:
     # From here on this is a worker.
     kernel.be_called(called)
     _settle_in()
-    nest.detach()
-    link.socket.detach()
-    return live(_number("SIDEWINDER_CALLS_FD", 3), _number("SIDEWINDER_CONTROL_FD", 4), imported)
+    calls.take_over(workers[0])
+    link.take_over(workers[1])
+    return life.live()
 
 
 def _import(environment: Mapping[str, str]) -> Imported:
     for module in names(environment, "SIDEWINDER_PRELOAD"):
         importlib.import_module(module)
     imported = load(environment)
-    if seats(environment) > 1 or is_async(imported.tools.values()):
+    if imported.looped:
         importlib.import_module("sidewinder._life.looped")
     return imported
 
@@ -125,8 +130,8 @@ def _serve(nest: socket.socket, link: Link, held: Nest) -> None:
                     break
             except OSError:  # no process can be made now: their leashes end, and so it is known
                 traceback.print_exc()
-                for egg in eggs:
-                    os.close(egg.leash)
+            for egg in eggs:
+                egg.drop()
     if collecting:
         gc.enable()
 
@@ -142,10 +147,13 @@ def _asked(nest: socket.socket) -> list[Egg]:
             leave(DONE)  # without its keeper there is nobody to fork for
         version, kind, _, worker = HEADER.unpack_from(frame)
         if (version, kind) == (VERSION, HATCH) and len(fds) == 1:
-            eggs.append(Egg(worker, fds[0]))
-        else:
-            for fd in fds:
-                os.close(fd)
+            try:
+                eggs.append(Egg.lay(worker, fds[0]))
+                continue
+            except OSError:  # it is known by the end of its leash
+                traceback.print_exc()
+        for fd in fds:
+            os.close(fd)
     return eggs
 
 
@@ -178,7 +186,3 @@ def _unforkable(link: Link, why: str) -> NoReturn:
 def _called() -> str:
     with open("/proc/self/comm") as comm:
         return comm.read().strip()
-
-
-def _number(variable: str, otherwise: int) -> int:
-    return int(os.environ.get(variable, otherwise))

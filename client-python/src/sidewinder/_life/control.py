@@ -7,9 +7,9 @@ only some milliseconds, before it nudges it.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
-import threading
 from types import FrameType
 
 from .._call.strike import NUDGE
@@ -35,7 +35,8 @@ class Control:
         self.serving: Serving | None = None
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="sidewinder-control", daemon=True).start()
+        """In a thread of which `threading` knows nothing: it has no hooks, and nobody waits for it."""
+        _thread.start_new_thread(self._run, ())
 
     def drain(self) -> None:
         """Before the worker was ready there is nothing to finish, and nothing to tear down."""
@@ -54,11 +55,15 @@ class Control:
         signal.pthread_sigmask(signal.SIG_BLOCK, _OF_MAIN)
         try:
             while True:
-                frame = self._link.receive()
-                if frame is not None:
-                    self._take(frame)
+                self.hear()
         except (ProtocolError, UnknownFieldError) as error:
             broken(error)
+
+    def hear(self) -> None:
+        """Waits for one frame, and does what it asks for."""
+        frame = self._link.receive()
+        if frame is not None:
+            self._take(frame)
 
     def _take(self, frame: Frame) -> None:
         if frame.kind == Kind.PING:
@@ -83,7 +88,10 @@ class Control:
 def resident() -> int:
     """Resident bytes of this process; 0 where the system does not say."""
     try:
-        with open("/proc/self/statm", "rb", buffering=0) as statm:
-            return int(statm.read(256).split()[1]) * _PAGE
+        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(statm, 256).split()[1]) * _PAGE
+        finally:
+            os.close(statm)
     except (OSError, IndexError, ValueError):
         return 0

@@ -33,7 +33,7 @@ def _nothing() -> None:
 
 
 # A daemon calls it once, to see that calls come through.
-_CANARY = Tool("sidewinder.canary", _nothing)
+CANARY = Tool("sidewinder.canary", _nothing)
 
 
 class Serving(ABC):
@@ -49,12 +49,14 @@ class Serving(ABC):
         # Cancellations by call, the last ones: a cancel may overtake its call, which comes on the other
         # socket.
         self._early: dict[int, str] = {}
-        self._woken, self._waker = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._waker, False)
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._woken = self._waker = -1
         self._poll = select.poll()
-        self._poll.register(calls.socket, select.POLLIN)
+
+    def be_woken(self) -> None:
+        """By signals, and by other threads. Before that nothing is served."""
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._poll.register(self.link.socket, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
 
     @abstractmethod
@@ -189,7 +191,7 @@ class Serving(ABC):
     def _refusal(self, call: Call) -> Ending | None:
         if len(self.running) >= self.seats:
             return rejected(call.id, "BUSY", f"all {self.seats} seats are taken")
-        tool = _CANARY if call.name == _CANARY.name else self.tools.get(call.name)
+        tool = CANARY if call.name == CANARY.name else self.tools.get(call.name)
         if tool is None:
             return rejected(call.id, "UNKNOWN_TOOL", f"no tool is called {suggest(call.name, self.tools)}")
         found = codec(call.content_type)

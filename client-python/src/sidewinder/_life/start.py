@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn
 from .. import _tools
 from .._call import raising
 from .._call.strike import NUDGE, meet
-from .._frames import NUMBER_MAX, VERSION, Kind, ProtocolError, Tag, UnknownFieldError, meta
+from .._frames import NUMBER_MAX, VERSION, Kind, ProtocolError, Tag, UnknownFieldError, field, meta
 from .._leaving import UNFIT, broken, leave
 from .._link import Link
 from . import home, standard
@@ -43,7 +43,7 @@ def main() -> int:
             f"sidewinder.worker is started by a daemon, which gives it two sockets: {error}", file=sys.stderr
         )
         return 2
-    return _live(calls, link, None)
+    return Life(calls, link).live()
 
 
 class Imported(NamedTuple):
@@ -51,45 +51,69 @@ class Imported(NamedTuple):
 
     tools: dict[str, _tools.Tool]
     offer: bytes
+    seats: int
+
+    @property
+    def looped(self) -> bool:
+        """Whether the main thread runs an event loop."""
+        return self.seats > 1 or is_async(self.tools.values())
 
 
 def load(environment: Mapping[str, str]) -> Imported:
+    seated = seats(environment)
     tools = _tools.offered(names(environment, "SIDEWINDER_TOOLS"), names(environment, "SIDEWINDER_EXPOSE"))
-    return Imported(tools, json.dumps({"tools": [tool.describe() for tool in tools.values()]}).encode())
+    offer = json.dumps({"tools": [tool.describe() for tool in tools.values()]}).encode()
+    return Imported(tools, offer, seated)
 
 
-def live(calls: int, link: int, imported: Imported) -> int:
-    """The life of a worker whose tools are imported already, on these descriptors."""
-    return _live(Link(calls), Link(link), imported)
+class Life:
+    """One life. What it has before it is told apart from any other, a fork server makes once for all its
+    forks: what is made later, each of them has to itself."""
 
+    def __init__(self, calls: Link, link: Link, imported: Imported | None = None) -> None:
+        self.calls = calls
+        self.link = link
+        self.imported = imported
+        self.control = Control(link)
+        self.solo = None if imported is None or imported.looped else self._solo(imported)
+        self.at_fork = _forgetting(calls, link)
+        _introduction()
+        _handle_signals(self.control)
 
-def _live(calls: Link, link: Link, imported: Imported | None) -> int:
-    control = Control(link)
-    _handle_signals(control)
-    _forget_in_children(calls, link)
-    greet(calls, link)
-    control.start()
-    loop: AbstractEventLoop | None = None
-    try:
-        seated = seats(os.environ)
-        tools, offer = imported or load(os.environ)
-        if seated > 1 or is_async(tools.values()):
-            loop = _new_loop()
-        hooks = _tools.SETUP if imported is None else [*_tools.AFTER_FORK, *_tools.SETUP]
-        for hook in hooks:
-            _run_hook(hook, loop)
-        serving = _serving(loop, calls, link, tools, seated)
-    except BaseException as error:
-        unfit(link, error)
-    control.serving = serving
-    link.say(Kind.READY, 0, meta([(Tag.SEATS, seated)]), offer)
-    serving.serve()
-    _tear_down(loop)
-    return 0
+    def live(self) -> int:
+        os.register_at_fork(**self.at_fork)
+        greet(self.calls, self.link)
+        self.control.start()
+        loop: AbstractEventLoop | None = None
+        try:
+            imported = self.imported or load(os.environ)
+            if imported.looped:
+                loop = _new_loop()
+            for hook in _tools.SETUP if self.imported is None else [*_tools.AFTER_FORK, *_tools.SETUP]:
+                _run_hook(hook, loop)
+            serving = self._serving(imported, loop)
+            serving.be_woken()
+        except BaseException as error:
+            unfit(self.link, error)
+        self.control.serving = serving
+        self.link.say(Kind.READY, 0, field(Tag.SEATS, imported.seats), imported.offer)
+        serving.serve()
+        _tear_down(loop)
+        return 0
+
+    def _serving(self, imported: Imported, loop: AbstractEventLoop | None) -> Serving:
+        if loop is None:
+            return self.solo or self._solo(imported)
+        from .looped import Looped
+
+        return Looped(loop, self.calls, self.link, imported.tools, imported.seats)
+
+    def _solo(self, imported: Imported) -> Solo:
+        return Solo(self.calls, self.link, imported.tools, imported.seats)
 
 
 def greet(calls: Link, link: Link) -> None:
-    link.say(Kind.HELLO, 0, meta([*_introduction(), (Tag.PID, os.getpid())]))
+    link.say(Kind.HELLO, 0, _introduction() + field(Tag.PID, os.getpid()))
     try:
         welcome = link.receive()
         if welcome is None or welcome.kind != Kind.WELCOME:
@@ -105,7 +129,7 @@ def greet(calls: Link, link: Link) -> None:
 
 
 @cache
-def _introduction() -> list[tuple[int, int | str]]:
+def _introduction() -> bytes:
     """What is the same in every fork of this process: it is found out once."""
     from .. import __version__
 
@@ -121,7 +145,7 @@ def _introduction() -> list[tuple[int, int | str]]:
     installed = _installed(sys.path)
     if installed not in (None, __version__):
         fields.append((Tag.INSTALLED, str(installed)))
-    return fields
+    return meta(fields)
 
 
 def _installed(path: list[str]) -> str | None:
@@ -133,16 +157,6 @@ def _installed(path: list[str]) -> str | None:
                 if name.startswith("sidewinder-") and name.endswith(".dist-info"):
                     return name[len("sidewinder-") : -len(".dist-info")]
     return None
-
-
-def _serving(
-    loop: AbstractEventLoop | None, calls: Link, link: Link, tools: dict[str, _tools.Tool], seats: int
-) -> Serving:
-    if loop is None:
-        return Solo(calls, link, tools, seats)
-    from .looped import Looped
-
-    return Looped(loop, calls, link, tools, seats)
 
 
 def _new_loop() -> AbstractEventLoop:
@@ -212,7 +226,7 @@ def _handle_signals(control: Control) -> None:
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=False, chain=True)
 
 
-def _forget_in_children(*links: Link) -> None:
+def _forgetting(*links: Link) -> dict[str, Callable[[], None]]:
     """A forked child is not the worker: it does not speak as it, and signals mean to it what they mean to
     others. They are held back meanwhile: one that came early would find our handler, and be forgotten."""
     ours = (signal.SIGINT, signal.SIGTERM, NUDGE)
@@ -235,4 +249,4 @@ def _forget_in_children(*links: Link) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         release()
 
-    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=forget)
+    return {"before": hold, "after_in_parent": release, "after_in_child": forget}
