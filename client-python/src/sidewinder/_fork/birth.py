@@ -25,6 +25,8 @@ HEADER = struct.Struct("<BBHI")
 _FIELD = struct.Struct("<HI")
 _NUMBER = struct.Struct("<Q")
 _INT = struct.Struct("=i")
+# A plain number: to combine flags of an enumeration takes as long as everything else here.
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 FD = 0x8000 | 11
 MAX_FRAME = 128 * 1024
 MAX_FDS = 32
@@ -39,7 +41,7 @@ def word(kind: int, worker: int = 0) -> bytes:
 def receive(nest: socket.socket, most: int, flags: int = 0) -> tuple[bytes, list[int]]:
     """The next frame and its descriptors. `socket.recv_fds` of the standard library looks past its flags."""
     space = socket.CMSG_LEN(most * _INT.size)
-    frame, beside, _, _ = nest.recvmsg(MAX_FRAME, space, flags | socket.MSG_CMSG_CLOEXEC)
+    frame, beside, _, _ = nest.recvmsg(MAX_FRAME, space, flags | _CLOEXEC)
     fds: list[int] = []
     for level, kind, data in beside:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -74,6 +76,13 @@ class Nest(NamedTuple):
     program: int
     # Its sockets, by their numbers. Others may have them afterwards.
     held: tuple[int, ...]
+    # What a warden has of its environment.
+    run: dict[str, str]
+
+    @classmethod
+    def of(cls, keeper: int, program: int, *held: int) -> Nest:
+        run = {name: value for name, value in os.environ.items() if name == "SIDEWINDER_RUN"}
+        return cls(keeper, program, held, run)
 
 
 def deliver(nest: Nest, eggs: list[Egg]) -> bool:
@@ -92,19 +101,20 @@ def deliver(nest: Nest, eggs: list[Egg]) -> bool:
 
 
 def _attend(nest: Nest, eggs: list[Egg]) -> bool:
-    for egg in eggs:
+    while eggs:
+        egg = eggs.pop()
         if not kernel.plain_fork():
             _nurse(nest, egg, eggs)
             return True
+        egg.drop()
     return False
 
 
-def _nurse(nest: Nest, egg: Egg, eggs: list[Egg]) -> None:
+def _nurse(nest: Nest, egg: Egg, others: list[Egg]) -> None:
     """Returns in the newcomer only."""
     kernel.adopt_orphans(True)
-    for other in eggs:
-        if other is not egg:
-            other.drop()
+    for other in others:
+        other.drop()
     nurse = os.getpid()
     pid = os.fork()
     if pid:
@@ -119,8 +129,7 @@ def _become_warden(nest: Nest, egg: Egg, pid: int) -> NoReturn:
         os.dup2(egg.leash, 0)
         os.dup2(egg.wardens.fileno(), 1)
         arguments = ["sidewinder", WARDEN_ARGUMENT, str(nest.keeper), egg.number, str(pid)]
-        run = {name: value for name, value in os.environ.items() if name == "SIDEWINDER_RUN"}
-        os.execve(nest.program, arguments, run)
+        os.execve(nest.program, arguments, nest.run)
     except BaseException:
         traceback.print_exc()
     # The newcomer ends with its socket.

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from functools import partial
+from typing import Callable
 
 _PDEATHSIG, _NAME, _SUBREAPER = 1, 15, 36
 _LIBC = ctypes.PyDLL(None, use_errno=True)
@@ -31,8 +33,9 @@ def adopt_orphans(wanted: bool) -> None:
     _prctl(_ADOPT if wanted else _ADOPT_NOT)
 
 
-def be_called(name: str) -> None:
-    _prctl(_words(_NAME, ctypes.c_char_p(name.encode())))
+def naming(name: str) -> Callable[[], None]:
+    """Gives this process a name, when it is called."""
+    return partial(_prctl, _words(_NAME, ctypes.c_char_p(name.encode())))
 
 
 def _words(option: int, value: object) -> tuple[object, ...]:

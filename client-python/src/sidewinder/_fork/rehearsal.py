@@ -20,7 +20,7 @@ from .._link import Link
 from .birth import FD, FORK, MAX_FDS, numbers, receive, word
 
 # Python has adapted what was done so often.
-_ROUNDS = 32
+_ROUNDS = 20
 
 
 def _nothing() -> None:

@@ -51,8 +51,8 @@ def main() -> int:
     except Exception as error:
         _unforkable(link, f"this Python has no ctypes: {error}")
     kernel.adopt_orphans(True)
-    called = _called()
-    kernel.be_called("sw-fork-server")
+    be_called_as_before = kernel.naming(_called())
+    kernel.naming("sw-fork-server")()
     try:
         imported = _import(os.environ)
     except BaseException as error:
@@ -68,7 +68,7 @@ def main() -> int:
     link.say(Kind.PRELOADED)
     _serve(nest, link, held)
     # From here on this is a worker.
-    kernel.be_called(called)
+    be_called_as_before()
     _settle_in()
     calls.take_over(workers[0])
     link.take_over(workers[1])
@@ -106,7 +106,7 @@ def _be_held(nest: socket.socket, link: Link) -> Nest:
         keeper = os.getppid()
     except OSError as error:
         _unforkable(link, f"it cannot be held by its keeper: {error}")
-    return Nest(keeper, fds[0], (nest.fileno(), link.socket.fileno()))
+    return Nest.of(keeper, fds[0], nest.fileno(), link.socket.fileno())
 
 
 def _serve(nest: socket.socket, link: Link, held: Nest) -> None:
