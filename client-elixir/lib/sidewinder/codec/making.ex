@@ -18,7 +18,7 @@ defmodule Sidewinder.Codec.Making do
   What this version does not know is kept, in `__unknown__`, and written again behind what it knows.
   """
 
-  import Sidewinder.Codec.Reading, only: [beside: 1, decode: 1, packs?: 1, zero: 1]
+  import Sidewinder.Codec.Reading, only: [functions: 2, packs?: 1, zero: 1]
 
   alias Sidewinder.Codec.Wire
 
@@ -26,11 +26,13 @@ defmodule Sidewinder.Codec.Making do
   @spec body(map, map, (String.t() -> module)) :: Macro.t()
   def body(message, enums, name_of) do
     fields = Enum.map(message.fields, &resolve(&1, enums, name_of))
+    members = defaults(fields, message.oneofs) ++ [__unknown__: []]
+    names = Keyword.keys(members)
 
     quote do
       @moduledoc unquote("`#{message.name}`, as the contract describes it.")
       alias Sidewinder.Codec.Wire
-      defstruct unquote(defaults(fields, message.oneofs) ++ [__unknown__: []])
+      defstruct unquote(members)
       @type t :: %__MODULE__{}
 
       @doc "As bytes."
@@ -40,35 +42,22 @@ defmodule Sidewinder.Codec.Making do
       @doc "From bytes."
       @spec decode(binary) :: {:ok, t} | {:error, String.t()}
       def decode(data) do
-        {:ok, merge(%__MODULE__{}, data, 0)}
+        {:ok, read(data, 0)}
       catch
         {:protobuf, what} -> {:error, unquote("not a #{message.name}: ") <> what}
       end
 
       @doc false
-      def merge(m, data, depth) do
-        if depth > unquote(Wire.depth_max()), do: Wire.fault(unquote("nested deeper than #{Wire.depth_max()}"))
-        unquote(turn(fields, quote(do: fields(data, unquote(turn(fields, quote(do: m))), depth))))
-      end
+      def read(_data, depth) when depth > unquote(Wire.depth_max()), do: Wire.too_deep()
+      def read(data, depth), do: fields(data, depth, unquote_splicing(Enum.map(names, &Keyword.fetch!(members, &1))))
 
-      defp fields(<<>>, m, _depth), do: m
-      defp fields(<<0::1, key::7, rest::binary>>, m, depth), do: field(key, rest, m, depth)
+      @doc false
+      def merge(_m, _data, depth) when depth > unquote(Wire.depth_max()), do: Wire.too_deep()
 
-      defp fields(data, m, depth) do
-        {key, rest} = Wire.varint(data)
-        field(key, rest, m, depth)
-      end
+      def merge(m, data, depth),
+        do: fields(data, depth, unquote_splicing(for name <- names, do: before(fields, name)))
 
-      unquote_splicing(Enum.flat_map(fields, &decode/1))
-
-      defp field(key, data, m, depth) do
-        rest = Wire.skip(key, data)
-        value = binary_part(data, 0, byte_size(data) - byte_size(rest))
-        kept = IO.iodata_to_binary([Wire.put_varint(key), value])
-        fields(rest, %{m | __unknown__: [m.__unknown__ | kept]}, depth)
-      end
-
-      unquote_splicing(Enum.flat_map(fields, &beside/1))
+      unquote_splicing(functions(fields, names))
     end
   end
 
@@ -98,21 +87,10 @@ defmodule Sidewinder.Codec.Making do
   defp default(%{kind: kind}), do: zero(kind)
 
   # Lists are gathered backwards, so what was there before is turned first, and everything last.
-  defp turn(fields, expression) do
-    case for %{label: :repeated, name: name} <- fields, do: name do
-      [] ->
-        expression
-
-      names ->
-        quote do
-          m = unquote(expression)
-
-          %{
-            m
-            | unquote_splicing(for name <- names, do: {name, quote(do: Enum.reverse(unquote(member(%{name: name}))))})
-          }
-        end
-    end
+  defp before(fields, name) do
+    if Enum.any?(fields, &match?(%{label: :repeated, name: ^name}, &1)),
+      do: quote(do: :lists.reverse(unquote(member(%{name: name})))),
+      else: member(%{name: name})
   end
 
   # Writing

@@ -121,7 +121,7 @@ defmodule Sidewinder.Codec.Wire do
   @doc "What follows a field, by the wire type that its key says."
   @spec skip(non_neg_integer, binary, non_neg_integer) :: binary
   def skip(key, data, depth \\ 0)
-  def skip(_key, _data, depth) when depth > @depth_max, do: fault("nested deeper than #{@depth_max}")
+  def skip(_key, _data, depth) when depth > @depth_max, do: too_deep()
 
   def skip(key, data, depth) do
     case {key &&& 7, data} do
@@ -157,6 +157,10 @@ defmodule Sidewinder.Codec.Wire do
 
     [{key >>> 3, value} | fields(rest)]
   end
+
+  @doc "Gives up reading what is nested too deeply."
+  @spec too_deep() :: no_return
+  def too_deep, do: fault("nested deeper than #{@depth_max}")
 
   @doc "Gives up reading."
   @spec fault(String.t()) :: no_return
