@@ -202,7 +202,8 @@ defmodule Figures do
   defp drain(stream, count) do
     case Channel.take(stream) do
       {:ok, items} ->
-        for item <- items, do: {:ok, %{value: %Proto.Payload{}}} = Proto.Item.decode(item)
+        # Each is dropped when it was read, as the other client does.
+        Enum.each(items, fn item -> {:ok, %{value: %Proto.Payload{}}} = Proto.Item.decode(item) end)
         drain(stream, count + length(items))
 
       {:end, _} ->
