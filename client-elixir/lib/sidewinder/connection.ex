@@ -150,13 +150,7 @@ defmodule Sidewinder.Connection do
   def handle_info({:room, ref, waiter}, state), do: next(%{state | calls: Calls.room(state.calls, ref, waiter)})
   def handle_info({:cancel, ref, how}, state), do: give_up(ref, how, state)
 
-  def handle_info({:DOWN, monitor, :process, _, _}, state) do
-    case Calls.of_monitor(state.calls, monitor) do
-      nil -> next(state)
-      ref -> give_up(ref, :quietly, state)
-    end
-  end
-
+  def handle_info({{:caller, ref}, _, :process, _, _}, state), do: give_up(ref, :quietly, state)
   def handle_info(:timeout, state), do: flush(state)
   def handle_info(:retire, state), do: next(drain("its address is no longer named", state))
 
@@ -263,6 +257,8 @@ defmodule Sidewinder.Connection do
       true -> {:noreply, state, 0}
     end
   end
+
+  defp pump(%{calls: %{waiting: 0}} = state), do: state
 
   defp pump(state) do
     {calls, machine} = Calls.pump(state.calls, state.machine)

@@ -20,7 +20,6 @@ defmodule Sidewinder.Connection.Calls do
     :refused,
     calls: %{},
     ids: %{},
-    monitors: %{},
     line: :queue.new(),
     lined: 0,
     waiting: 0,
@@ -37,36 +36,35 @@ defmodule Sidewinder.Connection.Calls do
   @spec none?(t) :: boolean
   def none?(calls), do: map_size(calls.calls) == 0
 
-  @doc "The call that a monitor belongs to."
-  @spec of_monitor(t, reference) :: reference | nil
-  def of_monitor(calls, monitor), do: Map.get(calls.monitors, monitor)
-
   @doc "A caller asks: its call is opened, waits in the line, or is refused."
   @spec begin(t, H2.t(), reference, pid, :unary | :stream, map) :: {t, H2.t()}
   def begin(%{refused: why} = calls, machine, ref, _, _, request) when why != nil,
     do: turn_away(calls, machine, ref, request, :unavailable, why)
 
   def begin(calls, machine, ref, pid, kind, request) do
-    call = %{
+    case if(calls.waiting > 0, do: :later, else: H2.room(machine)) do
+      :yes -> open(calls, machine, ref, watched(ref, pid, kind, request))
+      :later when calls.waiting < calls.max_waiting -> {queue(calls, ref, watched(ref, pid, kind, request)), machine}
+      :later -> turn_away(calls, machine, ref, request, :resource_exhausted, full(calls))
+      :never -> turn_away(calls, machine, ref, request, :unavailable, "the connection takes no more calls")
+    end
+  end
+
+  # The news of a caller's end says which call it was.
+  defp watched(ref, pid, kind, request) do
+    %{
       kind: kind,
-      monitor: nil,
+      monitor: :erlang.monitor(:process, pid, tag: {:caller, ref}),
       id: nil,
       request: request,
+      max: request.max,
       shared: Map.get(request, :shared),
       counted: not Map.get(request, :uncounted, false),
       waiters: [],
       fields: nil,
       chunks: [],
-      size: 0,
-      trailers: nil
+      size: 0
     }
-
-    case if(calls.waiting > 0, do: :later, else: H2.room(machine)) do
-      :yes -> open(watch(calls, ref, pid, call), machine, ref)
-      :later when calls.waiting < calls.max_waiting -> {queue(watch(calls, ref, pid, call), ref), machine}
-      :later -> turn_away(calls, machine, ref, request, :resource_exhausted, full(calls))
-      :never -> turn_away(calls, machine, ref, request, :unavailable, "the connection takes no more calls")
-    end
   end
 
   defp full(calls), do: "#{calls.waiting} calls wait for a stream already (max_waiting)"
@@ -77,15 +75,11 @@ defmodule Sidewinder.Connection.Calls do
     {calls, machine}
   end
 
-  defp watch(calls, ref, pid, call) do
-    monitor = Process.monitor(pid)
-    monitors = Map.put(calls.monitors, monitor, ref)
-    %{calls | calls: Map.put(calls.calls, ref, %{call | monitor: monitor}), monitors: monitors}
-  end
-
   # The cancelled leave their places behind; when those are the most, the line is made anew.
-  defp queue(calls, ref) do
-    calls = %{calls | line: :queue.in(ref, calls.line), lined: calls.lined + 1, waiting: calls.waiting + 1}
+  defp queue(calls, ref, call) do
+    known = Map.put(calls.calls, ref, call)
+    line = :queue.in(ref, calls.line)
+    calls = %{calls | calls: known, line: line, lined: calls.lined + 1, waiting: calls.waiting + 1}
 
     if calls.lined > 2 * calls.waiting + 64 do
       line = :queue.filter(&match?(%{^&1 => %{id: nil}}, calls.calls), calls.line)
@@ -112,8 +106,8 @@ defmodule Sidewinder.Connection.Calls do
     calls = %{calls | line: line, lined: calls.lined - 1}
 
     case calls.calls do
-      %{^ref => %{id: nil}} ->
-        {calls, machine} = open(%{calls | waiting: calls.waiting - 1}, machine, ref)
+      %{^ref => %{id: nil} = call} ->
+        {calls, machine} = open(%{calls | waiting: calls.waiting - 1}, machine, ref, call)
         pump(calls, machine)
 
       _ ->
@@ -121,8 +115,7 @@ defmodule Sidewinder.Connection.Calls do
     end
   end
 
-  defp open(calls, machine, ref) do
-    %{request: request} = call = Map.fetch!(calls.calls, ref)
+  defp open(calls, machine, ref, %{request: request} = call) do
     left = left(request.deadline)
 
     if left < @too_late do
@@ -134,9 +127,8 @@ defmodule Sidewinder.Connection.Calls do
       fields = Grpc.timeout(left) ++ request.metadata
       {id, machine} = H2.open(machine, known, fields, request.pieces, request.size, request.fin)
       if call.kind == :stream, do: tell(ref, :opened)
-      call = %{call | id: id, request: %{max: request.max}}
-      ids = Map.put(calls.ids, id, ref)
-      {%{calls | calls: %{calls.calls | ref => call}, ids: ids, fresh: [ref | calls.fresh]}, machine}
+      known = Map.put(calls.calls, ref, %{call | id: id, request: nil})
+      {%{calls | calls: known, ids: Map.put(calls.ids, id, ref), fresh: [ref | calls.fresh]}, machine}
     end
   end
 
@@ -217,8 +209,8 @@ defmodule Sidewinder.Connection.Calls do
   defp happened({:data, id, bytes, flow}, %{kind: :unary} = call, ref, calls, machine) do
     size = call.size + byte_size(bytes)
 
-    if size > call.request.max + 5 do
-      why = "an answer of more than #{call.request.max} bytes (max_message)"
+    if size > call.max + 5 do
+      why = "an answer of more than #{call.max} bytes (max_message)"
       calls = finish(calls, ref, call, {:error, Status.lost(:resource_exhausted, why, :client)})
       {calls, H2.reset(machine, id, :cancel)}
     else
@@ -232,19 +224,19 @@ defmodule Sidewinder.Connection.Calls do
     {calls, machine}
   end
 
-  defp happened({:fields, _, fields, fin}, %{fields: nil} = call, ref, calls, machine) do
-    if call.kind == :stream, do: tell(ref, {:fields, fields})
-    {keep(calls, ref, %{call | fields: fields, trailers: if(fin, do: fields)}), machine}
+  defp happened({:fields, _, fields, fin}, call, ref, calls, machine) do
+    if call.kind == :stream and call.fields == nil, do: tell(ref, {:fields, fields})
+
+    # The last fields are the end of a call; the event of the end finds it gone.
+    calls =
+      if fin,
+        do: finish(calls, ref, call, ending(call, fields)),
+        else: keep(calls, ref, %{call | fields: fields})
+
+    {calls, machine}
   end
 
-  defp happened({:fields, _, fields, true}, call, ref, calls, machine),
-    do: {keep(calls, ref, %{call | trailers: fields}), machine}
-
-  defp happened({:end, _}, %{kind: :unary} = call, ref, calls, machine),
-    do: {finish(calls, ref, call, {:answer, call.fields, call.chunks, call.trailers || []}), machine}
-
-  defp happened({:end, _}, call, ref, calls, machine),
-    do: {finish(calls, ref, call, {:end, call.trailers || []}), machine}
+  defp happened({:end, _}, call, ref, calls, machine), do: {finish(calls, ref, call, ending(call, [])), machine}
 
   defp happened({:sent, _, _}, %{kind: :unary}, _, calls, machine), do: {calls, machine}
 
@@ -264,6 +256,9 @@ defmodule Sidewinder.Connection.Calls do
     status = Status.unsent(:unavailable, "the server went away before it looked at the call", :transport)
     {finish(calls, ref, call, {:error, status}), machine}
   end
+
+  defp ending(%{kind: :unary} = call, trailers), do: {:answer, call.fields || trailers, call.chunks, trailers}
+  defp ending(%{kind: :stream}, trailers), do: {:end, trailers}
 
   defp reset(:refused_stream), do: Status.unsent(:unavailable, "the server refused the stream", :peer)
   defp reset(:cancel), do: Status.lost(:cancelled, "the server cancelled the call")
@@ -312,7 +307,6 @@ defmodule Sidewinder.Connection.Calls do
     %{
       calls
       | calls: Map.delete(calls.calls, ref),
-        monitors: Map.delete(calls.monitors, call.monitor),
         ids: if(call.id, do: Map.delete(calls.ids, call.id), else: calls.ids)
     }
   end

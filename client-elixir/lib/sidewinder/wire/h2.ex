@@ -142,25 +142,38 @@ defmodule Sidewinder.Wire.H2 do
     {first, encoder} = Hpack.encode_known(key, known, machine.encoder)
     {block, encoder} = if fields == [], do: {first, encoder}, else: more(fields, first, encoder)
     id = machine.next_id
+    machine = %{machine | encoder: encoder, next_id: id + 2}
     {frames, bytes} = Frame.headers(id, block, fin and size == 0, machine.peer.frame)
+    {id, begin(machine, id, frames, bytes, pieces, size, fin)}
+  end
 
-    stream = %{
+  # Most say everything at once, and it goes at once.
+  defp begin(%{blocked: [], peer: peer, send_window: whole} = machine, id, frames, bytes, pieces, size, true)
+       when size > 0 and size <= peer.window and size <= whole and size <= peer.frame do
+    stream = stream(machine, false, peer.window - size, :said)
+
+    %{machine | streams: Map.put(machine.streams, id, stream), send_window: whole - size}
+    |> write([frames, Frame.data_head(id, size, true) | pieces], bytes + size + 9)
+  end
+
+  defp begin(machine, id, frames, bytes, pieces, size, fin) do
+    stream = stream(machine, not fin, machine.peer.window, if(fin and size == 0, do: :said, else: :open))
+    machine = write(%{machine | streams: Map.put(machine.streams, id, stream)}, frames, bytes)
+    if size > 0, do: machine |> send_data(id, pieces, size, fin) |> Outgoing.cut(), else: machine
+  end
+
+  # Whoever has said everything at once waits for nothing, and is not told what went.
+  defp stream(machine, told, window, fin) do
+    %{
       stage: :fields,
-      send: machine.peer.window,
+      send: window,
       receive: machine.window,
       owed: 0,
-      # Whoever has said everything at once waits for nothing.
-      told: not fin,
+      told: told,
       pending: :queue.new(),
       pending_size: 0,
-      fin: if(fin and size == 0, do: :said, else: :open)
+      fin: fin
     }
-
-    machine =
-      %{machine | encoder: encoder, next_id: id + 2, streams: Map.put(machine.streams, id, stream)}
-      |> write(frames, bytes)
-
-    {id, if(size > 0, do: machine |> send_data(id, pieces, size, fin) |> Outgoing.cut(), else: machine)}
   end
 
   defp more(fields, first, encoder) do
