@@ -37,7 +37,7 @@ defmodule Sidewinder.Codec.Making do
 
       @doc "As bytes."
       @spec encode(t) :: iodata
-      def encode(%__MODULE__{} = m), do: unquote(encode(fields, message.oneofs) ++ [quote(do: m.__unknown__)])
+      def encode(%__MODULE__{} = m), do: unquote(encode(fields, message.oneofs, quote(do: m.__unknown__)))
 
       @doc "From bytes."
       @spec decode(binary) :: {:ok, t} | {:error, String.t()}
@@ -95,7 +95,8 @@ defmodule Sidewinder.Codec.Making do
 
   # Writing
 
-  defp encode(fields, oneofs) do
+  # From the last field to the first, each before what is behind it, so that what is absent leaves nothing behind.
+  defp encode(fields, oneofs, unknown) do
     alone = for field <- fields, not match?({:oneof, _}, field.label), do: {field.number, encode_field(field)}
 
     groups =
@@ -104,28 +105,25 @@ defmodule Sidewinder.Codec.Making do
         {hd(members).number, encode_oneof(oneof, members)}
       end
 
-    for {_number, code} <- Enum.sort_by(alone ++ groups, &elem(&1, 0)), do: code
+    steps =
+      for {_number, code} <- Enum.sort_by(alone ++ groups, &elem(&1, 0), :desc), do: quote(do: out = unquote(code))
+
+    {:__block__, [], [quote(do: out = unquote(unknown)) | steps] ++ [quote(do: out)]}
   end
 
-  defp encode_field(%{label: :optional} = field) do
-    quote do
-      case unquote(member(field)) do
-        nil -> []
-        value -> unquote(keyed(field, quote(do: value)))
-      end
-    end
-  end
+  defp encode_field(%{label: :optional} = field), do: unless_is(nil, field, member(field))
 
   defp encode_field(%{label: :repeated} = field) do
-    if packs?(field.kind) do
-      quote do
-        case unquote(member(field)) do
-          [] -> []
-          values -> [unquote(Wire.key(field.number, :bytes)) | Wire.put_bytes(unquote(put_each(field.kind)))]
-        end
+    written =
+      if packs?(field.kind),
+        do: quote(do: [unquote(Wire.key(field.number, :bytes)) | Wire.put_bytes(unquote(put_each(field.kind)))]),
+        else: quote(do: for(value <- values, do: unquote(keyed(field, quote(do: value)))))
+
+    quote do
+      case unquote(member(field)) do
+        [] -> out
+        values -> [unquote(written) | out]
       end
-    else
-      quote(do: for(value <- unquote(member(field)), do: unquote(keyed(field, quote(do: value)))))
     end
   end
 
@@ -134,13 +132,20 @@ defmodule Sidewinder.Codec.Making do
     value_field = %{number: 2, kind: value, label: :one, name: :value}
 
     quote do
-      for {key, value} <- Enum.sort(unquote(member(field))) do
-        entry = [
-          unquote(unless_zero(key_field, quote(do: key))),
-          unquote(unless_zero(value_field, quote(do: value)))
-        ]
+      case unquote(member(field)) do
+        empty when empty == %{} ->
+          out
 
-        [unquote(Wire.key(field.number, :bytes)) | Wire.put_bytes(entry)]
+        map ->
+          [
+            for {key, value} <- Enum.sort(map) do
+              out = []
+              out = unquote(unless_zero(value_field, quote(do: value)))
+              entry = unquote(unless_zero(key_field, quote(do: key)))
+              [unquote(Wire.key(field.number, :bytes)) | Wire.put_bytes(entry)]
+            end
+            | out
+          ]
       end
     end
   end
@@ -150,12 +155,12 @@ defmodule Sidewinder.Codec.Making do
   defp encode_oneof(oneof, members) do
     clauses =
       for field <- members do
-        quote(do: ({unquote(field.name), value} -> unquote(keyed(field, quote(do: value))))) |> hd()
+        quote(do: ({unquote(field.name), value} -> [unquote(keyed(field, quote(do: value))) | out])) |> hd()
       end
 
     quote do
       case unquote(member(%{name: oneof})) do
-        unquote(quote(do: (nil -> [])) ++ clauses)
+        unquote(quote(do: (nil -> out)) ++ clauses)
       end
     end
   end
@@ -164,8 +169,8 @@ defmodule Sidewinder.Codec.Making do
   defp unless_zero(%{kind: {:message, module}} = field, value) do
     quote do
       case IO.iodata_to_binary(unquote(module).encode(unquote(value))) do
-        "" -> []
-        data -> [unquote(Wire.key(field.number, :message)) | Wire.put_bytes(data)]
+        "" -> out
+        data -> [[unquote(Wire.key(field.number, :message)) | Wire.put_bytes(data)] | out]
       end
     end
   end
@@ -174,17 +179,19 @@ defmodule Sidewinder.Codec.Making do
   defp unless_zero(%{kind: kind} = field, value) when kind in [:double, :float] do
     quote do
       case IO.iodata_to_binary(Wire.put(unquote(kind), unquote(value))) do
-        <<0::unquote(if kind == :double, do: 64, else: 32)>> -> []
-        bits -> [unquote(Wire.key(field.number, kind)) | bits]
+        <<0::unquote(if kind == :double, do: 64, else: 32)>> -> out
+        bits -> [unquote(Wire.key(field.number, kind)), bits | out]
       end
     end
   end
 
-  defp unless_zero(field, value) do
+  defp unless_zero(field, value), do: unless_is(zero(field.kind), field, value)
+
+  defp unless_is(nothing, field, value) do
     quote do
       case unquote(value) do
-        unquote(zero(field.kind)) -> []
-        value -> unquote(keyed(field, quote(do: value)))
+        unquote(nothing) -> out
+        value -> [unquote(keyed(field, quote(do: value))) | out]
       end
     end
   end

@@ -19,7 +19,7 @@ defmodule Sidewinder.Wire.Grpc do
     {3_600_000_000_000, ?H}
   ]
   @digits_max 99_999_999
-  # Bytes up to which pieces of a message are put together as they come.
+  # Bytes up to which pieces of a message are put together.
   @piece 4_096
 
   @type metadata :: [{binary, binary}]
@@ -88,11 +88,13 @@ defmodule Sidewinder.Wire.Grpc do
 
   defp flaw(_), do: "metadata is a list of pairs of strings"
 
-  @doc "A message as pieces to be sent, and their size."
+  @doc "A message as pieces to be sent, and their size. A small one is one piece."
   @spec frame(iodata) :: {[binary], pos_integer}
   def frame(message) do
-    size = IO.iodata_length(message)
-    {:erlang.iolist_to_iovec([<<0, size::32>> | message]), size + 5}
+    case IO.iodata_length(message) do
+      size when size <= @piece -> {[IO.iodata_to_binary([<<0, size::32>> | message])], size + 5}
+      size -> {:erlang.iolist_to_iovec([<<0, size::32>> | message]), size + 5}
+    end
   end
 
   @doc """
