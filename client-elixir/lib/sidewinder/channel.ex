@@ -147,6 +147,8 @@ defmodule Sidewinder.Channel do
            deadline: Keyword.get(opts, :deadline, :infinity),
            wait_until: wait_until(Keyword.get(opts, :wait, false)),
            max: Keyword.get(opts, :max_message),
+           window: nil,
+           fuse: nil,
            lend: Keyword.get(opts, :lend, :owned)
          }}
 

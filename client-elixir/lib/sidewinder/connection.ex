@@ -66,8 +66,23 @@ defmodule Sidewinder.Connection do
   """
   @spec call(pid, reference, :unary | :stream, map) :: :ok
   def call(connection, ref, kind, request) do
-    send(connection, {:call, ref, self(), kind, request})
+    send(connection, {:call, ref, self(), kind, asked(request)})
     :ok
+  end
+
+  # What is sent is copied: only what is needed there.
+  defp asked(%{path: path, pieces: pieces, size: size, fin: fin} = request) do
+    %{
+      path: path,
+      pieces: pieces,
+      size: size,
+      fin: fin,
+      metadata: request.metadata,
+      deadline: request.deadline,
+      max: request.max,
+      shared: Map.get(request, :shared),
+      uncounted: Map.get(request, :uncounted, false)
+    }
   end
 
   @doc "Says more on a stream."

@@ -35,8 +35,8 @@ defmodule Sidewinder.ChannelTest do
              "grpc-timeout" => timeout
            } = fields
 
-    assert {left, "u"} = Integer.parse(timeout)
-    assert left in 50_000_000..60_000_000
+    assert {left, "m"} = Integer.parse(timeout)
+    assert left in 50_000..60_000
     {head, table} = Sidewinder.Bytes.fields(1, begun() ++ [{"x-early", "1"}], false, peer.answered)
     trailers = [{"grpc-status", "0"}, {"x-late-bin", Base.encode64("late")}]
     {tail, _} = Sidewinder.Bytes.fields(1, trailers, true, table)

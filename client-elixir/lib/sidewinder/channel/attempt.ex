@@ -35,8 +35,9 @@ defmodule Sidewinder.Channel.Attempt do
   defp run(channel, call, try, tried, retries) do
     case connection(channel, call, tried) do
       {:ok, {connection, _, address, breaker}, limits, has} ->
-        call = %{call | max: call.max || limits.max_message}
-        request = call |> Map.merge(%{fuse: {channel, address, breaker}, window: limits.window}) |> packed(address, has)
+        fuse = {channel, address, breaker}
+        call = %{call | max: call.max || limits.max_message, window: limits.window, fuse: fuse}
+        request = packed(call, address, has)
         outcome = told(try.(connection, request, left(call.deadline)), request)
         with {:unsent, status} <- outcome, do: again(channel, call, try, tried, retries, connection, status)
 

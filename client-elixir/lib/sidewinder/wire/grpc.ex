@@ -9,15 +9,7 @@ defmodule Sidewinder.Wire.Grpc do
   alias Sidewinder.Wire.Status
 
   @user_agent "sidewinder-elixir/0.1.0"
-  # The largest unit fits every wait into eight digits.
-  @units [
-    {1, ?n},
-    {1_000, ?u},
-    {1_000_000, ?m},
-    {1_000_000_000, ?S},
-    {60_000_000_000, ?M},
-    {3_600_000_000_000, ?H}
-  ]
+  # What fits into the eight digits of a timeout.
   @digits_max 99_999_999
   # Bytes up to which pieces of a message are put together.
   @piece 4_096
@@ -42,14 +34,10 @@ defmodule Sidewinder.Wire.Grpc do
   @spec timeout(non_neg_integer | :infinity) :: [{:plain, binary, binary}]
   def timeout(:infinity), do: []
 
-  def timeout(left) do
-    nanoseconds = max(left, 0) * 1_000_000
+  def timeout(left) when left <= @digits_max, do: timeout(max(left, 0), "m")
+  def timeout(left), do: timeout(min(div(left, 1_000), @digits_max), "S")
 
-    {unit, letter} = Enum.find(@units, List.last(@units), fn {unit, _} -> div(nanoseconds, unit) <= @digits_max end)
-
-    amount = nanoseconds |> div(unit) |> min(@digits_max)
-    [{:plain, "grpc-timeout", <<Integer.to_string(amount)::binary, letter>>}]
-  end
+  defp timeout(amount, unit), do: [{:plain, "grpc-timeout", Integer.to_string(amount) <> unit}]
 
   @doc "Metadata as fields, or what is wrong with it."
   @spec metadata(metadata) :: {:ok, [{:plain | :never, binary, binary}]} | {:error, String.t()}
