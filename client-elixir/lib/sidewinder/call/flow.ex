@@ -15,6 +15,8 @@ defmodule Sidewinder.Call.Flow do
 
   @stream "/sidewinder.v1.Calls/Stream"
   @converse "/sidewinder.v1.Calls/Converse"
+  # Items that are read at a time: values that nobody has looked at yet are carried through each collection of garbage.
+  @some 32
 
   @doc "Arguments in, items out."
   @spec stream((... -> Ask.t())) :: Enumerable.t()
@@ -25,7 +27,7 @@ defmodule Sidewinder.Call.Flow do
   def converse(ask, inputs), do: Stream.resource(fn -> begin(ask.(), {:inputs, inputs}) end, &next/1, &leave/1)
 
   defp begin(ask, inputs) do
-    flow = %{ask: ask, inputs: inputs, items: 0, tries: Again.none(), feeder: nil, stream: nil, failed: nil}
+    flow = %{ask: ask, inputs: inputs, items: 0, ready: [], tries: Again.none(), feeder: nil, stream: nil, failed: nil}
     flow = Map.merge(flow, %{begun: Span.start(ask), told: :atomics.new(1, [])})
 
     case Lease.here(ask.client, ask.deadline) do
@@ -95,9 +97,11 @@ defmodule Sidewinder.Call.Flow do
     {:gave_up, why}
   end
 
+  defp next(%{failed: nil, ready: [_ | _] = ready} = flow), do: items(ready, @some, flow, [])
+
   defp next(%{failed: nil, ask: ask} = flow) do
     case ask.client.transport.take(flow.stream, ask.deadline) do
-      {:ok, items} -> items(items, flow, [])
+      {:ok, items} -> items(items, @some, flow, [])
       {:end, _trailers} -> {:halt, %{flow | stream: nil}}
       {:error, status} -> flow |> gave_up() |> again(Ask.error(ask, status), status) |> next()
     end
@@ -105,17 +109,18 @@ defmodule Sidewinder.Call.Flow do
 
   defp next(%{failed: error} = flow), do: fail(flow, error)
 
-  defp items([], flow, values), do: {:lists.reverse(values), %{flow | items: flow.items + length(values)}}
-
   # What came before an item that cannot be read is given first.
-  defp items([data | rest], flow, values) do
+  defp items([data | rest], left, flow, values) when left > 0 do
     with {:ok, item} <- Proto.Item.decode(data), {:ok, value} <- Ask.value(flow.ask, item.value) do
-      items(rest, flow, [value | values])
+      items(rest, left - 1, flow, [value | values])
     else
-      {:error, %Error{} = error} -> items([], %{flow | failed: error}, values)
-      {:error, what} -> items([], %{flow | failed: Ask.failure(flow.ask, :undecodable, :data_loss, what)}, values)
+      {:error, %Error{} = error} -> items([], 0, %{flow | failed: error}, values)
+      {:error, what} -> items([], 0, %{flow | failed: Ask.failure(flow.ask, :undecodable, :data_loss, what)}, values)
     end
   end
+
+  defp items(ready, _left, flow, values),
+    do: {:lists.reverse(values), %{flow | items: flow.items + length(values), ready: ready}}
 
   # The feeder cancels the call when its inputs fail, and what they failed with is what the listener has to hear.
   defp gave_up(%{feeder: nil} = flow), do: flow
