@@ -69,6 +69,33 @@ defmodule Sidewinder.CodecTest do
            }
   end
 
+  # Short lengths, those of two bytes and longer ones are read by different clauses, and so is what is not as others write it.
+  test "a field is the same however it was written" do
+    for size <- [0, 1, 127, 128, 16_383, 16_384, 70_000] do
+      data = :binary.copy("x", size)
+      type = :binary.copy("é", div(size, 2))
+      payload = %Proto.Payload{data: data, content_type: type}
+      item = %Proto.Item{value: payload}
+      assert {:ok, item} == Proto.Item.decode(encode(item))
+      first = encode(%Proto.Payload{data: data})
+      second = encode(%Proto.Payload{content_type: type})
+      assert {:ok, payload} == Proto.Payload.decode(second <> first)
+
+      older = encode(%Proto.Payload{data: "old", content_type: "old"})
+      # What is empty is not written, and takes nothing back.
+      if size > 1, do: assert({:ok, payload} == Proto.Payload.decode(older <> first <> second))
+    end
+
+    # Keys and lengths with a byte more than they need.
+    assert {:ok, %{data: "ab", content_type: "c"}} =
+             Proto.Payload.decode(<<0x8A, 0, 0x82, 0, "ab", 18, 0x81, 0x80, 0, "c">>)
+
+    for cut <- [<<10>>, <<10, 2, "a">>, <<10, 0x82>>, <<10, 0x82, 0, "a">>, <<10, 0, 18, 2, "a">>],
+        do: assert({:error, _} = Proto.Payload.decode(cut))
+
+    assert {:error, "not a sidewinder.v1.Payload: " <> _} = Proto.Payload.decode(<<10, 1, "a", 18, 1, 255>>)
+  end
+
   test "what this version does not know is kept" do
     # A field 99 of each wire type, and a group.
     unknown = <<0x98, 6, 5, 0x9A, 6, 1, "x", 0x99, 6, 0::64, 0x9D, 6, 0::32, 0x9B, 6, 8, 1, 0x9C, 6>>

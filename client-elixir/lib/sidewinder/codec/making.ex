@@ -18,7 +18,7 @@ defmodule Sidewinder.Codec.Making do
   What this version does not know is kept, in `__unknown__`, and written again behind what it knows.
   """
 
-  import Sidewinder.Codec.Reading, only: [functions: 2, packs?: 1, zero: 1]
+  import Sidewinder.Codec.Reading, only: [functions: 2, packs?: 1, whole: 1, zero: 1]
 
   alias Sidewinder.Codec.Wire
 
@@ -49,6 +49,7 @@ defmodule Sidewinder.Codec.Making do
 
       @doc false
       def read(_data, depth) when depth > unquote(Wire.depth_max()), do: Wire.too_deep()
+      unquote_splicing(whole(fields))
       def read(data, depth), do: fields(data, depth, unquote_splicing(Enum.map(names, &Keyword.fetch!(members, &1))))
 
       @doc false
