@@ -43,6 +43,9 @@ defmodule Sidewinder.Telemetry do
 
   @doc "Tells one event."
   @spec emit(sink, [atom], map, map) :: :ok
+  # Nobody is there to hear it.
+  def emit(%{telemetry?: false, handler: nil}, _event, _measurements, _metadata), do: :ok
+
   def emit(sink, event, measurements, metadata) do
     metadata = Map.merge(metadata, Map.take(sink, [:client, :daemon]))
     if sink.telemetry?, do: apply(:telemetry, :execute, [event, measurements, metadata])

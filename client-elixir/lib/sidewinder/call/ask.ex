@@ -49,6 +49,9 @@ defmodule Sidewinder.Call.Ask do
     with {:ok, payload} <- payload(ask, named(arguments, encoder)), do: {:ok, %{ask | arguments: payload}}
   end
 
+  # Most say nothing.
+  defp call(tool, client, options) when options == %{}, do: %Proto.Call{tool: tool, pool: client.options.pool || ""}
+
   defp call(tool, client, options) do
     %Proto.Call{
       tool: tool,
