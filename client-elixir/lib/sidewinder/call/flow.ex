@@ -67,7 +67,10 @@ defmodule Sidewinder.Call.Flow do
     feeder =
       spawn_link(fn ->
         Process.put(:"$callers", callers)
-        send(listener, {:fed, self(), push(ask, stream, inputs)})
+        fed = push(ask, stream, inputs)
+        # Whoever listens has this before it hears of the cancellation.
+        send(listener, {:fed, self(), fed})
+        if match?({:gave_up, _}, fed), do: ask.client.transport.cancel(stream)
       end)
 
     %{flow | feeder: feeder}
@@ -84,17 +87,12 @@ defmodule Sidewinder.Call.Flow do
 
     case fed do
       :ok -> ask.client.transport.finish(stream)
-      {:error, %Error{} = error} -> give_up(ask, stream, {:error, error})
+      {:error, %Error{} = error} -> {:gave_up, {:error, error}}
       # The call has ended; whoever listens learns how.
       {:error, _status} -> :ok
     end
   catch
-    kind, reason -> give_up(ask, stream, {kind, reason, __STACKTRACE__})
-  end
-
-  defp give_up(ask, stream, why) do
-    ask.client.transport.cancel(stream)
-    {:gave_up, why}
+    kind, reason -> {:gave_up, {kind, reason, __STACKTRACE__}}
   end
 
   defp next(%{failed: nil, ready: [_ | _] = ready} = flow), do: items(ready, @some, flow, [])
