@@ -105,6 +105,21 @@ fn descriptors(daemon: &Daemon<'_>) -> Option<u64> {
     (0..5).filter_map(|_| said(daemon, "descriptors").as_u64()).min()
 }
 
+/// The fork server has the limits of a worker, and descriptors of those that it is about to fork.
+#[test]
+fn many_are_forked_with_few_descriptors() {
+    let arena = Arena::prepare("few-files").unwrap();
+    let text = "[pools.few]\ntools = [\"forks.own\"]\nworkers = 24\nfork_server = true\n\
+                [pools.few.limits]\nfiles = 28\n";
+    let daemon = start(&arena, text);
+    are_ready(&daemon, 24);
+    let by_themselves = workers(&daemon).into_iter().filter(|pid| {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        !command.contains("sidewinder._fork")
+    });
+    assert_eq!(by_themselves.count(), 0, "all are forked");
+}
+
 /// KiB that nobody else has. It is printed as it is, and the bound is generous: interpreters differ.
 #[test]
 fn a_forked_worker_has_few_pages_of_its_own() {

@@ -28,6 +28,7 @@ from .rehearsal import rehearse
 
 # Workers of one midwife. Whoever asks for more at once is served in turn.
 MAX_EGGS = 16
+SPARE_FDS = 8
 
 
 def main() -> int:
@@ -113,6 +114,7 @@ def _serve(nest: socket.socket, link: Link, held: Nest) -> None:
     """Returns in a worker."""
     collecting = gc.isenabled()
     gc.disable()
+    most = _most_eggs()
     waiting = select.poll()
     waiting.register(nest, select.POLLIN)
     waiting.register(link.socket, select.POLLIN)
@@ -123,7 +125,7 @@ def _serve(nest: socket.socket, link: Link, held: Nest) -> None:
             if frame is not None and frame.kind == Kind.DRAIN:
                 leave(DONE)
         if nest.fileno() in ready:
-            eggs = _asked(nest)
+            eggs = _asked(nest, most)
             _before_fork()
             try:
                 if eggs and deliver(held, eggs):
@@ -136,9 +138,15 @@ def _serve(nest: socket.socket, link: Link, held: Nest) -> None:
         gc.enable()
 
 
-def _asked(nest: socket.socket) -> list[Egg]:
+def _most_eggs() -> int:
+    """Each has three descriptors here, and some are for hooks and for births."""
+    free = os.sysconf("SC_OPEN_MAX") - len(os.listdir("/proc/self/fd")) - SPARE_FDS
+    return max(1, min(MAX_EGGS, free // 3))
+
+
+def _asked(nest: socket.socket, most: int) -> list[Egg]:
     eggs: list[Egg] = []
-    while len(eggs) < MAX_EGGS:
+    while len(eggs) < most:
         try:
             frame, fds = receive(nest, 1, socket.MSG_DONTWAIT)
         except BlockingIOError:
