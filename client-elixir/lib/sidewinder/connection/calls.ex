@@ -2,9 +2,11 @@ defmodule Sidewinder.Connection.Calls do
   @moduledoc """
   The calls of one connection: which waits, which is open on which stream, and who is to be told what.
 
-  A call is known by the alias of its caller, from its arrival to its one ending. Its caller is watched, because the end
-  of a caller is a cancellation. `fresh` are the streams that were opened since the last write: when the connection ends
-  before that write, or nothing of it went out, they were never sent.
+  A call is known by the alias of its caller, from its arrival to its one ending: `ids` tells its stream, or has the call
+  itself while it waits for one. What the peer does is said of streams, so `calls` has what is open by their numbers; they
+  are cheaper keys than aliases, too. The caller of each is watched, because the end of a caller is a cancellation. `fresh`
+  are the streams that were opened since the last write: when the connection ends before that write, or nothing of it went
+  out, they were never sent.
   """
 
   alias Sidewinder.Channel.Stream
@@ -34,7 +36,7 @@ defmodule Sidewinder.Connection.Calls do
 
   @doc "Nobody is left."
   @spec none?(t) :: boolean
-  def none?(calls), do: map_size(calls.calls) == 0
+  def none?(calls), do: map_size(calls.ids) == 0
 
   @doc "A caller asks: its call is opened, waits in the line, or is refused."
   @spec begin(t, H2.t(), reference, pid, :unary | :stream, map) :: {t, H2.t()}
@@ -43,8 +45,8 @@ defmodule Sidewinder.Connection.Calls do
 
   def begin(calls, machine, ref, pid, kind, request) do
     case if(calls.waiting > 0, do: :later, else: H2.room(machine)) do
-      :yes -> open(calls, machine, ref, watched(ref, pid, kind, request))
-      :later when calls.waiting < calls.max_waiting -> {queue(calls, ref, watched(ref, pid, kind, request)), machine}
+      :yes -> open(calls, machine, watched(ref, pid, kind, request))
+      :later when calls.waiting < calls.max_waiting -> {queue(calls, watched(ref, pid, kind, request)), machine}
       :later -> turn_away(calls, machine, ref, request, :resource_exhausted, full(calls))
       :never -> turn_away(calls, machine, ref, request, :unavailable, "the connection takes no more calls")
     end
@@ -53,6 +55,7 @@ defmodule Sidewinder.Connection.Calls do
   # The news of a caller's end says which call it was.
   defp watched(ref, pid, kind, request) do
     %{
+      ref: ref,
       kind: kind,
       monitor: :erlang.monitor(:process, pid, tag: {:caller, ref}),
       id: nil,
@@ -76,13 +79,13 @@ defmodule Sidewinder.Connection.Calls do
   end
 
   # The cancelled leave their places behind; when those are the most, the line is made anew.
-  defp queue(calls, ref, call) do
-    known = Map.put(calls.calls, ref, call)
+  defp queue(calls, %{ref: ref} = call) do
+    ids = Map.put(calls.ids, ref, call)
     line = :queue.in(ref, calls.line)
-    calls = %{calls | calls: known, line: line, lined: calls.lined + 1, waiting: calls.waiting + 1}
+    calls = %{calls | ids: ids, line: line, lined: calls.lined + 1, waiting: calls.waiting + 1}
 
     if calls.lined > 2 * calls.waiting + 64 do
-      line = :queue.filter(&match?(%{^&1 => %{id: nil}}, calls.calls), calls.line)
+      line = :queue.filter(&match?(%{^&1 => %{}}, calls.ids), calls.line)
       %{calls | line: line, lined: calls.waiting}
     else
       calls
@@ -105,9 +108,9 @@ defmodule Sidewinder.Connection.Calls do
     {{:value, ref}, line} = :queue.out(calls.line)
     calls = %{calls | line: line, lined: calls.lined - 1}
 
-    case calls.calls do
-      %{^ref => %{id: nil} = call} ->
-        {calls, machine} = open(%{calls | waiting: calls.waiting - 1}, machine, ref, call)
+    case calls.ids do
+      %{^ref => %{} = call} ->
+        {calls, machine} = open(%{calls | waiting: calls.waiting - 1}, machine, call)
         pump(calls, machine)
 
       _ ->
@@ -115,20 +118,20 @@ defmodule Sidewinder.Connection.Calls do
     end
   end
 
-  defp open(calls, machine, ref, %{request: request} = call) do
+  defp open(calls, machine, %{ref: ref, request: request} = call) do
     left = left(request.deadline)
 
     if left < @too_late do
       expired = Status.unsent(:deadline_exceeded, "the deadline passed before the call could be sent")
-      {finish(calls, ref, call, {:error, expired}), machine}
+      {finish(calls, call, {:error, expired}), machine}
     else
       {scheme, authority} = calls.place
       known = {request.path, Grpc.place(scheme, authority, request.path)}
       fields = Grpc.timeout(left) ++ request.metadata
       {id, machine} = H2.open(machine, known, fields, request.pieces, request.size, request.fin)
       if call.kind == :stream, do: tell(ref, :opened)
-      known = Map.put(calls.calls, ref, %{call | id: id, request: nil})
-      {%{calls | calls: known, ids: Map.put(calls.ids, id, ref), fresh: [ref | calls.fresh]}, machine}
+      opened = Map.put(calls.calls, id, %{call | id: id, request: nil})
+      {%{calls | calls: opened, ids: Map.put(calls.ids, ref, id), fresh: [id | calls.fresh]}, machine}
     end
   end
 
@@ -136,11 +139,11 @@ defmodule Sidewinder.Connection.Calls do
   defp left(deadline), do: deadline - System.monotonic_time(:millisecond)
 
   @doc "The calls that nothing was written of."
-  @spec fresh(t) :: [reference]
+  @spec fresh(t) :: [H2.id()]
   def fresh(calls), do: calls.fresh
 
   @doc "Nothing of these was written after all."
-  @spec unwritten(t, [reference]) :: t
+  @spec unwritten(t, [H2.id()]) :: t
   def unwritten(calls, fresh), do: %{calls | fresh: fresh}
 
   @doc "Everything that was said so far was written."
@@ -150,16 +153,16 @@ defmodule Sidewinder.Connection.Calls do
 
   @spec say(t, H2.t(), reference, [binary], non_neg_integer, boolean) :: H2.t()
   def say(calls, machine, ref, pieces, size, fin) do
-    case calls.calls do
-      %{^ref => %{id: id}} when id != nil -> H2.send_data(machine, id, pieces, size, fin)
+    case calls.ids do
+      %{^ref => id} when is_integer(id) -> H2.send_data(machine, id, pieces, size, fin)
       _ -> machine
     end
   end
 
   @spec credit(t, H2.t(), reference, non_neg_integer) :: H2.t()
   def credit(calls, machine, ref, bytes) do
-    case calls.calls do
-      %{^ref => %{id: id}} when id != nil -> H2.credit(machine, id, bytes)
+    case calls.ids do
+      %{^ref => id} when is_integer(id) -> H2.credit(machine, id, bytes)
       _ -> machine
     end
   end
@@ -167,11 +170,13 @@ defmodule Sidewinder.Connection.Calls do
   @doc "A writer waits until little waits to be written."
   @spec room(t, reference, reference) :: t
   def room(calls, ref, waiter) do
-    case calls.calls do
-      %{^ref => call} ->
+    case calls.ids do
+      %{^ref => id} when is_integer(id) ->
+        call = Map.fetch!(calls.calls, id)
+
         if Stream.wrote(call.shared, 0) <= Stream.ahead(),
           do: calls |> tap(fn _ -> tell(waiter, :room) end),
-          else: keep(calls, ref, %{call | waiters: [waiter | call.waiters]})
+          else: keep(calls, %{call | waiters: [waiter | call.waiters]})
 
       _ ->
         tell(waiter, :ended)
@@ -182,15 +187,21 @@ defmodule Sidewinder.Connection.Calls do
   @doc "The caller gave up or is dead, or somebody else gave its call up."
   @spec cancel(t, H2.t(), reference, :quietly | :aloud) :: {t, H2.t()}
   def cancel(calls, machine, ref, how) do
-    case calls.calls do
-      %{^ref => call} ->
-        if how == :aloud, do: tell(ref, {:error, Status.lost(:cancelled, "the call was cancelled", :client)})
-        calls = if call.id == nil, do: %{calls | waiting: calls.waiting - 1}, else: calls
-        {drop(calls, ref, call, :ended), if(call.id, do: H2.reset(machine, call.id, :cancel), else: machine)}
+    case calls.ids do
+      %{^ref => %{} = call} ->
+        {given_up(%{calls | waiting: calls.waiting - 1}, call, how), machine}
+
+      %{^ref => id} ->
+        {given_up(calls, Map.fetch!(calls.calls, id), how), H2.reset(machine, id, :cancel)}
 
       _ ->
         {calls, machine}
     end
+  end
+
+  defp given_up(calls, call, how) do
+    if how == :aloud, do: tell(call.ref, {:error, Status.lost(:cancelled, "the call was cancelled", :client)})
+    drop(calls, call, :ended)
   end
 
   @doc "What the peer did."
@@ -200,61 +211,61 @@ defmodule Sidewinder.Connection.Calls do
   def event(calls, machine, event) do
     id = elem(event, 1)
 
-    case calls.ids do
-      %{^id => ref} -> happened(event, Map.fetch!(calls.calls, ref), ref, calls, machine)
+    case calls.calls do
+      %{^id => call} -> happened(event, call, calls, machine)
       _ -> {calls, machine}
     end
   end
 
-  defp happened({:data, id, bytes, flow}, %{kind: :unary} = call, ref, calls, machine) do
+  defp happened({:data, id, bytes, flow}, %{kind: :unary} = call, calls, machine) do
     size = call.size + byte_size(bytes)
 
     if size > call.max + 5 do
       why = "an answer of more than #{call.max} bytes (max_message)"
-      calls = finish(calls, ref, call, {:error, Status.lost(:resource_exhausted, why, :client)})
+      calls = finish(calls, call, {:error, Status.lost(:resource_exhausted, why, :client)})
       {calls, H2.reset(machine, id, :cancel)}
     else
       # An answer is wanted as a whole: what has come of it is consumed.
-      {keep(calls, ref, %{call | chunks: Grpc.gather(call.chunks, bytes), size: size}), H2.credit(machine, id, flow)}
+      {keep(calls, %{call | chunks: Grpc.gather(call.chunks, bytes), size: size}), H2.credit(machine, id, flow)}
     end
   end
 
-  defp happened({:data, _, bytes, flow}, _, ref, calls, machine) do
-    tell(ref, {:data, bytes, flow})
+  defp happened({:data, _, bytes, flow}, call, calls, machine) do
+    tell(call.ref, {:data, bytes, flow})
     {calls, machine}
   end
 
-  defp happened({:fields, _, fields, fin}, call, ref, calls, machine) do
-    if call.kind == :stream and call.fields == nil, do: tell(ref, {:fields, fields})
+  defp happened({:fields, _, fields, fin}, call, calls, machine) do
+    if call.kind == :stream and call.fields == nil, do: tell(call.ref, {:fields, fields})
 
     # The last fields are the end of a call; the event of the end finds it gone.
     calls =
       if fin,
-        do: finish(calls, ref, call, ending(call, fields)),
-        else: keep(calls, ref, %{call | fields: fields})
+        do: finish(calls, call, ending(call, fields)),
+        else: keep(calls, %{call | fields: fields})
 
     {calls, machine}
   end
 
-  defp happened({:end, _}, call, ref, calls, machine), do: {finish(calls, ref, call, ending(call, [])), machine}
+  defp happened({:end, _}, call, calls, machine), do: {finish(calls, call, ending(call, [])), machine}
 
-  defp happened({:sent, _, _}, %{kind: :unary}, _, calls, machine), do: {calls, machine}
+  defp happened({:sent, _, _}, %{kind: :unary}, calls, machine), do: {calls, machine}
 
-  defp happened({:sent, _, bytes}, call, ref, calls, machine) do
+  defp happened({:sent, _, bytes}, call, calls, machine) do
     if Stream.wrote(call.shared, bytes) <= Stream.ahead() and call.waiters != [] do
       Enum.each(call.waiters, &tell(&1, :room))
-      {keep(calls, ref, %{call | waiters: []}), machine}
+      {keep(calls, %{call | waiters: []}), machine}
     else
       {calls, machine}
     end
   end
 
-  defp happened({:reset, _, code}, call, ref, calls, machine),
-    do: {finish(calls, ref, call, {:error, reset(code)}), machine}
+  defp happened({:reset, _, code}, call, calls, machine),
+    do: {finish(calls, call, {:error, reset(code)}), machine}
 
-  defp happened({:unprocessed, _}, call, ref, calls, machine) do
+  defp happened({:unprocessed, _}, call, calls, machine) do
     status = Status.unsent(:unavailable, "the server went away before it looked at the call", :transport)
-    {finish(calls, ref, call, {:error, status}), machine}
+    {finish(calls, call, {:error, status}), machine}
   end
 
   defp ending(%{kind: :unary} = call, trailers), do: {:answer, call.fields || trailers, call.chunks, trailers}
@@ -270,22 +281,21 @@ defmodule Sidewinder.Connection.Calls do
   @spec refuse(t, String.t()) :: t
   def refuse(calls, why) do
     status = Status.unsent(:unavailable, why, :transport)
-    waiting = for {ref, %{id: nil} = call} <- calls.calls, do: {ref, call}
+    waiting = for {_, %{} = call} <- calls.ids, do: call
     calls = %{calls | refused: why, line: :queue.new(), lined: 0, waiting: 0}
-    Enum.reduce(waiting, calls, fn {ref, call}, calls -> finish(calls, ref, call, {:error, status}) end)
+    Enum.reduce(waiting, calls, &finish(&2, &1, {:error, status}))
   end
 
   @doc "The connection is over: everybody is told, truthfully."
   @spec fail(t, String.t()) :: t
   def fail(calls, why) do
     fresh = MapSet.new(calls.fresh)
+    unsent = Status.unsent(:unavailable, why, :transport)
+    lost = Status.lost(:unavailable, why)
+    calls = refuse(calls, why)
 
-    Enum.reduce(calls.calls, %{calls | refused: why, waiting: 0}, fn {ref, call}, calls ->
-      unsent = call.id == nil or ref in fresh
-
-      status = if unsent, do: Status.unsent(:unavailable, why, :transport), else: Status.lost(:unavailable, why)
-
-      finish(calls, ref, call, {:error, status})
+    Enum.reduce(calls.calls, calls, fn {id, call}, calls ->
+      finish(calls, call, {:error, if(id in fresh, do: unsent, else: lost)})
     end)
   end
 
@@ -293,25 +303,20 @@ defmodule Sidewinder.Connection.Calls do
   @spec settle(t) :: :ok
   def settle(calls), do: if(none?(calls), do: :counters.put(calls.load, 1, 0), else: :ok)
 
-  defp finish(calls, ref, call, ending) do
-    tell(ref, ending)
-    drop(calls, ref, call, if(match?({:error, _}, ending), do: ending, else: :ended))
+  defp finish(calls, call, ending) do
+    tell(call.ref, ending)
+    drop(calls, call, if(match?({:error, _}, ending), do: ending, else: :ended))
   end
 
-  defp drop(calls, ref, call, ending) do
+  defp drop(calls, call, ending) do
     Process.demonitor(call.monitor, [:flush])
     if call.counted, do: released(calls)
     if call.shared, do: Stream.ended(call.shared)
     Enum.each(call.waiters, &tell(&1, ending))
-
-    %{
-      calls
-      | calls: Map.delete(calls.calls, ref),
-        ids: if(call.id, do: Map.delete(calls.ids, call.id), else: calls.ids)
-    }
+    %{calls | calls: Map.delete(calls.calls, call.id), ids: Map.delete(calls.ids, call.ref)}
   end
 
-  defp keep(calls, ref, call), do: %{calls | calls: %{calls.calls | ref => call}}
+  defp keep(calls, call), do: %{calls | calls: %{calls.calls | call.id => call}}
   defp released(calls), do: :counters.sub(calls.load, 1, 1)
   defp tell(ref, message), do: send(ref, {ref, message})
 end
