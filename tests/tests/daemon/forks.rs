@@ -206,6 +206,19 @@ fn who_must_not_be_forked_is_started_cold_and_that_is_said() {
 }
 
 #[test]
+fn a_python_that_lacks_what_forks_need_starts_workers_cold() {
+    let arena = Arena::prepare("lacking").unwrap();
+    let write = |file: &str, text: &str| std::fs::write(arena.file(file), text).unwrap();
+    write("ctypes.py", "raise ImportError('it was built without')");
+    write("bare.py", "import sidewinder\n\n\n@sidewinder.tool\ndef nothing() -> None:\n    pass\n");
+    let directory = arena.file("").display().to_string();
+    let mut daemon = forked(&arena, "bare", &["--workers", "1", "--directory", &directory]);
+    let line = daemon.log_until("FORK_SERVER_DOWN").expect("told");
+    assert!(line.contains("it was built without"), "{line}");
+    assert_eq!(answer(&daemon, "nothing", "{}"), "null");
+}
+
+#[test]
 fn a_module_that_cannot_be_imported_is_told_as_without_a_fork_server() {
     let arena = Arena::prepare("broken-fork").unwrap();
     let daemon = forked(&arena, "broken", &["--workers", "1"]);

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from .server import main
+from .refusal import lacking
 
 if __name__ == "__main__":
+    try:
+        from .server import main
+    except ImportError as error:
+        lacking(error)
     sys.exit(main())

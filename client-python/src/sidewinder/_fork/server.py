@@ -14,16 +14,17 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import NoReturn
 
 from .. import _tools
-from .._frames import Kind, Tag, meta
+from .._frames import Kind
 from .._leaving import DONE, leave
 from .._life import home, standard
 from .._life.start import Imported, Life, greet, load, names, unfit
 from .._link import Link
+from . import kernel
 from .birth import CLEAN, HATCH, HEADER, HELD, VERSION, Egg, Nest, deliver, receive, word
 from .fitness import why_not
+from .refusal import unforkable
 from .rehearsal import rehearse
 
 # Workers of one midwife. Whoever asks for more at once is served in turn.
@@ -47,10 +48,6 @@ def main() -> int:
     nest = calls.socket
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     greet(link, link)
-    try:
-        from . import kernel
-    except Exception as error:
-        _unforkable(link, f"this Python has no ctypes: {error}")
     kernel.adopt_orphans(True)
     be_called_as_before = kernel.naming(_called())
     kernel.naming("sw-fork-server")()
@@ -60,7 +57,7 @@ def main() -> int:
         unfit(link, error)
     why = why_not((nest.fileno(), link.socket.fileno()))
     if why is not None:
-        _unforkable(link, why)
+        unforkable(link, why)
     rehearse()
     life = Life(calls, link, imported)
     gc.collect()
@@ -87,8 +84,6 @@ def _import(environment: Mapping[str, str]) -> Imported:
 
 def _be_held(nest: socket.socket, link: Link) -> Nest:
     """From being a worker below a warden to being a child of the keeper."""
-    from . import kernel
-
     warden = os.getppid()
     try:
         gone = os.pidfd_open(warden)
@@ -100,13 +95,13 @@ def _be_held(nest: socket.socket, link: Link) -> Nest:
         if not frame:
             leave(DONE)
         if HEADER.unpack_from(frame)[:2] != (VERSION, HELD) or len(fds) != 1:
-            _unforkable(link, "its keeper does not hold it")
+            unforkable(link, "its keeper does not hold it")
         select.select([gone], [], [])
         os.close(gone)
         kernel.die_with_parent(True)
         keeper = os.getppid()
     except OSError as error:
-        _unforkable(link, f"it cannot be held by its keeper: {error}")
+        unforkable(link, f"it cannot be held by its keeper: {error}")
     return Nest.of(keeper, fds[0], nest.fileno(), link.socket.fileno())
 
 
@@ -184,11 +179,6 @@ def _settle_in() -> None:
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
-
-
-def _unforkable(link: Link, why: str) -> NoReturn:
-    link.say(Kind.UNFORKABLE, 0, meta([(Tag.MESSAGE, why)]))
-    leave(DONE)
 
 
 def _called() -> str:
