@@ -37,7 +37,8 @@ def rehearse() -> None:
         welcome = encode(Kind.WELCOME, 0, meta([(Tag.NEWEST, VERSION), (Tag.MAX_MESSAGE, NUMBER_MAX)]))
         ping = encode(Kind.PING, 0, meta([(Tag.PING, 1)]))
         # What imports have looked up would be replaced in each fork.
-        sys._clear_type_cache()
+        forget: Callable[[], None] = getattr(sys, "_clear_type_cache", _nothing)
+        forget()
         # The hook that every fork has. It is meant for a process with one thread, as this one.
         settle: Callable[[], None] = getattr(threading, "_after_fork", _nothing)
         for _ in range(_ROUNDS):

@@ -5,6 +5,7 @@ It serves nothing and has no thread. It ends with its keeper, with its daemon, o
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -58,7 +59,10 @@ def main() -> int:
     why = why_not((nest.fileno(), link.socket.fileno()))
     if why is not None:
         unforkable(link, why)
-    rehearse()
+    with contextlib.suppress(
+        OSError
+    ):  # forks of one that cannot rehearse have more of their own, and no less
+        rehearse()
     life = Life(calls, link, imported)
     gc.collect()
     gc.freeze()

@@ -4,12 +4,12 @@
 //!  keeper ──leash──▶ warden ──▶ worker ──▶ whatever it forks
 //! ```
 //!
-//! Two ways lead to a warden. [`start`] forks one from the keeper, without a program of its own, so that it costs a few
+//! Two ways lead to a warden. [`start()`] forks one from the keeper, without a program of its own, so that it costs a few
 //! pages; it forks the worker, which becomes what the request says (`launch`). [`foster`] is the way of a worker that
 //! a fork server has forked: its warden is executed, and takes the worker over. From there on both are the same
 //! (`tend`).
 //!
-//! What a keeper has of all this: to [`start`] one, to ask a fork server for a worker and hand the plan over ([`foster`]),
+//! What a keeper has of all this: to [`start()`] one, to ask a fork server for a worker and hand the plan over ([`foster`]),
 //! and the [`Leash`]. It never looks inside.
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
