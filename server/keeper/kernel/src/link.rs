@@ -1,5 +1,6 @@
 //! A `SOCK_SEQPACKET` socket that carries frames and, beside them, descriptors.
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair, sockopt,
@@ -8,11 +9,17 @@ use rustix::process::Pid;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// The largest frame that is sure to fit.
 pub const FRAME_MAX: usize = 128 * 1024;
 /// So many descriptors fit beside one frame.
 pub const FDS_MAX: usize = 32;
+
+/// A user without privileges may have as many descriptors on their way as whoever sends may have open. They arrive within
+/// moments: so often it is tried again, with this pause before.
+const CROWDED_MAX: usize = 500;
+const CROWDED_PAUSE: Duration = Duration::from_millis(1);
 
 /// One end of such a socket.
 #[derive(Debug)]
@@ -53,7 +60,7 @@ impl Link {
         Ok(Self { socket: self.socket.try_clone()? })
     }
 
-    /// Sends one frame, or says `WouldBlock`.
+    /// Sends one frame, or says `WouldBlock`. It waits for a moment where too many descriptors are on their way.
     pub fn send(&self, frame: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
@@ -64,8 +71,13 @@ impl Link {
             ));
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        sendmsg(&self.socket, &[IoSlice::new(frame)], &mut beside, flags)?;
-        Ok(())
+        for _ in 0..CROWDED_MAX {
+            match sendmsg(&self.socket, &[IoSlice::new(frame)], &mut beside, flags) {
+                Err(Errno::TOOMANYREFS) => std::thread::sleep(CROWDED_PAUSE),
+                sent => return Ok(sent.map(drop)?),
+            }
+        }
+        Err(Errno::TOOMANYREFS.into())
     }
 
     /// From here on the kernel says with each frame which process sent it.
@@ -78,8 +90,8 @@ impl Link {
         let flags = RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT;
         match recv(&self.socket, &mut [0_u8; 0], flags) {
             Ok((_, size)) => Ok(Some(size)),
-            Err(rustix::io::Errno::CONNRESET) => Ok(Some(0)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(Errno::CONNRESET) => Ok(Some(0)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -96,8 +108,8 @@ impl Link {
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let message = match recvmsg(&self.socket, &mut [IoSliceMut::new(buffer)], &mut beside, flags) {
             Ok(message) => message,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok((Received::Nothing, None)),
-            Err(rustix::io::Errno::CONNRESET) => return Ok((Received::Closed, None)),
+            Err(Errno::AGAIN | Errno::INTR) => return Ok((Received::Nothing, None)),
+            Err(Errno::CONNRESET) => return Ok((Received::Closed, None)),
             Err(error) => return Err(error.into()),
         };
         let (mut fds, mut sender) = (Vec::new(), None);
