@@ -5,7 +5,8 @@
 
 `server` is its life in order. `fitness` looks whether it may be forked at all. `birth` makes a worker in
 the place where a worker has to be: below a warden of its own, which is below the keeper. `rehearsal` does
-before all forks what each would do first. `kernel` has the calls that the standard library lacks.
+before all forks what each would do first. `kernel` has the calls that the standard library lacks. `refusal`
+says why nobody is forked.
 
 Nothing here decides when there is a worker, and no descriptor of a worker is ever held by the server.
 """
