@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from functools import partial
+from typing import NamedTuple
 
 VERSION = 1
 MAX_FRAME = 128 * 1024
 
 HEADER = struct.Struct("<BBHIQII")
+_HEADER_SIZE = HEADER.size
+_header_of = HEADER.unpack_from
 _FIELD = struct.Struct("<HI")
+_FIELD_SIZE = _FIELD.size
+_field_at = _FIELD.unpack_from
 _NUMBER = struct.Struct("<Q")
 NUMBER_MAX = 2**64 - 1
 
@@ -84,6 +89,10 @@ class Frame(NamedTuple):
         return default if value is None else as_number(value)
 
 
+# Without the step through Python that calling the class would take.
+_new = partial(tuple.__new__, Frame)
+
+
 def encode(
     kind: int,
     call: int = 0,
@@ -107,41 +116,42 @@ def head(kind: int, call: int, meta: bytes, flags: int = 0, piece: int = 0) -> b
 def decode(datagram: bytes | bytearray | memoryview) -> Frame:
     """The frame in a datagram."""
     size = len(datagram)
-    if size < HEADER.size:
-        raise ProtocolError(f"a frame of {size} bytes: the header alone has {HEADER.size}")
+    if size < _HEADER_SIZE:
+        raise ProtocolError(f"a frame of {size} bytes: the header alone has {_HEADER_SIZE}")
     if size > MAX_FRAME:
         raise ProtocolError(f"a frame larger than {MAX_FRAME} bytes")
-    version, kind, flags, length, call, piece, zero = HEADER.unpack_from(datagram)
+    version, kind, flags, length, call, piece, zero = _header_of(datagram)
     if version != VERSION:
         raise ProtocolError(f"a frame of version {version}: this is version {VERSION}")
     if flags & ~_FLAGS or zero:
         raise ProtocolError("a header with unknown flags")
-    start = HEADER.size + length
+    start = _HEADER_SIZE + length
     if start > size:
-        raise ProtocolError(f"the meta has {length} bytes, the frame only {size - HEADER.size}")
-    body = cast("bytes", datagram[start:]) if flags & MORE or piece else bytes(datagram[start:])
+        raise ProtocolError(f"the meta has {length} bytes, the frame only {size - _HEADER_SIZE}")
+    body = datagram[start:] if flags & MORE or piece else bytes(datagram[start:])
     if not length:
-        return Frame(kind, flags, call, piece, (), body)
+        return _new((kind, flags, call, piece, (), body))
     if piece:
         raise ProtocolError("a later piece with a meta")
-    fields = _fields(bytes(datagram[HEADER.size : start]), kind, call)
-    return Frame(kind, flags, call, piece, fields, body)
+    fields = _fields(bytes(datagram[_HEADER_SIZE:start]), kind, call)
+    return _new((kind, flags, call, piece, fields, body))
 
 
 def _fields(meta: bytes, kind: int, call: int) -> tuple[tuple[int, bytes], ...]:
     fields = []
     at, end = 0, len(meta)
-    while at < end:
-        if end - at < _FIELD.size:
-            raise ProtocolError("a meta that ends in the middle of a field")
-        tag, length = _FIELD.unpack_from(meta, at)
-        at += _FIELD.size
-        if length > end - at:
-            raise ProtocolError(f"field {tag:#x} is longer than its meta")
-        if tag & CRITICAL:
-            raise UnknownFieldError(tag, kind, call)
-        fields.append((tag, meta[at : at + length]))
-        at += length
+    try:
+        while at < end:
+            tag, length = _field_at(meta, at)
+            start = at + _FIELD_SIZE
+            at = start + length
+            if at > end:
+                raise ProtocolError(f"field {tag:#x} is longer than its meta")
+            if tag >= CRITICAL:
+                raise UnknownFieldError(tag, kind, call)
+            fields.append((tag, meta[start:at]))
+    except struct.error:
+        raise ProtocolError("a meta that ends in the middle of a field") from None
     return tuple(fields)
 
 
@@ -159,8 +169,8 @@ def field(tag: int, value: int | str | bytes) -> bytes:
 
 
 def as_number(value: bytes) -> int:
-    if len(value) != _NUMBER.size:
-        raise ProtocolError(f"a number of {len(value)} bytes instead of {_NUMBER.size}")
+    if len(value) != 8:
+        raise ProtocolError(f"a number of {len(value)} bytes instead of 8")
     number: int = _NUMBER.unpack(value)[0]
     return number
 

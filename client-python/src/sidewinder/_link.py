@@ -17,6 +17,8 @@ from ._frames import MAX_FRAME, Frame, ProtocolError, UnknownFieldError, decode,
 from ._leaving import broken, owner_gone
 from ._pieces import MAX_MESSAGE, Datagram, Joiner, cut
 
+# Up to this size a copy of a frame costs less than views of its parts.
+_SMALL = 4096
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN)
 
 
@@ -35,6 +37,7 @@ class Link:
         self._buffer = mmap(-1, MAX_FRAME + 1, MAP_PRIVATE | MAP_ANONYMOUS)
         self._view = memoryview(self._buffer)
         self._joiner = Joiner()
+        self.max_message = MAX_MESSAGE
 
     def take_over(self, descriptor: int) -> None:
         """From here on this is another socket, which has been put in the place of the first, or elsewhere."""
@@ -44,31 +47,23 @@ class Link:
             self.socket.set_inheritable(False)
         self.socket.setblocking(True)
 
-    @property
-    def max_message(self) -> int:
-        return self._joiner.max_message
-
     def bound(self, max_message: int) -> None:
-        self._joiner.max_message = max_message or MAX_MESSAGE
+        self.max_message = self._joiner.max_message = max_message or MAX_MESSAGE
 
     def receive(self, flags: int = 0) -> Frame | None:
         """The next whole message, or None when this datagram did not complete one. Raises only
-        `UnknownFieldError`."""
+        `UnknownFieldError`, and with MSG_DONTWAIT BlockingIOError when there is nothing to read."""
         try:
             size = self.socket.recv_into(self._buffer, 0, flags)
             if not size:
                 owner_gone()
-            return self._joiner.take(decode(self._view[:size]))
+            return self._joiner.take(decode(self._buffer[:size] if size <= _SMALL else self._view[:size]))
         except (BlockingIOError, UnknownFieldError):
             raise
         except OSError as error:
             _failed(error)
         except ProtocolError as error:
             broken(error)
-
-    def receive_now(self) -> Frame | None:
-        """As `receive`; raises BlockingIOError when there is nothing to read."""
-        return self.receive(socket.MSG_DONTWAIT)
 
     def send(self, datagrams: Iterable[Datagram]) -> None:
         """Says a message, waiting for room."""

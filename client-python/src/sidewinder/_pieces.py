@@ -66,8 +66,11 @@ class Joiner:
 
     def take(self, frame: Frame) -> Frame | None:
         """The message that this frame completes, if it does."""
+        if not self._open and not frame.piece and not frame.flags & MORE:
+            self._bound(len(frame.body), frame)
+            return frame
         key = (frame.kind, frame.call)
-        begun = self._open.get(key) if self._open else None
+        begun = self._open.get(key)
         if begun is None:
             return self._begin(key, frame)
         if frame.piece != begun.pieces:

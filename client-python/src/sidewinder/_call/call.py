@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
+from time import monotonic
 from typing import Protocol
 
 from .._context import Cancelled, Context
@@ -21,6 +21,8 @@ MAX_LOG = 32 * 1024
 BEAT = 0.01
 
 _ROOM = MAX_FRAME - 1024
+# The tags that nearly all calls come with.
+_TOOL, _CONTENT_TYPE, _DEADLINE, _HEARD = Tag.TOOL, Tag.CONTENT_TYPE, Tag.DEADLINE, Tag.HEARD
 
 
 class Waiter(Protocol):
@@ -41,55 +43,46 @@ def content_type_field(content_type: str) -> bytes:
 class Call(Target):
     """A call that runs, or is about to."""
 
-    __slots__ = (
-        "_control", "_last_beat", "_link", "_metadata", "_mine", "attempt", "body", "client", "codec",
-        "content_type", "deadline", "granted", "has_input", "heard", "id", "memo", "name", "spent", "streams",
-        "tool", "traceparent", "waiter",
-    )  # fmt: skip
-
     waiter: Waiter
     tool: Tool
     codec: Codec
+    # What most calls come without.
+    name = ""
+    content_type = DEFAULT
+    deadline: float | None = None
+    traceparent: str | None = None
+    client: str | None = None
+    attempt = 1
+    memo = b""
+    granted = 0
+    spent = 0
+    streams = False
+    _mine: InputQueue | None = None
+    _last_beat = 0.0
 
     def __init__(self, frame: Frame, link: Link, control: Link) -> None:
-        super().__init__()
-        self.id = frame.call
-        self.body = frame.body
-        self.has_input = bool(frame.flags & INPUT)
-        self.name = ""
-        self.content_type = DEFAULT
-        self.deadline: float | None = None
-        self.traceparent: str | None = None
-        self.client: str | None = None
-        self.attempt = 1
-        self.memo = b""
-        self.granted = 0
-        self.spent = 0
+        _, flags, self.id, _, fields, self.body = frame
+        self.has_input = flags & INPUT != 0
         self.heard: list[int] = []
         self._metadata: list[bytes] = []
-        self._mine: InputQueue | None = None
         self._link = link
         self._control = control
-        self._last_beat = 0.0
-        self._read(frame)
-        self.streams = self.granted > 0
-
-    def _read(self, frame: Frame) -> None:
-        for tag, value in frame.fields:
-            if tag == Tag.TOOL:
+        for tag, value in fields:
+            if tag == _TOOL:
                 self.name = as_text(value)
-            elif tag == Tag.CONTENT_TYPE:
+            elif tag == _CONTENT_TYPE:
                 self.content_type = as_text(value)
-            elif tag == Tag.HEARD:
+            elif tag == _DEADLINE:
+                self.deadline = monotonic() + as_number(value) / 1e6
+            elif tag == _HEARD:
                 self.heard.append(as_number(value))
             else:
                 self._read_rare(tag, value)
 
     def _read_rare(self, tag: int, value: bytes) -> None:
-        if tag == Tag.DEADLINE:
-            self.deadline = time.monotonic() + as_number(value) / 1e6
-        elif tag == Tag.CREDIT:
+        if tag == Tag.CREDIT:
             self.granted = as_number(value)
+            self.streams = self.granted > 0
         elif tag == Tag.METADATA:
             self._metadata.append(value)
         elif tag == Tag.TRACEPARENT:
@@ -121,7 +114,7 @@ class Call(Target):
         return Context(self)
 
     def remaining(self) -> float | None:
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        return None if self.deadline is None else max(0.0, self.deadline - monotonic())
 
     def check(self) -> None:
         if self.cancelled:
@@ -144,7 +137,7 @@ class Call(Target):
         self._control.mention(Kind.PROGRESS, self.id, content_type_field(content_type), body)
 
     def heartbeat(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if now - self._last_beat >= BEAT:
             self._last_beat = now
             self._control.mention(Kind.HEARTBEAT, self.id, b"")

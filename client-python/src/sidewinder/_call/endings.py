@@ -21,20 +21,17 @@ MAX_KEPT_BYTES = 16 * 1024 * 1024
 class Ending:
     """How a call ended."""
 
-    __slots__ = ("again", "body", "call", "kind", "memo", "meta", "said")
+    # Said by the class, because most endings come and go without any of it.
+    memo = b""
+    said = False
+    again = False
 
     def __init__(self, kind: int, call: int, meta: bytes = b"", body: bytes = b"") -> None:
         self.kind = kind
         self.call = call
         self.meta = meta
         self.body = body
-        self.memo = b""
-        self.said = False
-        self.again = False
-
-    @property
-    def size(self) -> int:
-        return len(self.meta) + len(self.body)
+        self.size = len(meta) + len(body)
 
     def datagrams(self) -> Iterable[Datagram]:
         return cut(self.kind, self.call, self.meta, self.body)
@@ -50,20 +47,18 @@ class Endings:
 
     def keep(self, ending: Ending) -> None:
         """To be called before the ending is said. One that alone is too large makes no room for itself."""
-        if ending.size > MAX_KEPT_BYTES:
+        size = ending.size
+        if size > MAX_KEPT_BYTES:
             return
         with self._lock:
-            if self._kept.get(ending.call) is ending:
-                return
             self._kept[ending.call] = ending
-            self._bytes += ending.size
+            self._bytes += size
             while len(self._kept) > MAX_KEPT or self._bytes > MAX_KEPT_BYTES:
                 oldest = next(iter(self._kept))
                 self._bytes -= self._kept.pop(oldest).size
 
     def say(self, ending: Ending) -> None:
-        """Keeps it and says it, waiting for room."""
-        self.keep(ending)
+        """Says what is kept, waiting for room."""
         self._link.send(ending.datagrams())
         if self.said(ending):
             self._link.send(ending.datagrams())

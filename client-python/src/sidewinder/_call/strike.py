@@ -46,17 +46,15 @@ def _plant(thread: int, exception: type[BaseException] | None) -> None:
 class Target:
     """What can be struck: one run of one tool in one thread."""
 
-    __slots__ = ("cancelled", "done", "sheltered", "signalled", "striking", "struck", "thread", "why")
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self.why = ""
-        self.thread = 0
-        self.done = False
-        self.sheltered = False
-        self.striking = False
-        self.struck = False
-        self.signalled = False
+    # Said by the class, because most calls come and go without any of it.
+    cancelled = False
+    why = ""
+    thread = 0
+    done = False
+    sheltered = False
+    striking = False
+    struck = False
+    signalled = False
 
     def strike(self) -> None:
         """From the control thread. `cancelled` has been set before."""
@@ -107,8 +105,9 @@ class Target:
         """In the tool's thread, when the tool has ended. If this raises `Cancelled`, it is to be called
         again."""
         self.done = True
-        self._let_strike()
-        self._take_back()
+        if self.striking or self.struck:
+            self._let_strike()
+            self._take_back()
 
     def _let_strike(self) -> None:
         while self.striking:

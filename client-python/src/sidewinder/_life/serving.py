@@ -11,6 +11,7 @@ import os
 import select
 import signal
 from abc import ABC, abstractmethod
+from socket import MSG_DONTWAIT
 from types import FrameType
 
 from .._call.attempt import rejected, run
@@ -26,6 +27,7 @@ from .._values import codec
 from . import standard
 
 MAX_EARLY = 64
+_CALL = Kind.CALL
 
 
 def _nothing() -> None:
@@ -41,6 +43,7 @@ class Serving(ABC):
         self.link = calls
         self.control = control
         self.tools = tools
+        self._known = {**tools, CANARY.name: CANARY}
         self.seats = seats
         self.endings = Endings(calls)
         self.running: dict[int, Call] = {}
@@ -138,7 +141,7 @@ class Serving(ABC):
     def read_one(self) -> bool:
         """Whether there was a frame."""
         try:
-            frame = self.link.receive_now()
+            frame = self.link.receive(MSG_DONTWAIT)
             if frame is not None:
                 self.take(frame)
         except BlockingIOError:
@@ -146,13 +149,13 @@ class Serving(ABC):
         except UnknownFieldError as error:
             if error.kind != Kind.CALL:
                 broken(error)
-            self.say_ending(rejected(error.call, "UNSUPPORTED", str(error)))
+            self._refuse(rejected(error.call, "UNSUPPORTED", str(error)))
         except ProtocolError as error:
             broken(error)
         return True
 
     def take(self, frame: Frame) -> None:
-        if frame.kind == Kind.CALL:
+        if frame.kind == _CALL:
             self._admit(frame)
         elif frame.kind == Kind.HEARD:
             self.endings.heard([as_number(value) for tag, value in frame.fields if tag == Tag.HEARD])
@@ -174,24 +177,25 @@ class Serving(ABC):
 
     def _admit(self, frame: Frame) -> None:
         call = Call(frame, self.link, self.control)
+        number = call.id
         if call.heard:
             self.endings.heard(call.heard)
-        if call.id in self.running:
-            raise ProtocolError(f"call {call.id} came twice")
+        if number in self.running:
+            raise ProtocolError(f"call {number} came twice")
         refusal = self._refusal(call)
         if refusal is not None:
-            self.say_ending(refusal)
+            self._refuse(refusal)
             return
-        self.running[call.id] = call
-        if call.id in self._early:
-            call.why = self._early[call.id]
+        self.running[number] = call
+        if number in self._early:
+            call.why = self._early[number]
             call.cancelled = True
         self.start(call)
 
     def _refusal(self, call: Call) -> Ending | None:
         if len(self.running) >= self.seats:
             return rejected(call.id, "BUSY", f"all {self.seats} seats are taken")
-        tool = CANARY if call.name == CANARY.name else self.tools.get(call.name)
+        tool = self._known.get(call.name)
         if tool is None:
             return rejected(call.id, "UNKNOWN_TOOL", f"no tool is called {suggest(call.name, self.tools)}")
         found = codec(call.content_type)
@@ -204,6 +208,10 @@ class Serving(ABC):
         call.tool = tool
         call.codec = found
         return None
+
+    def _refuse(self, refusal: Ending) -> None:
+        self.endings.keep(refusal)
+        self.say_ending(refusal)
 
     def run_here(self, call: Call) -> None:
         """Runs a sync tool in the main thread."""
