@@ -110,7 +110,7 @@ fn through_a_server(times: u64, ours: bool) -> io::Result<()> {
             let routes = Routes::default().with(CallsServer::new(Bare::default()));
             tokio::spawn(serve(vec![listener], routes, Limits::default(), Sight::default(), wishes));
         } else {
-            tokio::spawn(crate::served::bare::listen(&socket)?);
+            tokio::spawn(crate::served::bare::listen(&socket, Bare::default())?);
         }
         calls(&socket, times).await
     })

@@ -73,6 +73,11 @@ struct Options {
     /// Be the bare echo on this socket
     #[arg(long, value_name = "SOCKET", hide = true)]
     bare: Option<PathBuf>,
+    /// Be the bare echo through processes of Python on this socket
+    #[arg(long, value_name = "SOCKET", hide = true, requires = "mirror")]
+    floor: Option<PathBuf>,
+    #[arg(long, value_name = "PYTHON", hide = true)]
+    mirror: Option<PathBuf>,
     /// Be the plain socket that copies, on this path
     #[arg(long, value_name = "SOCKET", hide = true)]
     plain: Option<PathBuf>,
@@ -140,6 +145,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     if let Some(driven) = options.wish.drive() {
         return ending(driven.and_then(|seen| writeln!(io::stdout(), "{seen}")));
+    }
+    if let (Some(socket), Some(python)) = (&options.floor, &options.mirror) {
+        return ending(served::bare::serve_mirrored(socket, python.as_os_str(), WORKERS));
     }
     ending(match (&options.bare, &options.plain, &options.client, options.counted) {
         (Some(socket), ..) => served::bare::serve(socket),
@@ -270,6 +278,7 @@ async fn call(arena: &Arena, against: Option<&Path>, plan: Plan, rows: &mut Rows
     } else {
         baselines.plain = Some(Plain::start(arena)?);
         baselines.worker.insert(Worker::start(arena)?).ready()?;
+        baselines.floor = Some(Served::floor(arena).await?);
     }
     let sides = |ours_first| Sides { ours: &ours, beside: &beside, ours_first };
     calls::round(sides(true), &mut baselines, WARM_UP, &mut Rows::beside("")).await?;

@@ -61,6 +61,10 @@ const METHOD: &[&str] = &[
     "The bare echo is tonic as it comes, with the same contract and nothing behind it, in a process of its own. The client \
      is the same for both: one thread, one connection over a unix socket. The daemon has two workers, and a small body \
      has ten bytes.",
+    "The floor is the bare echo with two processes of Python behind it, which give back what comes and know nothing \
+     else: no protocol, no deadline, no cancel, nobody who notices a death. No sidecar of tonic and Python can do less for a \
+     call, so what the floor is beside the bare echo is out of reach, and what the daemon is beside the floor is what its \
+     promises cost.",
     "The plain socket is the least that a large body costs: a process takes in the whole of it, into memory that it has \
      kept, and writes it back. Neither it nor its client makes a message of it, or of anything else.",
     "A worker's own socket is the same call to the same runtime without a daemon: what the whole sidecar adds is the \

@@ -1,6 +1,7 @@
 //! A server in a process of its own: the daemon, or the baseline. Both are asked in the same words.
 
 pub(crate) mod bare;
+mod mirrors;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sidewinder_proto::v1;
@@ -34,6 +35,14 @@ impl Served {
         let socket = fresh(arena, "bare");
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--bare").arg(&socket);
+        Self::start(command, &socket).await
+    }
+
+    /// The floor: the baseline with as many processes of Python behind it.
+    pub(crate) async fn floor(arena: &Arena) -> io::Result<Self> {
+        let socket = fresh(arena, "floor");
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--floor").arg(&socket).arg("--mirror").arg(arena.python());
         Self::start(command, &socket).await
     }
 

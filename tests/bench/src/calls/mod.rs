@@ -35,6 +35,7 @@ pub(crate) struct Effort {
 pub(crate) struct Baselines {
     pub(crate) worker: Option<Worker>,
     pub(crate) plain: Option<Plain>,
+    pub(crate) floor: Option<Served>,
 }
 
 /// Both servers, in the order of this round.
@@ -73,6 +74,11 @@ pub(crate) async fn round(
         rows.add(names::SOCKET, socket, micros(beside.median()));
         rows.add(names::ADDED, micros(ours.median()) - socket, micros(beside.median()));
     }
+    if let Some(floor) = &baselines.floor {
+        let least = micros(alone(floor.calls(), RAW, span).await?.median());
+        rows.add(names::FLOOR_P50, least, micros(beside.median()));
+        rows.add(names::RAW_P50_FLOOR, micros(ours.median()), least);
+    }
 
     let (ours, beside) = sides.each(async |served| alone(served.calls(), JSON, span).await).await?;
     percentiles(rows, [names::JSON_P50, names::JSON_P99], &ours, &beside);
@@ -85,6 +91,14 @@ pub(crate) async fn round(
         };
         let ((ours, our_time), (beside, their_time)) = sides.each(ask).await?;
         rows.add(name, ours.rate(), beside.rate());
+        match &baselines.floor {
+            Some(floor) if callers == 32 => {
+                let least = together(&floor.calls(), RAW, callers, span).await?.rate();
+                rows.add(names::FLOOR_32, least, beside.rate());
+                rows.add(names::CALLS_32_FLOOR, ours.rate(), least);
+            }
+            _ => {}
+        }
         if callers == 16 {
             rows.add(names::TIME, our_time, their_time);
         }

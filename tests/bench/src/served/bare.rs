@@ -3,9 +3,11 @@
 //! It runs in a process of its own, like the daemon, so that client and server share the processors in the same way.
 //! It echoes what `echoes.py` computes: the bytes it was given, so many items, or nothing at all for ever.
 
+use super::mirrors::Mirrors;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sidewinder_proto::v1;
 use sidewinder_proto::v1::calls_server::{Calls, CallsServer};
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +21,8 @@ const ITEM: &[u8] = b"0123456789";
 #[derive(Debug, Default)]
 pub(crate) struct Bare {
     waiting: AtomicU64,
+    /// What bytes go through on their way, if they do.
+    mirrors: Option<Mirrors>,
 }
 
 type Items<T> = BoxStream<'static, Result<T, Status>>;
@@ -26,17 +30,29 @@ type Items<T> = BoxStream<'static, Result<T, Status>>;
 /// Serves on this socket until it is killed.
 pub(crate) fn serve(socket: &Path) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async { listen(socket)?.await })
+    runtime.block_on(async { listen(socket, Bare::default())?.await })
 }
 
-/// The same within a runtime: it listens, and serves for as long as it is polled.
-pub(crate) fn listen(socket: &Path) -> io::Result<impl Future<Output = io::Result<()>> + Send + use<>> {
+/// The same with so many mirrors behind it, in one thread, as the daemon has on a small machine.
+pub(crate) fn serve_mirrored(socket: &Path, python: &OsStr, mirrors: usize) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mirrors = Some(Mirrors::start(python, mirrors)?);
+        listen(socket, Bare { mirrors, ..Bare::default() })?.await
+    })
+}
+
+/// Within a runtime: it listens, and serves for as long as it is polled.
+pub(crate) fn listen(
+    socket: &Path,
+    bare: Bare,
+) -> io::Result<impl Future<Output = io::Result<()>> + Send + use<>> {
     let listener = UnixListener::bind(socket)?;
     let incoming = stream::unfold(listener, |listener| async {
         let accepted = listener.accept().await.map(|(stream, _)| stream);
         Some((accepted, listener))
     });
-    let calls = CallsServer::new(Bare::default()).max_decoding_message_size(usize::MAX);
+    let calls = CallsServer::new(bare).max_decoding_message_size(usize::MAX);
     Ok(async move {
         Server::builder().serve_with_incoming(calls, incoming.boxed()).await.map_err(io::Error::other)
     })
@@ -60,7 +76,11 @@ impl Calls for Bare {
                 std::future::pending::<()>().await;
             }
             "waiting" => value.data = self.waiting.load(Ordering::Relaxed).to_string().into(),
-            _ => {}
+            _ => {
+                if let Some(mirrors) = &self.mirrors {
+                    value.data = mirrors.echo(&value.data).await?.into();
+                }
+            }
         }
         Ok(Response::new(v1::CallResponse { value: Some(value), ran: None }))
     }
