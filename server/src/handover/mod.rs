@@ -18,6 +18,7 @@
 //! and the danger: whatever ends has to be forgotten here.
 
 mod deed;
+mod digest;
 mod left;
 mod passage;
 mod shelf;
@@ -25,6 +26,7 @@ mod successor;
 
 use crate::systemd::Store;
 pub(crate) use deed::{Deed, KeeperDeed, LifeDeed, inode};
+pub(crate) use digest::Digest;
 pub(crate) use left::{Left, LeftKeeper, LeftLife};
 pub(crate) use passage::{Doors, Passed, TcpDoor, UnixDoor};
 use rustix::event::{PollFd, PollFlags, poll};

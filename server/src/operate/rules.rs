@@ -7,6 +7,7 @@
 //! is here stays as it is; the numbers in the test are those of the first build that had this.
 
 use crate::config::Settings;
+use crate::handover::Digest;
 use crate::own::limit::Limit;
 use crate::own::subtree::Wish;
 use crate::worker::command::Command;
@@ -83,10 +84,8 @@ impl Rules {
         let _ = writeln!(self.0, "{name}={}", value.escape_ascii());
     }
 
-    /// FNV-1a: nobody chooses rules to deceive himself, and it is the same everywhere and for ever.
     fn digest(&self) -> u64 {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        self.0.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+        Digest::new().of(self.0.as_bytes()).number()
     }
 }
 

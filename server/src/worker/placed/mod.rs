@@ -9,12 +9,12 @@
 //! process. Those of other versions that nobody holds are removed by the next start. It locks such a directory alone before
 //! it moves it away, and whoever has just locked one looks whether that is still the one at its place.
 
+use crate::handover::Digest;
 use crate::own::record;
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeSet;
 use std::fs;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -62,9 +62,7 @@ pub(crate) fn place() -> io::Result<Placed> {
 }
 
 fn place_in(base: &Path, files: Files) -> io::Result<Placed> {
-    let mut hasher = DefaultHasher::new();
-    files.hash(&mut hasher);
-    let path = base.join(format!("{PLACED}{:016x}", hasher.finish()));
+    let path = base.join(format!("{PLACED}{:016x}", digest(files)));
     for attempt in 0..TRIES {
         match standing(&path, files)? {
             Standing::Whole(lock) => return Ok(Placed { path, _lock: Arc::new(lock) }),
@@ -81,6 +79,13 @@ fn place_in(base: &Path, files: Files) -> io::Result<Placed> {
         }
     }
     Err(io::Error::other(format!("somebody else keeps changing {}", path.display())))
+}
+
+/// The same for every build that carries these files: workers that one has started are kept by the next.
+fn digest(files: Files) -> u64 {
+    let one =
+        |digest: Digest, (name, content): &(&str, &[u8])| digest.of_sized(name.as_bytes()).of_sized(content);
+    files.iter().fold(Digest::new(), one).number()
 }
 
 /// What there is at the place of a runtime.

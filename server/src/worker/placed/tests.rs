@@ -29,6 +29,13 @@ fn is_good(place: &Place, path: &Path) {
     assert_eq!(names, 1, "drafts are left");
 }
 
+/// By the name a daemon of another build finds what its predecessor's workers were started with.
+#[test]
+fn the_name_is_the_same_for_every_build() {
+    assert_eq!(format!("{:016x}", digest(FILES)), "504fdd1655cfca75");
+    assert_ne!(digest(FILES), digest(&[("room/__init__.py", b"1"), ("room/inner/two.py", b"23")]));
+}
+
 #[test]
 fn what_is_whole_stays_with_its_bytecode() {
     let place = Place::new();
