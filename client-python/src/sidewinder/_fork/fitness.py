@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Collection
 
 from . import kernel
 
 _GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render")
+# So long, in seconds, a thread may be on its way out.
+_MOMENT = 0.25
+_LOOK_EVERY = 0.001
 _LOOPS = {"anon_inode:[eventpoll]": "an event loop", "anon_inode:[io_uring]": "an io_uring"}
 
 
@@ -51,10 +55,18 @@ def _threads() -> str | None:
         if not pid:
             os._exit(0)
         os.waitpid(pid, 0)
-    tasks = _tasks()
+    tasks = _tasks_that_stay()
     if tasks > 1:
         return f"importing started {tasks - 1} threads of a library"
     return None
+
+
+def _tasks_that_stay() -> int:
+    """The kernel lists a thread for a moment longer than whoever has joined it waits for it."""
+    until = time.monotonic() + _MOMENT
+    while (tasks := _tasks()) > 1 and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY)
+    return tasks
 
 
 def _tasks() -> int:
