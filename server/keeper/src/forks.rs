@@ -14,6 +14,9 @@ use sidewinder_keeper_warden::foster::{self, Plan};
 use sidewinder_keeper_wire::{Failure, Report, Stage, Word};
 use std::io;
 
+/// The program of wardens.
+const WARDEN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sidewinder-warden"));
+
 /// The largest frame that a fork server says.
 const NEST_FRAME: usize = 64;
 
@@ -53,7 +56,9 @@ impl Keeper {
     /// A warden has left its fork server to the keeper.
     pub(crate) fn hold(&mut self, worker: u32) {
         let nest = self.wards.get(&worker).and_then(|ward| ward.nest.as_ref());
-        if let Err(error) = nest.ok_or_else(|| io::ErrorKind::BrokenPipe.into()).and_then(foster::hold) {
+        if let Err(error) =
+            nest.ok_or_else(|| io::ErrorKind::BrokenPipe.into()).and_then(|nest| foster::hold(nest, WARDEN))
+        {
             complain!("a fork server cannot be held: {error}");
             self.with(worker, |ward| ward.kill_tree(worker));
         }

@@ -9,6 +9,7 @@ use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::Daemon;
 use sidewinder_tests::procfs;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::time::Instant;
 
 fn forked<'a>(arena: &'a Arena, tools: &str, more: &[&str]) -> Daemon<'a> {
@@ -138,13 +139,38 @@ fn a_forked_worker_has_few_pages_of_its_own() {
     assert!(forked < BOUND && forked * 3 < alone * 2, "{forked} and {alone} KiB");
 }
 
+/// It shows itself to root alone, and root asks these questions too.
+#[test]
+fn the_warden_of_a_forked_worker_is_a_small_program() {
+    const BOUND: u64 = 300;
+    let arena = Arena::prepare("small-warden").unwrap();
+    let daemon = forked(&arena, "forks.own", &["--workers", "1"]);
+    are_ready(&daemon, 1);
+    let warden = procfs::entry(workers(&daemon)[0]).unwrap().parent;
+    match std::fs::read_link(format!("/proc/{warden}/exe")) {
+        Ok(program) => {
+            // The program is memory too, and as long as there is one warden it would count as its own.
+            let written = weighed(warden, &["Anonymous:"]);
+            println!("KiB that a warden has written: {written}");
+            assert!(program.to_string_lossy().starts_with("/memfd:sidewinder-warden"), "{program:?}");
+            assert!(written < BOUND, "{written} KiB");
+        }
+        Err(error) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
+    }
+}
+
 fn own_pages(pid: i32) -> u64 {
+    weighed(pid, &["Private_Clean:", "Private_Dirty:"])
+}
+
+/// The sum of these, in KiB.
+fn weighed(pid: i32, names: &[&str]) -> u64 {
     let weights = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let of = |name: &str| {
         let value = weights.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         value.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap()
     };
-    of("Private_Clean:") + of("Private_Dirty:")
+    names.iter().map(|name| of(name)).sum()
 }
 
 #[test]

@@ -17,10 +17,10 @@
 //! given its descriptors; before that it waits and runs nothing.
 
 use crate::leash::Leash;
+use crate::program;
 use crate::start::{Ground, Started, make_tree};
 use crate::tend::{self, Warden};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal};
 use sidewinder_keeper_kernel::wait::poll;
 use sidewinder_keeper_kernel::{
@@ -57,9 +57,9 @@ pub struct Plan {
 }
 
 /// Tells a fork server that it is a child of the keeper now, and gives it the program of wardens.
-pub fn hold(nest: &Link) -> io::Result<()> {
+pub fn hold(nest: &Link, program: &[u8]) -> io::Result<()> {
     let held = Word::Held.encode().map_err(io::Error::other)?;
-    let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let program = program::sealed(program).or_else(|_| program::rich())?;
     nest.send(&held, &[program.as_fd()])
 }
 

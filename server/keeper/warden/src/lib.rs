@@ -7,7 +7,7 @@
 //! Two ways lead to a warden. [`start()`] forks one from the keeper, without a program of its own, so that it costs a few
 //! pages; it forks the worker, which becomes what the request says (`launch`). [`foster`] is the way of a worker that
 //! a fork server has forked: its warden is executed, and takes the worker over. From there on both are the same
-//! (`tend`).
+//! (`tend`). What is executed is a small program that the keeper carries (`program`), and this crate is all of it.
 //!
 //! What a keeper has of all this: to [`start()`] one, to ask a fork server for a worker and hand the plan over ([`foster`]),
 //! and the [`Leash`]. It never looks inside.
@@ -17,6 +17,7 @@
 pub mod foster;
 mod launch;
 mod leash;
+mod program;
 mod start;
 mod tend;
 
