@@ -15,7 +15,7 @@ import os
 import socket
 import struct
 import traceback
-from typing import NamedTuple, NoReturn
+from typing import Any, Callable, NamedTuple, NoReturn
 
 from . import kernel
 
@@ -31,7 +31,9 @@ FD = 0x8000 | 11
 MAX_FRAME = 128 * 1024
 MAX_FDS = 32
 # The keeper's argument, as in its source.
-WARDEN_ARGUMENT = "__warden"
+WARDEN_ARGUMENT = b"__warden"
+# Room for any number in an argument, and its end.
+_NUMBER_MAX = 12
 
 
 def word(kind: int, worker: int = 0) -> bytes:
@@ -53,36 +55,46 @@ class Egg(NamedTuple):
     """A worker that is asked for. All of it is made by the server: whatever a nurse makes, its newcomer has
     to itself."""
 
-    number: str
+    number: bytes
     leash: int
     # The socket between warden and newcomer.
-    wardens: socket.socket
-    newcomers: socket.socket
+    wardens: int
+    newcomers: int
 
     @classmethod
     def lay(cls, worker: int, leash: int) -> Egg:
-        return cls(str(worker), leash, *socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        wardens, newcomers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(b"%d" % worker, leash, wardens.detach(), newcomers.detach())
 
     def drop(self) -> None:
         os.close(self.leash)
-        os.close(self.wardens.detach())
-        os.close(self.newcomers.detach())
+        os.close(self.wardens)
+        os.close(self.newcomers)
 
 
 class Nest(NamedTuple):
     """What the server holds, and a worker must not have."""
 
-    keeper: int
     program: int
     # Its sockets, by their numbers. Others may have them afterwards.
     held: tuple[int, ...]
-    # What a warden has of its environment.
-    run: dict[str, str]
+    # What differs from warden to warden: the number of the worker, and its process.
+    number: Any
+    pid: Any
+    execute: Callable[[], None]
 
     @classmethod
     def of(cls, keeper: int, program: int, *held: int) -> Nest:
         run = {name: value for name, value in os.environ.items() if name == "SIDEWINDER_RUN"}
-        return cls(keeper, program, held, run)
+        number, pid = kernel.room(size=_NUMBER_MAX), kernel.room(size=_NUMBER_MAX)
+        arguments = [kernel.room(text) for text in (b"sidewinder", WARDEN_ARGUMENT, b"%d" % keeper)]
+        return cls(program, held, number, pid, kernel.execution(program, [*arguments, number, pid], run))
+
+    def execute_warden(self, number: bytes, pid: int) -> None:
+        """Returns only to say why not."""
+        self.number.value = number
+        self.pid.value = b"%d" % pid
+        self.execute()
 
 
 def deliver(nest: Nest, eggs: list[Egg]) -> bool:
@@ -104,32 +116,31 @@ def _attend(nest: Nest, eggs: list[Egg]) -> bool:
     while eggs:
         egg = eggs.pop()
         if not kernel.plain_fork():
-            _nurse(nest, egg, eggs)
+            for other in eggs:
+                other.drop()
+            _nurse(nest, egg)
             return True
         egg.drop()
     return False
 
 
-def _nurse(nest: Nest, egg: Egg, others: list[Egg]) -> None:
+def _nurse(nest: Nest, egg: Egg) -> None:
     """Returns in the newcomer only."""
     kernel.adopt_orphans(True)
-    for other in others:
-        other.drop()
     nurse = os.getpid()
     pid = os.fork()
     if pid:
         _become_warden(nest, egg, pid)
-    os.close(egg.wardens.detach())
+    os.close(egg.wardens)
     os.close(egg.leash)
-    _be_born(nest, nurse, egg.newcomers)
+    _be_born(nest, nurse, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, egg.newcomers))
 
 
 def _become_warden(nest: Nest, egg: Egg, pid: int) -> NoReturn:
     try:
         os.dup2(egg.leash, 0)
-        os.dup2(egg.wardens.fileno(), 1)
-        arguments = ["sidewinder", WARDEN_ARGUMENT, str(nest.keeper), egg.number, str(pid)]
-        os.execve(nest.program, arguments, nest.run)
+        os.dup2(egg.wardens, 1)
+        nest.execute_warden(egg.number, pid)
     except BaseException:
         traceback.print_exc()
     # The newcomer ends with its socket.

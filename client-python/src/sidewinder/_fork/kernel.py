@@ -1,4 +1,4 @@
-"""What the standard library lacks: `prctl`, and a fork that runs no hooks.
+"""What the standard library lacks: `prctl`, a fork that runs no hooks, and an execution made beforehand.
 
 Hooks that were registered with `os.register_at_fork` belong to the fork that makes a worker, and to no
 other: the forks that only bring it into its place do without. The interpreter's lock is held through the
@@ -11,8 +11,9 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Callable
+from typing import Any, Callable
 
 _PDEATHSIG, _NAME, _SUBREAPER = 1, 15, 36
 _LIBC = ctypes.PyDLL(None, use_errno=True)
@@ -31,6 +32,28 @@ def die_with_parent(wanted: bool) -> None:
 
 def adopt_orphans(wanted: bool) -> None:
     _prctl(_ADOPT if wanted else _ADOPT_NOT)
+
+
+def room(text: bytes = b"", size: int = 0) -> Any:
+    """Where C finds this text, or one that comes later."""
+    return ctypes.create_string_buffer(text, max(size, len(text) + 1))
+
+
+def execution(program: int, arguments: Sequence[Any], environment: Mapping[str, str]) -> Callable[[], None]:
+    """Executes a program with what lies in these rooms, when it is called. It returns only to say why not."""
+    variables = [room(os.fsencode(f"{name}={value}")) for name, value in environment.items()]
+    call = partial(_LIBC.fexecve, ctypes.c_int(program), _list(arguments), _list(variables))
+    return partial(_execute, call, (arguments, variables))
+
+
+def _list(rooms: Sequence[Any]) -> Any:
+    # One more, which is nothing, ends it.
+    return (ctypes.c_void_p * (len(rooms) + 1))(*map(ctypes.addressof, rooms))
+
+
+def _execute(call: Callable[[], int], _kept: object) -> None:
+    call()
+    _fail("execve")
 
 
 def naming(name: str) -> Callable[[], None]:

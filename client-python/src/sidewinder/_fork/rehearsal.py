@@ -7,6 +7,7 @@ adapted, and do not copy those pages only to adapt the same code in the same way
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import threading
@@ -17,7 +18,7 @@ from .._life.control import Control
 from .._life.serving import CANARY, Solo
 from .._life.start import greet
 from .._link import Link
-from .birth import FD, FORK, MAX_FDS, numbers, receive, word
+from .birth import FD, FORK, MAX_FDS, Nest, numbers, receive, word
 
 # Python has adapted what was done so often.
 _ROUNDS = 20
@@ -43,6 +44,11 @@ def rehearse() -> None:
         settle: Callable[[], None] = getattr(threading, "_after_fork", _nothing)
         for _ in range(_ROUNDS):
             settle()
+        # A program that is nowhere: a nurse gets so far as well.
+        nowhere = Nest.of(1, -1)
+        for number in range(_ROUNDS):
+            with contextlib.suppress(OSError):
+                nowhere.execute_warden(b"%d" % number, number)
         plan = word(FORK) + b"".join(field(FD, number) for number in range(1, 5))
         for number in range(1, _ROUNDS + 1):
             their_control.send(welcome)

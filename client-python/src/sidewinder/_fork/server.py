@@ -31,6 +31,8 @@ from .rehearsal import rehearse
 # Workers of one midwife. Whoever asks for more at once is served in turn.
 MAX_EGGS = 16
 SPARE_FDS = 8
+# So many new things are looked through at a time for garbage while everything is imported.
+YOUNG_MAX = 50_000
 
 
 def main() -> int:
@@ -56,6 +58,8 @@ def main() -> int:
         imported = _import(os.environ)
     except BaseException as error:
         unfit(link, error)
+    # Before the first fork, after which each page that is changed is a fault.
+    gc.collect()
     why = why_not((nest.fileno(), link.socket.fileno()))
     if why is not None:
         unforkable(link, why)
@@ -64,7 +68,7 @@ def main() -> int:
     ):  # forks of one that cannot rehearse have more of their own, and no less
         rehearse()
     life = Life(calls, link, imported)
-    gc.collect()
+    gc.collect(0)
     gc.freeze()
     held = _be_held(nest, link)
     link.say(Kind.PRELOADED)
@@ -78,11 +82,20 @@ def main() -> int:
 
 
 def _import(environment: Mapping[str, str]) -> Imported:
-    for module in names(environment, "SIDEWINDER_PRELOAD"):
-        importlib.import_module(module)
-    imported = load(environment)
-    if imported.looped:
-        importlib.import_module("sidewinder._life.looped")
+    # Nearly all of it stays: whoever looks for garbage after every few things finds none.
+    usual = gc.get_threshold()
+    seldom = (YOUNG_MAX, *usual[1:])
+    gc.set_threshold(*seldom)
+    try:
+        for module in names(environment, "SIDEWINDER_PRELOAD"):
+            importlib.import_module(module)
+        imported = load(environment)
+        if imported.looped:
+            importlib.import_module("sidewinder._life.looped")
+    finally:
+        # Unless what was imported has set another one.
+        if gc.get_threshold() == seldom:
+            gc.set_threshold(*usual)
     return imported
 
 
