@@ -109,8 +109,12 @@ defmodule Sidewinder.Value do
   @spec decode(String.t(), binary, %{String.t() => module}) :: {:ok, term} | {:error, String.t()}
   def decode(content_type, data, further \\ %{})
   # It copies what it keeps by itself.
-  def decode("application/msgpack" = packed, data, further) when not is_map_key(further, packed),
+  def decode("application/msgpack", data, further) when not is_map_key(further, "application/msgpack"),
     do: MessagePack.decode(data)
+
+  # Each item of a stream comes by here: what is built in is not looked for in a map.
+  def decode("application/octet-stream", data, further) when not is_map_key(further, "application/octet-stream"),
+    do: Raw.decode(Grpc.own(data))
 
   def decode(content_type, data, further) do
     module = Map.get(further, content_type) || Map.get(@built_in, content_type, Raw)
