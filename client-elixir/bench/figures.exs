@@ -194,16 +194,15 @@ defmodule Figures do
 
   defp stream do
     begun = System.monotonic_time(:microsecond)
-    {:ok, stream} = Channel.open(__MODULE__, @stream, request: request("count", "#{@items}"), lend: :lent)
+    {:ok, stream} = Channel.open(__MODULE__, @stream, request: request("count", "#{@items}"))
     @items = drain(stream, 0)
     (System.monotonic_time(:microsecond) - begun) / 1_000
   end
 
   defp drain(stream, count) do
-    case Channel.take(stream) do
+    case Channel.take(stream, Proto.Item) do
       {:ok, items} ->
-        # Each is dropped when it was read, as the other client does.
-        Enum.each(items, fn item -> {:ok, %{value: %Proto.Payload{}}} = Proto.Item.decode(item) end)
+        Enum.each(items, fn item -> %{value: %Proto.Payload{}} = item end)
         drain(stream, count + length(items))
 
       {:end, _} ->

@@ -59,31 +59,22 @@ defmodule Sidewinder.Channel do
   defp answer(fields, chunks, trailers, max, call) do
     with nil <- Grpc.refusal(fields),
          {:ok, metadata} <- Grpc.ending(trailers),
-         {:ok, messages, rest} <- Grpc.messages(IO.iodata_to_binary(chunks), max) do
-      case {messages, rest} do
-        {[message], <<>>} ->
-          {:ok, message, metadata}
-
-        {_, <<>>} ->
-          {:error, Status.lost(:internal, "#{length(messages)} messages were answered instead of one")}
-
-        _ ->
-          {:error, Status.lost(:internal, "the answer ended in the middle of a message")}
-      end
+         {:ok, message, <<>>} <- Grpc.message(IO.iodata_to_binary(chunks), max) do
+      {:ok, Grpc.own(message), metadata}
     else
       {:error, status} -> {:error, Attempt.overdue(status, call.deadline)}
+      {:ok, _, _} -> {:error, Status.lost(:internal, "more than one message was answered")}
+      :more when chunks == [] -> {:error, Status.lost(:internal, "no message was answered")}
+      :more -> {:error, Status.lost(:internal, "the answer ended in the middle of a message")}
       status -> {:error, status}
     end
   end
 
   @doc """
-  Opens a call with messages one by one. Options as for `unary/4`, and:
-
-  - `request`: the only message that is to be sent; the stream is then finished from the beginning.
-  - `lend`: what is received is a part of what was read with it, and keeps all of that: `:lent` is for who uses it up at
-    once. `:owned`.
+  Opens a call with messages one by one. Options as for `unary/4`, and `request`: the only message that is to be sent; the
+  stream is then finished from the beginning.
   """
-  @spec open(channel, binary, [call_option | {:request, iodata | (term -> iodata)} | {:lend, :owned | :lent}]) ::
+  @spec open(channel, binary, [call_option | {:request, iodata | (term -> iodata)}]) ::
           {:ok, stream} | {:error, Status.t()}
   def open(channel, path, opts \\ []) do
     {request, opts} = Keyword.pop(opts, :request)
@@ -107,9 +98,13 @@ defmodule Sidewinder.Channel do
   @spec recv(stream, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
   def recv(stream, deadline \\ :infinity), do: stream |> Stream.recv(deadline) |> told(stream)
 
-  @doc "As `recv/2`, with all messages that are there: at least one."
-  @spec take(stream, integer | :infinity) :: {:ok, [binary, ...]} | {:end, Grpc.metadata()} | {:error, Status.t()}
-  def take(stream, deadline \\ :infinity), do: stream |> Stream.take(deadline) |> told(stream)
+  @doc """
+  As `recv/2`, with some of the messages that are there, read by a module of the contract: at least one. Their bytes are a
+  part of what was read with them, and keep all of that. `{:unreadable, what}`: what comes next is no such message.
+  """
+  @spec take(stream, module, integer | :infinity) ::
+          {:ok, [struct, ...]} | {:unreadable, String.t()} | {:end, Grpc.metadata()} | {:error, Status.t()}
+  def take(stream, module, deadline \\ :infinity), do: stream |> Stream.take(module, deadline) |> told(stream)
 
   @doc "Gives a call up."
   @spec cancel(stream) :: :ok
@@ -148,8 +143,7 @@ defmodule Sidewinder.Channel do
            wait_until: wait_until(Keyword.get(opts, :wait, false)),
            max: Keyword.get(opts, :max_message),
            window: nil,
-           fuse: nil,
-           lend: Keyword.get(opts, :lend, :owned)
+           fuse: nil
          }}
 
       {:error, why} ->

@@ -44,20 +44,28 @@ defmodule Sidewinder.Calls.LentTest do
     end
   end
 
-  test "all that is there is taken at once, and waited for when there is nothing", %{name: name, peer: peer} do
+  test "what is there is taken together, and waited for when there is nothing", %{name: name, peer: peer} do
     channel = Sidewinder.Client.part(name, :Channel)
-    {:ok, stream} = Channel.open(channel, "/test.Service/Method", request: "", lend: :lent)
+    {:ok, stream} = Channel.open(channel, "/test.Service/Method", request: "")
     {1, _, _, peer} = Peer.request(peer)
-    peer = peer |> Peer.fields(1, begun()) |> Peer.say(data(1, [message("a"), message("b"), message("c")]))
-    assert {:ok, ["a", "b", "c"]} = Channel.take(stream)
-    Peer.say(peer, data(1, [message("d"), message("e")]))
-    assert {:ok, "d"} = Channel.recv(stream)
-    assert {:ok, ["e"]} = Channel.take(stream)
-    assert {:error, %{code: 4}} = Channel.take(stream, System.monotonic_time(:millisecond) + 10)
+    [a, b, c, d, e] = for text <- ~w(a b c d e), do: item("image/png", text)
+    peer = peer |> Peer.fields(1, begun()) |> Peer.say(data(1, [a, b, c]))
+    assert {:ok, ["a", "b", "c"]} = texts(Channel.take(stream, Proto.Item))
+    Peer.say(peer, data(1, [d, e]))
+    assert {:ok, one} = Channel.recv(stream)
+    assert message(one) == d
+    assert {:ok, ["e"]} = texts(Channel.take(stream, Proto.Item))
+    assert {:error, %{code: 4}} = Channel.take(stream, Proto.Item, System.monotonic_time(:millisecond) + 10)
+    Peer.say(peer, data(1, [message(<<0xFF>>), a]))
+    assert {:unreadable, _} = Channel.take(stream, Proto.Item)
+    assert {:ok, <<0xFF>>} = Channel.recv(stream)
+    assert {:ok, ["a"]} = texts(Channel.take(stream, Proto.Item))
     Peer.fields(peer, 1, [{"grpc-status", "0"}], true)
-    assert {:end, []} = Channel.take(stream)
-    assert {:error, %{code: 9}} = Channel.take(stream)
+    assert {:end, []} = Channel.take(stream, Proto.Item)
+    assert {:error, %{code: 9}} = Channel.take(stream, Proto.Item)
   end
+
+  defp texts({:ok, items}), do: {:ok, for(item <- items, do: item.value.data)}
 
   # Items, each with the size of what it keeps, and the error at the end if there was one.
   defp read(name) do

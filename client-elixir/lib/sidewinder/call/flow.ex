@@ -15,8 +15,6 @@ defmodule Sidewinder.Call.Flow do
 
   @stream "/sidewinder.v1.Calls/Stream"
   @converse "/sidewinder.v1.Calls/Converse"
-  # Items that are read at a time: values that nobody has looked at yet are carried through each collection of garbage.
-  @some 32
 
   @doc "Arguments in, items out."
   @spec stream((... -> Ask.t())) :: Enumerable.t()
@@ -27,7 +25,7 @@ defmodule Sidewinder.Call.Flow do
   def converse(ask, inputs), do: Stream.resource(fn -> begin(ask.(), {:inputs, inputs}) end, &next/1, &leave/1)
 
   defp begin(ask, inputs) do
-    flow = %{ask: ask, inputs: inputs, items: 0, ready: [], tries: Again.none(), feeder: nil, stream: nil, failed: nil}
+    flow = %{ask: ask, inputs: inputs, items: 0, tries: Again.none(), feeder: nil, stream: nil, failed: nil}
     flow = Map.merge(flow, %{begun: Span.start(ask), told: :atomics.new(1, [])})
 
     case Lease.here(ask.client, ask.deadline) do
@@ -48,11 +46,11 @@ defmodule Sidewinder.Call.Flow do
 
   defp opened(%{inputs: nil} = flow, transport, channel, path) do
     request = Ask.packed(flow.said, &Proto.CallRequest.encode(Ask.request(flow.ask, &1)))
-    transport.open(channel, path, [request: request, lend: :lent] ++ Ask.transport_options(flow.ask, flow.said))
+    transport.open(channel, path, [request: request] ++ Ask.transport_options(flow.ask, flow.said))
   end
 
   defp opened(flow, transport, channel, path) do
-    with {:ok, stream} <- transport.open(channel, path, [lend: :lent] ++ Ask.transport_options(flow.ask, flow.said)),
+    with {:ok, stream} <- transport.open(channel, path, Ask.transport_options(flow.ask, flow.said)),
          :ok <- transport.send(stream, Once.opening(flow.ask, stream, flow.said)),
          do: {:ok, stream}
   end
@@ -95,12 +93,11 @@ defmodule Sidewinder.Call.Flow do
     kind, reason -> {:gave_up, {kind, reason, __STACKTRACE__}}
   end
 
-  defp next(%{failed: nil, ready: [_ | _] = ready} = flow), do: items(ready, @some, flow, [])
-
   defp next(%{failed: nil, ask: ask} = flow) do
-    case ask.client.transport.take(flow.stream, ask.deadline) do
-      {:ok, items} -> items(items, @some, flow, [])
+    case ask.client.transport.take(flow.stream, Proto.Item, ask.deadline) do
+      {:ok, items} -> values(items, flow, [])
       {:end, _trailers} -> {:halt, %{flow | stream: nil}}
+      {:unreadable, what} -> fail(flow, Ask.failure(ask, :undecodable, :data_loss, what))
       {:error, status} -> flow |> gave_up() |> again(Ask.error(ask, status), status) |> next()
     end
   end
@@ -108,17 +105,14 @@ defmodule Sidewinder.Call.Flow do
   defp next(%{failed: error} = flow), do: fail(flow, error)
 
   # What came before an item that cannot be read is given first.
-  defp items([data | rest], left, flow, values) when left > 0 do
-    with {:ok, item} <- Proto.Item.decode(data), {:ok, value} <- Ask.value(flow.ask, item.value) do
-      items(rest, left - 1, flow, [value | values])
-    else
-      {:error, %Error{} = error} -> items([], 0, %{flow | failed: error}, values)
-      {:error, what} -> items([], 0, %{flow | failed: Ask.failure(flow.ask, :undecodable, :data_loss, what)}, values)
+  defp values([item | items], flow, values) do
+    case Ask.value(flow.ask, item.value) do
+      {:ok, value} -> values(items, flow, [value | values])
+      {:error, error} -> values([], %{flow | failed: error}, values)
     end
   end
 
-  defp items(ready, _left, flow, values),
-    do: {:lists.reverse(values), %{flow | items: flow.items + length(values), ready: ready}}
+  defp values([], flow, values), do: {:lists.reverse(values), %{flow | items: flow.items + length(values)}}
 
   # The feeder cancels the call when its inputs fail, and what they failed with is what the listener has to hear.
   defp gave_up(%{feeder: nil} = flow), do: flow

@@ -14,7 +14,7 @@ defmodule Sidewinder.Channel.Stream do
   that a writer that need not wait asks nobody.
   """
 
-  alias Sidewinder.Channel.Attempt
+  alias Sidewinder.Channel.{Attempt, Unread}
   alias Sidewinder.Connection
   alias Sidewinder.Wire.{Grpc, Status}
 
@@ -25,7 +25,7 @@ defmodule Sidewinder.Channel.Stream do
   @ended 2
   @finished 3
 
-  defstruct [:ref, :connection, :deadline, :max, :window, :shared, :fuse, :under, lend: :owned]
+  defstruct [:ref, :connection, :deadline, :max, :window, :shared, :fuse, :under]
 
   @type t :: %__MODULE__{}
 
@@ -52,13 +52,13 @@ defmodule Sidewinder.Channel.Stream do
 
     receive do
       {^ref, :opened} ->
-        :erlang.put(ref, [])
+        :erlang.put(ref, <<>>)
         put(ref, %{rest: [], missing: 0, owed: 0, ended: nil})
 
         {:ok,
          struct!(
            __MODULE__,
-           Map.merge(Map.take(request, [:deadline, :max, :window, :fuse, :under, :lend]), %{
+           Map.merge(Map.take(request, [:deadline, :max, :window, :fuse, :under]), %{
              ref: ref,
              connection: connection,
              shared: shared
@@ -155,25 +155,25 @@ defmodule Sidewinder.Channel.Stream do
 
   @doc "The next message, or how the call ended. A call that has ended is forgotten when that was told."
   @spec recv(t, integer | :infinity) :: {:ok, binary} | {:end, Grpc.metadata()} | {:error, Status.t()}
-  def recv(%{ref: ref} = stream, deadline) do
-    # What is ready lies apart from all else, because a hundred messages may come at once.
+  def recv(stream, deadline), do: next(stream, :one, deadline)
+
+  @doc "Some messages, read by a module of the contract; or how the call ended, as `recv/2` has it."
+  @spec take(t, module, integer | :infinity) ::
+          {:ok, [struct, ...]} | {:unreadable, String.t()} | {:end, Grpc.metadata()} | {:error, Status.t()}
+  def take(stream, module, deadline), do: next(stream, module, deadline)
+
+  # What is there lies apart from all else, because a hundred messages may come at once.
+  defp next(%{ref: ref} = stream, how, deadline) do
     case :erlang.get(ref) do
-      [message | ready] ->
-        :erlang.put(ref, ready)
-        {:ok, message}
-
-      [] ->
-        wait(stream, refill(stream, get(ref)), deadline)
-
       :undefined ->
         {:error, Status.lost(:failed_precondition, "the call is over, or belongs to another process", :client)}
-    end
-  end
 
-  @doc "All messages that are there, once there is one; or how the call ended, as `recv/2` has it."
-  @spec take(t, integer | :infinity) :: {:ok, [binary, ...]} | {:end, Grpc.metadata()} | {:error, Status.t()}
-  def take(%{ref: ref} = stream, deadline) do
-    with {:ok, message} <- recv(stream, deadline), do: {:ok, [message | :erlang.put(ref, [])]}
+      <<>> ->
+        wait(stream, refill(stream, get(ref)), how, deadline)
+
+      unread ->
+        read(stream, unread, <<>>, how, deadline)
+    end
   end
 
   # A quarter of the window is worth a message.
@@ -184,10 +184,10 @@ defmodule Sidewinder.Channel.Stream do
 
   defp refill(_, state), do: state
 
-  defp wait(%{ref: ref} = stream, %{ended: nil} = state, deadline) do
+  defp wait(%{ref: ref} = stream, %{ended: nil} = state, how, deadline) do
     receive do
-      {^ref, {:data, bytes, flow}} -> data(stream, %{state | owed: state.owed + flow}, bytes, deadline)
-      {^ref, {:fields, fields}} -> fields(stream, state, fields, deadline)
+      {^ref, {:data, bytes, flow}} -> data(stream, %{state | owed: state.owed + flow}, bytes, how, deadline)
+      {^ref, {:fields, fields}} -> fields(stream, state, fields, how, deadline)
       {^ref, {:end, _} = ended} -> over(stream, state, ended)
       {^ref, {:error, _} = ended} -> over(stream, state, ended)
       {:DOWN, ^ref, _, _, why} -> over(stream, state, {:error, %{Connection.ended(why) | sent: :maybe}})
@@ -197,50 +197,66 @@ defmodule Sidewinder.Channel.Stream do
   end
 
   # The ending was seen by a writer; what came before it is in the mailbox still.
-  defp wait(%{ref: ref} = stream, %{ended: ended} = state, deadline) do
+  defp wait(%{ref: ref} = stream, %{ended: ended} = state, how, deadline) do
     receive do
-      {^ref, {:data, bytes, flow}} -> data(stream, %{state | owed: state.owed + flow}, bytes, deadline)
-      {^ref, {:fields, fields}} -> fields(stream, state, fields, deadline)
+      {^ref, {:data, bytes, flow}} -> data(stream, %{state | owed: state.owed + flow}, bytes, how, deadline)
+      {^ref, {:fields, fields}} -> fields(stream, state, fields, how, deadline)
     after
       0 -> over(stream, state, ended)
     end
   end
 
-  defp data(stream, %{rest: []} = state, bytes, deadline), do: read(stream, state, bytes, deadline)
+  defp data(stream, %{rest: []} = state, bytes, how, deadline) do
+    put(stream.ref, state)
+    read(stream, bytes, <<>>, how, deadline)
+  end
 
-  # The pieces of a message are put together once, when the last one is there.
-  defp data(stream, %{rest: rest, missing: missing} = state, bytes, deadline) do
-    case missing - byte_size(bytes) do
-      missing when missing > 0 ->
-        state = %{state | rest: Grpc.gather(rest, bytes), missing: missing}
-        wait(stream, refill(stream, state), deadline)
+  # The pieces of a message are put together once, when the last one is there, and nothing else is copied.
+  defp data(stream, %{rest: rest, missing: missing} = state, bytes, how, deadline) do
+    case bytes do
+      <<last::binary-size(missing), later::binary>> ->
+        put(stream.ref, %{state | rest: []})
+        read(stream, IO.iodata_to_binary([rest | last]), later, how, deadline)
 
       _ ->
-        read(stream, state, IO.iodata_to_binary([rest | bytes]), deadline)
+        state = %{state | rest: Grpc.gather(rest, bytes), missing: missing - byte_size(bytes)}
+        wait(stream, refill(stream, state), how, deadline)
     end
   end
 
-  defp read(stream, state, bytes, deadline) do
-    case Grpc.messages(bytes, stream.max, stream.lend) do
-      {:ok, messages, rest} -> ready(stream, rest(state, rest), messages, deadline)
-      {:error, status} -> give_up(stream, status)
+  # What comes later is of no message that begins earlier, unless only the head of that one was missing.
+  defp read(%{ref: ref} = stream, bytes, later, how, deadline) do
+    case Unread.take(bytes, stream.max, how) do
+      {:ok, taken, rest} ->
+        :erlang.put(ref, joined(rest, later))
+        {:ok, taken}
+
+      :more when later != <<>> ->
+        read(stream, bytes <> later, <<>>, how, deadline)
+
+      :more ->
+        :erlang.put(ref, <<>>)
+        state = %{get(ref) | rest: [[] | bytes], missing: Grpc.missing(bytes)}
+        wait(stream, refill(stream, state), how, deadline)
+
+      {:unreadable, _} = unreadable ->
+        :erlang.put(ref, joined(bytes, later))
+        unreadable
+
+      {:error, status} ->
+        give_up(stream, status)
     end
   end
 
-  defp ready(stream, state, [], deadline), do: wait(stream, refill(stream, state), deadline)
+  # Nothing keeps nothing alive.
+  defp joined(<<>>, <<>>), do: <<>>
+  defp joined(<<>>, later), do: later
+  defp joined(bytes, <<>>), do: bytes
+  defp joined(bytes, later), do: bytes <> later
 
-  defp ready(%{ref: ref}, state, [message | ready], _) do
-    if ready != [], do: :erlang.put(ref, ready)
-    put(ref, state)
-    {:ok, message}
-  end
-
-  defp rest(state, <<>>), do: %{state | rest: []}
-  defp rest(state, rest), do: %{state | rest: [[] | rest], missing: Grpc.missing(rest)}
-
-  defp fields(stream, state, fields, deadline) do
+  defp fields(stream, state, fields, how, deadline) do
     case Grpc.refusal(fields) do
-      nil -> wait(stream, state, deadline)
+      nil -> wait(stream, state, how, deadline)
       status -> give_up(stream, status)
     end
   end

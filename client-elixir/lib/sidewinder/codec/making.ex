@@ -2,8 +2,9 @@ defmodule Sidewinder.Codec.Making do
   @moduledoc """
   From the description of a message to the code that reads and writes it.
 
-  Each message becomes a struct with three functions: `encode/1` to iodata, `decode/1`, and `merge/3`, which decodes into
-  what is there already (protobuf says that a message which comes twice is merged). The code is made when the library is
+  Each message becomes a struct with four functions: `encode/1` to iodata, `decode/1`, `merge/3`, which decodes into
+  what is there already (protobuf says that a message which comes twice is merged), and `several/4`, of which
+  `Sidewinder.Codec.Whole` tells. The code is made when the library is
   compiled: one clause a field, with its key as a constant, so that nothing is looked up at run time.
 
   | in the contract | in the struct |
@@ -18,20 +19,21 @@ defmodule Sidewinder.Codec.Making do
   What this version does not know is kept, in `__unknown__`, and written again behind what it knows.
   """
 
-  import Sidewinder.Codec.Reading, only: [functions: 2, packs?: 1, whole: 1, zero: 1]
+  import Sidewinder.Codec.Reading, only: [functions: 2, packs?: 1, zero: 1]
 
-  alias Sidewinder.Codec.Wire
+  alias Sidewinder.Codec.{Whole, Wire}
 
   @doc "The body of the module of a message. `name_of` says which module a message is."
-  @spec body(map, map, (String.t() -> module)) :: Macro.t()
-  def body(message, enums, name_of) do
+  @spec body(map, %{messages: map, enums: map}, (String.t() -> module)) :: Macro.t()
+  def body(message, %{messages: messages, enums: enums}, name_of) do
     fields = Enum.map(message.fields, &resolve(&1, enums, name_of))
     members = defaults(fields, message.oneofs) ++ [__unknown__: []]
     names = Keyword.keys(members)
+    {whole, several} = Whole.functions(message.name, messages, name_of)
 
     quote do
       @moduledoc unquote("`#{message.name}`, as the contract describes it.")
-      alias Sidewinder.Codec.Wire
+      alias Sidewinder.Codec.{Text, Wire}
       defstruct unquote(members)
       @type t :: %__MODULE__{}
 
@@ -49,8 +51,11 @@ defmodule Sidewinder.Codec.Making do
 
       @doc false
       def read(_data, depth) when depth > unquote(Wire.depth_max()), do: Wire.too_deep()
-      unquote_splicing(whole(fields))
+      unquote_splicing(whole)
       def read(data, depth), do: fields(data, depth, unquote_splicing(Enum.map(names, &Keyword.fetch!(members, &1))))
+
+      @doc false
+      unquote_splicing(several)
 
       @doc false
       def merge(_m, _data, depth) when depth > unquote(Wire.depth_max()), do: Wire.too_deep()

@@ -26,8 +26,10 @@ defmodule Sidewinder.Proto do
     "google.rpc." <> name -> Module.concat([__MODULE__, Google, Rpc | String.split(name, ".")])
   end
 
+  known = %{messages: Map.new(messages, &{&1.name, &1}), enums: enums}
+
   for message <- messages do
-    Module.create(name_of.(message.name), Making.body(message, enums, name_of), __ENV__)
+    Module.create(name_of.(message.name), Making.body(message, known, name_of), __ENV__)
   end
 
   @messages Map.new(messages, &{&1.name, name_of.(&1.name)})

@@ -25,39 +25,6 @@ defmodule Sidewinder.Codec.Reading do
       [unknown(names)] ++ Enum.flat_map(fields, &beside/1)
   end
 
-  # How many fields a message has at most that is looked at as a whole.
-  @few 3
-
-  @doc """
-  A clause of `read/2` for a message of few fields that are all there, in their order and short, as those of an item of a
-  stream are: it is taken apart in one step. None for other messages.
-  """
-  @spec whole([map]) :: [Macro.t()]
-  def whole(fields) when fields == [] or length(fields) > @few, do: []
-  def whole(fields), do: if(Enum.all?(fields, &plain?/1), do: [at_once(fields)], else: [])
-
-  defp plain?(%{label: label, kind: kind}),
-    do: label in [:one, :optional] and (kind in [:bytes, :string] or match?({:message, _}, kind))
-
-  defp at_once(fields) do
-    parts =
-      for field <- fields do
-        size = {:"#{field.name}_size", [], __MODULE__.Member}
-        inner = member(field.name)
-        shape = [key(field, field.kind), size, quote(do: unquote(inner) :: binary - size(unquote(size)))]
-        value = quote(do: (fn inner -> unquote(hd(short(field.kind, nil)) |> elem(2)) end).(unquote(inner)))
-        {shape, quote(do: unquote(size) < 128), {field.name, value}}
-      end
-
-    shapes = Enum.flat_map(parts, &elem(&1, 0))
-    fits = parts |> Enum.map(&elem(&1, 1)) |> Enum.reduce(&quote(do: unquote(&2) and unquote(&1)))
-    members = Enum.map(parts, &elem(&1, 2)) ++ [__unknown__: [], __struct__: quote(do: __MODULE__)]
-
-    quote do
-      def read(<<unquote_splicing(shapes)>>, depth) when unquote(fits), do: %{unquote_splicing(members)}
-    end
-  end
-
   # Lists were gathered backwards. A map that begins with what is known only here is made in one step by the BEAM, and one
   # that begins with a constant in two: so what struct it is comes last.
   defp made(fields, names) do
@@ -249,7 +216,9 @@ defmodule Sidewinder.Codec.Reading do
   defp empty({:message, module}), do: quote(do: unquote(module).__struct__())
   defp empty(kind), do: zero(kind)
 
-  defp key(field, kind) do
+  @doc "The key of a field of this kind, as a number."
+  @spec key(map, term) :: pos_integer
+  def key(field, kind) do
     {key, ""} = Wire.varint(Wire.key(field.number, scalar(kind)))
     key
   end

@@ -8,12 +8,15 @@ defmodule Sidewinder.Codec.Text do
 
   @high 0x80808080808080
 
+  @known ["application/msgpack", "application/json", "application/octet-stream"]
+
+  @doc "What stands in each item of a stream, and is known by heart."
+  @spec known() :: [String.t()]
+  def known, do: @known
+
   @doc "Whether these bytes are UTF-8."
   @spec valid?(binary) :: boolean
-  # What stands in each item of a stream is known by heart.
-  def valid?("application/msgpack"), do: true
-  def valid?("application/json"), do: true
-  def valid?("application/octet-stream"), do: true
+  for known <- @known, do: def(valid?(unquote(known)), do: true)
   def valid?(<<seven::56, rest::binary>>) when (seven &&& @high) == 0, do: valid?(rest)
   def valid?(<<byte, rest::binary>>) when byte < 0x80, do: valid?(rest)
   def valid?(<<>>), do: true

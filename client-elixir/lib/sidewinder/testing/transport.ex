@@ -79,9 +79,17 @@ defmodule Sidewinder.Testing.Transport do
     end
   end
 
-  @doc "The next message as all that are there."
-  @spec take(map, integer | :infinity) :: {:ok, [binary, ...]} | {:end, list} | {:error, Status.t()}
-  def take(stream, deadline), do: with({:ok, message} <- recv(stream, deadline), do: {:ok, [message]})
+  @doc "The next message, read by a module of the contract, as all that are there."
+  @spec take(map, module, integer | :infinity) ::
+          {:ok, [struct, ...]} | {:unreadable, String.t()} | {:end, list} | {:error, Status.t()}
+  def take(stream, module, deadline) do
+    with {:ok, message} <- recv(stream, deadline) do
+      case module.decode(message) do
+        {:ok, read} -> {:ok, [read]}
+        {:error, what} -> {:unreadable, what}
+      end
+    end
+  end
 
   @doc "Why there is no connection: there is one."
   @spec why(GenServer.server()) :: String.t()

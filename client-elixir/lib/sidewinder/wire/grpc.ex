@@ -85,23 +85,14 @@ defmodule Sidewinder.Wire.Grpc do
     end
   end
 
-  @doc """
-  Takes whole messages off the front: `{messages, rest}`. Small ones are copied, so that they do not keep the whole of
-  what was read with them; unless they are lent, to somebody who uses them up at once.
-  """
-  @spec messages(binary, pos_integer, :owned | :lent) :: {:ok, [binary], binary} | {:error, Status.t()}
-  def messages(bytes, max, how \\ :owned), do: messages(bytes, max, how, [])
+  @doc "Takes one message off the front, if it is there as a whole. It is a part of what was read with it, and keeps that."
+  @spec message(binary, pos_integer) :: {:ok, binary, binary} | :more | {:error, Status.t()}
+  def message(<<0, size::32, message::binary-size(size), rest::binary>>, max) when size <= max, do: {:ok, message, rest}
 
-  defp messages(<<0, size::32, message::binary-size(size), rest::binary>>, max, :lent, taken) when size <= max,
-    do: messages(rest, max, :lent, [message | taken])
-
-  defp messages(<<0, size::32, message::binary-size(size), rest::binary>>, max, :owned, taken) when size <= max,
-    do: messages(rest, max, :owned, [own(message) | taken])
-
-  defp messages(<<flag, size::32, _::binary>>, max, _, _) when size > max or flag != 0,
+  def message(<<flag, size::32, _::binary>>, max) when size > max or flag != 0,
     do: {:error, unreadable(flag, size, max)}
 
-  defp messages(rest, _, _, taken), do: {:ok, :lists.reverse(taken), rest}
+  def message(_, _), do: :more
 
   @doc "Bytes that keep no more than themselves, or not much more."
   @spec own(binary) :: binary
