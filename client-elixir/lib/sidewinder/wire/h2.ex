@@ -91,7 +91,21 @@ defmodule Sidewinder.Wire.H2 do
   @spec receive(t, binary) :: t
   def receive(%{phase: :broken} = machine, _), do: machine
   def receive(%{rest: <<>>} = machine, bytes), do: Incoming.frames(bytes, machine)
-  def receive(%{rest: rest} = machine, bytes), do: Incoming.frames(rest <> bytes, %{machine | rest: <<>>})
+
+  # Of what came, a frame that had begun gets what it lacks: a copy of all the rest would cost more than that of the frame.
+  def receive(%{rest: <<size::24, _::binary>> = begun} = machine, bytes) do
+    missing = size + 9 - byte_size(begun)
+
+    case bytes do
+      <<last::binary-size(missing), later::binary>> ->
+        Incoming.frames(later, Incoming.frames(begun <> last, %{machine | rest: <<>>}))
+
+      _ ->
+        %{machine | rest: begun <> bytes}
+    end
+  end
+
+  def receive(%{rest: begun} = machine, bytes), do: Incoming.frames(begun <> bytes, %{machine | rest: <<>>})
 
   @doc "What happened since the last time, in order, and the bytes to be written."
   @spec take(t) :: {[event], iodata, t}
