@@ -107,17 +107,15 @@ defmodule Sidewinder.Value do
   the payload of an item may be a small part of what was read with it.
   """
   @spec decode(String.t(), binary, %{String.t() => module}) :: {:ok, term} | {:error, String.t()}
-  def decode(content_type, data, further \\ %{})
-  # It copies what it keeps by itself.
-  def decode("application/msgpack", data, further) when not is_map_key(further, "application/msgpack"),
-    do: MessagePack.decode(data)
+  def decode(content_type, data, further \\ %{}), do: reader(content_type, further).(data)
 
-  # Each item of a stream comes by here: what is built in is not looked for in a map.
-  def decode("application/octet-stream", data, further) when not is_map_key(further, "application/octet-stream"),
-    do: Raw.decode(Grpc.own(data))
-
-  def decode(content_type, data, further) do
-    module = Map.get(further, content_type) || Map.get(@built_in, content_type, Raw)
-    module.decode(Grpc.own(data))
+  @doc "What reads payloads of a content type, as `decode/3` does: for who has many of them."
+  @spec reader(String.t(), %{String.t() => module}) :: (binary -> {:ok, term} | {:error, String.t()})
+  def reader(content_type, further) do
+    case Map.get(further, content_type) || Map.get(@built_in, content_type, Raw) do
+      # It copies what it keeps by itself.
+      MessagePack -> &MessagePack.decode/1
+      module -> fn data -> module.decode(Grpc.own(data)) end
+    end
   end
 end

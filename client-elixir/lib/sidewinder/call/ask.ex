@@ -101,11 +101,13 @@ defmodule Sidewinder.Call.Ask do
   def value(_ask, nil), do: {:ok, nil}
 
   def value(ask, payload) do
-    case Value.decode(payload.content_type, payload.data, ask.client.further) do
-      {:ok, value} -> {:ok, value}
-      {:error, what} -> {:error, failure(ask, :undecodable, :data_loss, "the answer cannot be read: #{what}")}
-    end
+    with {:error, what} <- Value.decode(payload.content_type, payload.data, ask.client.further),
+         do: {:error, unreadable(ask, what)}
   end
+
+  @doc "The error of a payload that cannot be read."
+  @spec unreadable(t, String.t()) :: Error.t()
+  def unreadable(ask, what), do: failure(ask, :undecodable, :data_loss, "the answer cannot be read: #{what}")
 
   @doc "An error that this library itself finds."
   @spec failure(t, atom, atom, String.t()) :: Error.t()

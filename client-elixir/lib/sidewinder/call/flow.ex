@@ -10,7 +10,7 @@ defmodule Sidewinder.Call.Flow do
   tried again like a call; afterwards never.
   """
 
-  alias Sidewinder.{Error, Lease, Proto}
+  alias Sidewinder.{Error, Lease, Proto, Value}
   alias Sidewinder.Call.{Again, Ask, Once, Span}
 
   @stream "/sidewinder.v1.Calls/Stream"
@@ -25,7 +25,17 @@ defmodule Sidewinder.Call.Flow do
   def converse(ask, inputs), do: Stream.resource(fn -> begin(ask.(), {:inputs, inputs}) end, &next/1, &leave/1)
 
   defp begin(ask, inputs) do
-    flow = %{ask: ask, inputs: inputs, items: 0, tries: Again.none(), feeder: nil, stream: nil, failed: nil}
+    flow = %{
+      ask: ask,
+      inputs: inputs,
+      items: 0,
+      reader: nil,
+      tries: Again.none(),
+      feeder: nil,
+      stream: nil,
+      failed: nil
+    }
+
     flow = Map.merge(flow, %{begun: Span.start(ask), told: :atomics.new(1, [])})
 
     case Lease.here(ask.client, ask.deadline) do
@@ -95,7 +105,7 @@ defmodule Sidewinder.Call.Flow do
 
   defp next(%{failed: nil, ask: ask} = flow) do
     case ask.client.transport.take(flow.stream, Proto.Item, ask.deadline) do
-      {:ok, items} -> values(items, flow, [])
+      {:ok, items} -> values(items, flow.reader, flow, [])
       {:end, _trailers} -> {:halt, %{flow | stream: nil}}
       {:unreadable, what} -> fail(flow, Ask.failure(ask, :undecodable, :data_loss, what))
       {:error, status} -> flow |> gave_up() |> again(Ask.error(ask, status), status) |> next()
@@ -104,15 +114,22 @@ defmodule Sidewinder.Call.Flow do
 
   defp next(%{failed: error} = flow), do: fail(flow, error)
 
-  # What came before an item that cannot be read is given first.
-  defp values([item | items], flow, values) do
-    case Ask.value(flow.ask, item.value) do
-      {:ok, value} -> values(items, flow, [value | values])
-      {:error, error} -> values([], %{flow | failed: error}, values)
+  # Items of one stream are of one type nearly always: what reads them is asked for once.
+  defp values([%{value: %{content_type: type, data: data}} | items], {type, read} = reader, flow, values) do
+    case read.(data) do
+      {:ok, value} -> values(items, reader, flow, [value | values])
+      # What came before an item that cannot be read is given first.
+      {:error, what} -> values([], reader, %{flow | failed: Ask.unreadable(flow.ask, what)}, values)
     end
   end
 
-  defp values([], flow, values), do: {:lists.reverse(values), %{flow | items: flow.items + length(values)}}
+  defp values([%{value: nil} | items], reader, flow, values), do: values(items, reader, flow, [nil | values])
+
+  defp values([%{value: %{content_type: type}} | _] = items, _other, flow, values),
+    do: values(items, {type, Value.reader(type, flow.ask.client.further)}, flow, values)
+
+  defp values([], reader, flow, values),
+    do: {:lists.reverse(values), %{flow | reader: reader, items: flow.items + length(values)}}
 
   # The feeder cancels the call when its inputs fail, and what they failed with is what the listener has to hear.
   defp gave_up(%{feeder: nil} = flow), do: flow
