@@ -22,13 +22,25 @@ async fn silent_clients_expire_after_the_usual_time_wherever_they_are() {
     let mut remote = Attached::by(&mut far, hello("remote", "1")).await.unwrap();
     let mut local = Attached::to(&daemon, hello("local", "1")).await.unwrap();
     let heard = Instant::now();
+    // A lease is longer by what the daemon itself did not run, as it does on a crowded machine: it says so.
+    let mut stood = Duration::ZERO;
     for (name, ttl) in [("local", 10), ("remote", 15)] {
-        let (event, at) = events.next(&[Happening::ClientExpired, Happening::ClientDied]).await;
-        println!("{name}: silent for {:?}, promised {ttl} s + 250 ms", at - begun);
+        let (event, at) = loop {
+            let wanted = [Happening::ClientExpired, Happening::ClientDied, Happening::Stalled];
+            match events.next(&wanted).await {
+                (event, _) if event.what() == Happening::Stalled => {
+                    stood += Duration::from_millis(event.facts["stood_ms"].parse().unwrap());
+                }
+                other => break other,
+            }
+        };
+        println!("{name}: silent for {:?}, promised {ttl} s + 250 ms, and {stood:?} stood still", at - begun);
         assert_eq!((event.what(), event.facts["client"].as_str()), (Happening::ClientExpired, name));
         let ttl = Duration::from_secs(ttl);
         assert!(at - begun >= ttl, "early: {:?}", at - begun);
-        assert!(at - heard <= ttl + GENEROUS * Duration::from_millis(250), "late: {:?}", at - heard);
+        // Of pauses that follow each other at once only the first is told.
+        let late = 2 * stood + GENEROUS * Duration::from_millis(250);
+        assert!(at - heard <= ttl + late, "late: {:?}, of which it stood {stood:?}", at - heard);
     }
     for client in [&mut local, &mut remote] {
         assert_eq!(Why::of(client.end().await.unwrap_err()).reason(), "LEASE_EXPIRED");
