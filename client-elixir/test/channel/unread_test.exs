@@ -84,7 +84,8 @@ defmodule Sidewinder.UnreadTest do
   test "one by one they are bytes that keep nothing but themselves" do
     bytes = :binary.copy(message("small"), 1_000)
     assert {:ok, "small" = small, rest} = Unread.take(bytes, @large, :one)
-    assert :binary.referenced_byte_size(small) == 5
+    # Newer BEAMs count the room around it too.
+    assert :binary.referenced_byte_size(small) < 64
     assert byte_size(rest) == 9_990
     assert :more == Unread.take("", @large, :one)
     assert :more == Unread.take(<<0, 1::32>>, @large, :one)
