@@ -112,7 +112,7 @@ FRAMES: dict[str, bytes] = {
     "ping": encode(Kind.PING, 0, meta([(Tag.PING, 41)])),
     "cancel": encode(Kind.CANCEL, 7, meta([(Tag.MESSAGE, "nobody waits")])),
     "drain": encode(Kind.DRAIN),
-    "resync": encode(Kind.RESYNC),
+    "resync": encode(Kind.RESYNC, 0, meta([(Tag.PING, 43)])),
     "dump": encode(Kind.DUMP, 0, meta([(Tag.PING, 42)])),
     "stacks": encode(Kind.STACKS, 0, meta([(Tag.PING, 42)]), b"thread MainThread:\n"),
     "hello": encode(Kind.HELLO, 0, meta(HELLO)),
@@ -125,9 +125,9 @@ FRAMES: dict[str, bytes] = {
     "progress": encode(Kind.PROGRESS, 7, meta([(Tag.CONTENT_TYPE, JSON)]), b"0.5"),
     "heartbeat": encode(Kind.HEARTBEAT, 7),
     "call-memo": encode(Kind.CALL, 8, meta([(Tag.TOOL, "train"), (Tag.MEMO, MEMO)])),
-    "runs": encode(Kind.RUNS, 8, meta([(Tag.MEMO, MEMO), (Tag.CREDIT, 1)])),
-    "keeps": encode(Kind.KEEPS, 7),
-    "resynced": encode(Kind.RESYNCED),
+    "runs": encode(Kind.RUNS, 8, meta([(Tag.MEMO, MEMO), (Tag.PING, 43), (Tag.CREDIT, 1)])),
+    "keeps": encode(Kind.KEEPS, 7, meta([(Tag.PING, 43)])),
+    "resynced": encode(Kind.RESYNCED, 0, meta([(Tag.PING, 43)])),
 }
 
 

@@ -202,20 +202,33 @@ class Leaving(unittest.TestCase):
 class Endings(unittest.TestCase):
     def standing(self, worker: Worker) -> list[tuple[int, int, bytes]]:
         """What it says of itself after a resync."""
-        worker.tell(Kind.RESYNC)
+        worker.tell(Kind.RESYNC, [(Tag.PING, 43)])
+        return self.told(worker, 43)
+
+    def told(self, worker: Worker, number: int) -> list[tuple[int, int, bytes]]:
         found: list[tuple[int, int, bytes]] = []
         while True:
             frame = worker.hear(worker.control)
+            if frame.kind not in (Kind.RUNS, Kind.KEEPS, Kind.RESYNCED):
+                continue
+            self.assertEqual(frame.number(Tag.PING), number)
             if frame.kind == Kind.RESYNCED:
                 return found
-            if frame.kind in (Kind.RUNS, Kind.KEEPS):
-                found.append((frame.kind, frame.call, frame.first(Tag.MEMO) or b""))
+            found.append((frame.kind, frame.call, frame.first(Tag.MEMO) or b""))
 
     def again(self, worker: Worker, count: int) -> list[Frame]:
         """So many endings after a resync, which may come in any order."""
         kept = [call for kind, call, _ in self.standing(worker) if kind == Kind.KEEPS]
         self.assertEqual(len(kept), count)
         return sorted((worker.hear(worker.calls) for _ in range(count)), key=lambda frame: frame.call)
+
+    def test_each_daemon_is_answered_with_its_number(self) -> None:
+        with ready() as worker:
+            ending = worker.call("add", [1])
+            for number in (1, 2**63):
+                worker.tell(Kind.RESYNC, [(Tag.PING, number)])
+            for number in (1, 2**63):
+                self.assertEqual(self.told(worker, number), [(Kind.KEEPS, ending.call, b"")])
 
     def test_they_are_said_again_until_they_are_heard(self) -> None:
         for seats in (1, 2):

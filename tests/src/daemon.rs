@@ -3,12 +3,13 @@
 use crate::arena::Arena;
 use crate::procfs;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A wait this long means never.
@@ -17,7 +18,10 @@ const NEVER: Duration = Duration::from_mins(1);
 /// No test needs its daemon for longer.
 const LIFE_MAX: Duration = Duration::from_mins(5);
 
-/// A running daemon. It is killed with the test that forgets to stop it.
+/// What of a log is told with a test that fails.
+const TOLD_MAX: usize = 200;
+
+/// A running daemon. It is killed with the test that forgets to stop it, and a test that fails tells its log.
 #[derive(Debug)]
 pub struct Daemon<'a> {
     arena: &'a Arena,
@@ -25,9 +29,13 @@ pub struct Daemon<'a> {
     pidfd: OwnedFd,
     /// Behind a lock, so that several threads can ask one daemon.
     log: Mutex<Receiver<String>>,
+    told: Told,
     /// Disarms its guard when it is dropped.
     _guard: Sender<()>,
 }
+
+/// The last lines of a log, whoever has read them.
+type Told = Arc<Mutex<VecDeque<String>>>;
 
 /// What a verb said.
 #[derive(Debug)]
@@ -76,7 +84,9 @@ impl<'a> Daemon<'a> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let guard = guard(pidfd.try_clone()?);
-        Ok(Self { arena, child, pidfd, log: Mutex::new(lines(stderr)), _guard: guard })
+        let told = Told::default();
+        let log = Mutex::new(lines(stderr, Arc::clone(&told)));
+        Ok(Self { arena, child, pidfd, log, told, _guard: guard })
     }
 
     /// Reads the daemon's log up to a line with these words, and returns that line.
@@ -141,6 +151,14 @@ impl Drop for Daemon<'_> {
     fn drop(&mut self) {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!(
+                "the last that daemon {} said:\n{}",
+                self.child.id(),
+                told.iter().cloned().collect::<String>()
+            );
+        }
     }
 }
 
@@ -157,13 +175,19 @@ fn guard(daemon: OwnedFd) -> Sender<()> {
 }
 
 /// Reads the log as it comes, so that the daemon never waits for its reader.
-fn lines(log: ChildStderr) -> Receiver<String> {
+fn lines(log: ChildStderr, told: Told) -> Receiver<String> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         let mut log = BufReader::new(log);
         let mut line = Vec::new();
         while log.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
             let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.push_back(text.clone());
+            while told.len() > TOLD_MAX {
+                told.pop_front();
+            }
+            drop(told);
             if sender.send(text).is_err() {
                 return;
             }

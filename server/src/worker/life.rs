@@ -22,7 +22,7 @@ use crate::telemetry::metrics::PoolMeter;
 use bytes::Bytes;
 pub(crate) use last_words::LastWords;
 use left::Asked;
-pub(crate) use left::{Standing, Word, resume};
+pub(crate) use left::{Reply, Standing, Word, resume};
 pub(crate) use parcel::Pipes;
 use sidewinder_core::{Event, Jitter, Life};
 use sidewinder_keeper_wire::Gone;
@@ -317,7 +317,7 @@ impl Living {
             Notice::Pong { resident, .. } => self.on_pong(resident).await,
             Notice::Log { call, level, message } => self.voice.logged(call, &level, &message),
             Notice::Stacks { number, text } => self.link.dumped(number, text),
-            Notice::Standing(word) => self.on_word(word).await?,
+            Notice::Standing(reply) => self.on_reply(reply).await?,
             Notice::Progress { .. } | Notice::Heartbeat { .. } => self.unanswered = None,
             Notice::Preloaded | Notice::Unforkable { .. } => {
                 return Err("it spoke as a fork server".to_owned());

@@ -1,7 +1,7 @@
 //! What the daemon and a worker say, and the messages for it (`proto/WORKER.md`). Pure.
 
 use super::frame::{INPUT, Message};
-use super::life::Word;
+use super::life::{Reply, Word};
 use bytes::Bytes;
 use sidewinder_keeper_wire::{Broken, Fields, put_field, unknown};
 use std::time::Duration;
@@ -70,8 +70,8 @@ pub(crate) enum ToWorker {
     Ping(u64),
     Cancel(u64, &'static str),
     Drain,
-    /// What runs, and what is kept?
-    Resync,
+    /// What runs, and what is kept? The answer bears this number.
+    Resync(u64),
     Dump(u64),
 }
 
@@ -174,7 +174,7 @@ pub(crate) enum Notice {
         why: String,
     },
     /// What it does, for a daemon that was not there before.
-    Standing(Word),
+    Standing(Reply),
 }
 
 impl ToWorker {
@@ -188,7 +188,7 @@ impl ToWorker {
             Self::Ping(_) => (34, 0),
             Self::Cancel(call, _) => (35, *call),
             Self::Drain => (36, 0),
-            Self::Resync => (37, 0),
+            Self::Resync(_) => (37, 0),
             Self::Dump(_) => (38, 0),
         };
         let mut message = Message::new(kind, call);
@@ -208,9 +208,11 @@ impl ToWorker {
                 put_field(meta, POOL, pool.as_bytes());
                 put_field(meta, LIFE, life.as_bytes());
             }
-            Self::Ping(number) | Self::Dump(number) => put_number(meta, NUMBER, number),
+            Self::Ping(number) | Self::Dump(number) | Self::Resync(number) => {
+                put_number(meta, NUMBER, number)
+            }
             Self::Cancel(_, why) => put_field(meta, TEXT, why.as_bytes()),
-            Self::EndOfInput(_) | Self::Drain | Self::Resync => {}
+            Self::EndOfInput(_) | Self::Drain => {}
         }
         message
     }
@@ -288,9 +290,14 @@ pub(crate) fn notice(message: Message) -> Result<Notice, Broken> {
         104 => Notice::Stacks { number: texts.number, text: lossy(&message.body) },
         105 => Notice::Preloaded,
         106 => Notice::Unforkable { why: texts.text },
-        107 => Notice::Standing(Word::Runs { call, memo: texts.memo, streams: texts.credit > 0 }),
-        108 => Notice::Standing(Word::Keeps { call, memo: texts.memo }),
-        109 => Notice::Standing(Word::Resynced),
+        107..=109 => {
+            let word = match message.kind {
+                107 => Word::Runs { call, memo: texts.memo, streams: texts.credit > 0 },
+                108 => Word::Keeps { call, memo: texts.memo },
+                _ => Word::Resynced,
+            };
+            Notice::Standing(Reply { number: texts.number, word })
+        }
         kind => return Err(Broken::Kind(kind)),
     })
 }

@@ -78,9 +78,10 @@ class Control:
         elif frame.kind == Kind.DRAIN:
             self.drain()
         elif frame.kind == Kind.RESYNC:
+            number = field(Tag.PING, frame.number(Tag.PING))
             if self.serving is not None:
-                self.serving.tell_what_there_is()
-            self._link.say(Kind.RESYNCED)
+                self.serving.tell_what_there_is(number)
+            self._link.say(Kind.RESYNCED, 0, number)
         else:
             raise ProtocolError(f"kind {frame.kind} on the control socket")
 

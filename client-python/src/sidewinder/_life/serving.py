@@ -87,17 +87,17 @@ class Serving(ABC):
         call.waiter.wake()
         call.nudge()
 
-    def tell_what_there_is(self) -> None:
+    def tell_what_there_is(self, number: bytes) -> None:
         """For a successor of the daemon. A call that ends meanwhile may be told as both."""
         for call in list(self.running.values()):
-            self._tell(Kind.RUNS, call.id, call.memo, call.streams)
+            streams = field(Tag.CREDIT, 1) if call.streams else b""
+            self._tell(Kind.RUNS, call.id, call.memo, number + streams)
         for ending in self.endings.kept():
-            self._tell(Kind.KEEPS, ending.call, ending.memo, False)
+            self._tell(Kind.KEEPS, ending.call, ending.memo, number)
         self.endings.ask_again()
 
-    def _tell(self, kind: int, call: int, memo: bytes, streams: bool) -> None:
-        fields = field(Tag.MEMO, memo) if memo else b""
-        self.control.say(kind, call, fields + (field(Tag.CREDIT, 1) if streams else b""))
+    def _tell(self, kind: int, call: int, memo: bytes, more: bytes) -> None:
+        self.control.say(kind, call, (field(Tag.MEMO, memo) if memo else b"") + more)
 
     def drain(self) -> None:
         self.draining = True

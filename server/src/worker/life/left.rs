@@ -2,7 +2,8 @@
 //!
 //! Its calls socket is not read before it has said what runs and what it keeps, because until then nobody knows which
 //! call a frame belongs to. What comes then of calls that are unknown was meant for the dead, and is dropped; so are the
-//! rest of a body whose beginning they have read, and an ending that comes twice.
+//! rest of a body whose beginning they have read, and an ending that comes twice. A daemon may die, or be replaced, while
+//! a worker answers it: each asks with a number of its own, and what bears another is not for it.
 
 use super::{Living, Spec, Told, live_on};
 use crate::own::hold::{Hold, Survivor};
@@ -42,8 +43,9 @@ pub(crate) struct Standing {
 }
 
 /// What is known so far of a life that was asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asked {
+    number: u64,
     calls: BTreeMap<u64, Found>,
 }
 
@@ -54,7 +56,14 @@ struct Found {
     streams: bool,
 }
 
-/// What a worker says to that.
+/// What a worker says to that, with the number that it was asked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// 0: it is of a build that numbers nothing.
+    pub(crate) number: u64,
+    pub(crate) word: Word,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     Runs { call: u64, memo: Vec<u8>, streams: bool },
@@ -98,10 +107,10 @@ pub(crate) async fn resume(
         }
         sleep(LOOK_EVERY).await;
     }
-    let _ = timeout(ASK_PATIENCE, link.control.say(ToWorker::Resync.message())).await;
+    let strict_from = spec.first_call;
+    let _ = timeout(ASK_PATIENCE, link.control.say(ToWorker::Resync(strict_from).message())).await;
     let run = Arc::from(left.deed.run);
     let started = Started { link, pid, news, outputs, taps, last, voice, run, parcel: None };
-    let strict_from = spec.first_call;
     live_on(started, number, spec, hold, pool, |living| living.is_left(strict_from)).await;
 }
 
@@ -110,12 +119,16 @@ impl Living {
         (self.greeted, self.ready, self.words.was_ready) = (true, true, true);
         self.strict_from = strict_from;
         self.calls.lenient_below(strict_from);
-        self.asked = Some(Asked::default());
+        // No other daemon has had this number: it lies above all that they have counted with.
+        self.asked = Some(Asked { number: strict_from, calls: BTreeMap::new() });
     }
 
-    pub(super) async fn on_word(&mut self, word: Word) -> Result<(), String> {
-        let Some(asked) = &mut self.asked else {
+    pub(super) async fn on_reply(&mut self, Reply { number, word }: Reply) -> Result<(), String> {
+        if self.strict_from == 0 {
             return Err("it answered a resync that nobody asked for".to_owned());
+        }
+        let Some(asked) = self.asked.as_mut().filter(|asked| number == asked.number || number == 0) else {
+            return Ok(());
         };
         match word {
             Word::Runs { call, memo, streams } => {

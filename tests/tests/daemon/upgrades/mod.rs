@@ -5,6 +5,7 @@ mod builds;
 mod hostile;
 
 use super::orders::{are_ready, order, until};
+use rustix::process::{Pid, Signal, kill_process};
 use sidewinder_proto::v1::{Call, CallRequest, OnAbandon, ResultRequest};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::load::Load;
@@ -149,6 +150,25 @@ fn an_upgrade_under_load_refuses_nobody_and_loses_no_worker() {
     assert!(!socket.exists(), "its file is its own after an upgrade, too");
 }
 
+#[test]
+fn a_worker_that_answers_a_daemon_that_is_gone_goes_on() {
+    let Some(arena) = place("upgraded-stopped") else { return };
+    let (daemon, _) = start(&arena, &[]);
+    let (workers, _) = sight(&daemon);
+    let stopped = Pid::from_raw(i32::try_from(*workers.first().unwrap()).unwrap()).unwrap();
+    kill_process(stopped, Signal::STOP).unwrap();
+    for _ in 0..3 {
+        order(&daemon, "upgrade", &[]);
+    }
+    kill_process(stopped, Signal::CONT).unwrap();
+    are_ready(&daemon, 3);
+    let together = [(); 3].map(|()| run(&daemon, client::ask("sleep", r#"{"seconds": 0.1}"#)));
+    for rests in together {
+        assert_eq!(rests.join().unwrap().unwrap(), "\"rested\"");
+    }
+    assert_eq!(sight(&daemon).0, workers);
+}
+
 /// What a line of the log says of where it listens.
 fn places(line: &str) -> &str {
     line.split("listens on").nth(1).unwrap_or_default().split(" (tier").next().unwrap_or_default()
@@ -168,7 +188,7 @@ fn what_was_upgraded_dies_as_a_whole() {
     let (workers, _) = sight(&daemon);
     assert_eq!(workers.len(), 4);
     let killed = Instant::now();
-    daemon.send(rustix::process::Signal::KILL).unwrap();
+    daemon.send(Signal::KILL).unwrap();
     gone(&workers);
     eprintln!("kill -9 after two upgrades: 4 workers gone after {:?}", killed.elapsed());
 }
