@@ -9,11 +9,8 @@ use crate::worker::start::Start;
 use crate::worker::words::ToWorker;
 use sidewinder_core::{CallId, Effect, Event as Fact, Failure, KillCause, Leave, Life, Refusal};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
-
-/// A worker that is asked for its traceback before it is killed gets this long to write it.
-const TRACEBACK_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Task {
     pub(super) fn carry_out(&mut self, effects: &mut Vec<Effect>) {
@@ -137,16 +134,15 @@ impl Task {
     fn kill(&mut self, life: Life, why: KillCause) {
         let Some(known) = self.lives.get_mut(&life) else { return };
         known.order = Some(Parting::Killed);
-        let number = known.number;
+        let (number, link) = (known.number, known.link.clone());
         self.measure_parting(life, killed(why));
         let text = format!("is killed: {}", cause(why));
         self.tell_event(Some(life), Event::new(What::WorkerKilled, text).with("why", cause(why)));
         let dump = matches!(why, KillCause::Overdue { .. } | KillCause::Stuck | KillCause::StartTimeout);
         let hold = self.hold.clone();
         tokio::spawn(async move {
-            if dump {
-                hold.signal(number, libc::SIGUSR1).await;
-                tokio::time::sleep(TRACEBACK_PATIENCE).await;
+            if let Some(link) = link.filter(|_| dump) {
+                link.witness.last_stack().await;
             }
             hold.kill(number).await;
         });

@@ -20,6 +20,10 @@ use tokio::time::{sleep, timeout};
 const OWN_WORDS: Duration = Duration::from_millis(150);
 /// So long the control thread has to say where every thread is.
 const CONTROL_WORDS: Duration = Duration::from_millis(100);
+/// So long a worker that is about to be killed has to begin with its stack.
+const LAST_CHANCE: Duration = Duration::from_millis(500);
+/// So long its other threads have to show themselves, which they cannot while one of them holds the interpreter.
+const OTHERS: Duration = Duration::from_millis(100);
 /// A stack is written in one go. When nothing more has come for so long, it is whole.
 const QUIET: Duration = Duration::from_millis(20);
 /// Bytes of a stack. What was called last is kept.
@@ -61,16 +65,31 @@ impl Witness {
         if this.catches(libc::SIGUSR1) {
             this.hold.signal(this.number, libc::SIGUSR1).await;
         }
-        if shown.wait_for(|stack| !stack.frames.is_empty()).await.is_ok() {
-            while let Ok(Ok(())) = timeout(QUIET, shown.changed()).await {}
-        }
+        is_whole(&mut shown).await;
         shown.borrow().to_string()
+    }
+
+    /// Has every thread show its stack on standard error, before the worker is killed. A worker that cannot is not waited
+    /// for.
+    pub(crate) async fn last_stack(&self) {
+        if self.catches(libc::SIGUSR1) {
+            let mut shown = self.shown.listen();
+            self.hold.signal(self.number, libc::SIGUSR1).await;
+            let _ = tokio::join!(sleep(OTHERS), timeout(LAST_CHANCE, is_whole(&mut shown)));
+        }
     }
 
     /// Whether the process does something of its own with a signal.
     fn catches(&self, signal: i32) -> bool {
         let status = self.pid.get().and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
         status.is_some_and(|status| caught(&status) >> (signal - 1) & 1 == 1)
+    }
+}
+
+/// Waits for a stack, and then until nothing more comes.
+async fn is_whole(shown: &mut watch::Receiver<Stack>) {
+    if shown.wait_for(|stack| !stack.frames.is_empty()).await.is_ok() {
+        while let Ok(Ok(())) = timeout(QUIET, shown.changed()).await {}
     }
 }
 

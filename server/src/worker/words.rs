@@ -209,7 +209,7 @@ impl ToWorker {
                 put_field(meta, LIFE, life.as_bytes());
             }
             Self::Ping(number) | Self::Dump(number) | Self::Resync(number) => {
-                put_number(meta, NUMBER, number)
+                put_number(meta, NUMBER, number);
             }
             Self::Cancel(_, why) => put_field(meta, TEXT, why.as_bytes()),
             Self::EndOfInput(_) | Self::Drain => {}
