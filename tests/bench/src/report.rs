@@ -68,7 +68,8 @@ const METHOD: &[&str] = &[
     "The plain socket is the least that a large body costs: a process takes in the whole of it, into memory that it has \
      kept, and writes it back. Neither it nor its client makes a message of it, or of anything else.",
     "A worker's own socket is the same call to the same runtime without a daemon: what the whole sidecar adds is the \
-     difference to it. Workers without a daemon are started one after the other from an installed package, whose modules have been \
+     difference to it. A call goes through a server of gRPC and through a worker, one after the other: what both take \
+     together is the least that it takes with these two. Workers without a daemon are started one after the other from an installed package, whose modules have been \
      compiled before.",
     "With a fork server a pool imports once and forks its workers; beside it stands the same pool in which each worker \
      imports for itself. Pages of its own are those that nobody else has: the rest is shared with the fork server, of \

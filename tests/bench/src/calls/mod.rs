@@ -73,6 +73,7 @@ pub(crate) async fn round(
         let socket = micros(direct(worker, span)?.median());
         rows.add(names::SOCKET, socket, micros(beside.median()));
         rows.add(names::ADDED, micros(ours.median()) - socket, micros(beside.median()));
+        rows.add(names::LEAST, socket + micros(beside.median()), micros(beside.median()));
     }
     if let Some(floor) = &baselines.floor {
         let least = micros(alone(floor.calls(), RAW, span).await?.median());
