@@ -4,8 +4,8 @@
 mod builds;
 mod hostile;
 
-use super::orders::{are_ready, order, until};
-use rustix::process::{Pid, Signal, kill_process};
+use super::orders::{are_ready, keeper_of, order, until};
+use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
 use sidewinder_proto::v1::{Call, CallRequest, OnAbandon, ResultRequest};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::load::Load;
@@ -167,6 +167,25 @@ fn a_worker_that_answers_a_daemon_that_is_gone_goes_on() {
         assert_eq!(rests.join().unwrap().unwrap(), "\"rested\"");
     }
     assert_eq!(sight(&daemon).0, workers);
+}
+
+#[test]
+fn a_keeper_that_was_told_to_end_is_replaced_by_the_next_program_too() {
+    let Some(arena) = place("upgraded-ending") else { return };
+    let (daemon, _) = start(&arena, &[]);
+    let (workers, _) = sight(&daemon);
+    let long = run(&daemon, keyed("long", 4));
+    until("it runs", || daemon.status().unwrap()["pools"][0]["running"] == 1);
+    let keeper = keeper_of(*workers.first().unwrap());
+    pidfd_send_signal(&keeper, Signal::TERM).unwrap();
+    let there = || workers.iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).count();
+    until("the idle ones have left", || there() == 1);
+    order(&daemon, "upgrade", &[]);
+    assert!(long.join().unwrap().is_err(), "its connection is gone");
+    assert_eq!(result(&daemon, "long").expect("its ending"), "\"rested\"");
+    are_ready(&daemon, 3);
+    until("the old keeper is gone", || pidfd_send_signal(&keeper, Signal::CONT).is_err());
+    assert!(sight(&daemon).0.is_disjoint(&workers));
 }
 
 /// What a line of the log says of where it listens.
