@@ -3,9 +3,10 @@
 #     SIDEWINDER_BIN=… BARE_ECHO=… mix run bench/figures.exs [ROUNDS] [--write FILE]
 #
 # SIDEWINDER_BIN is the daemon, which runs with two workers that echo; BARE_ECHO is `sidewinder-bench`, which is both a bare
-# tonic server that does the same without workers, and the Rust client. Without BARE_ECHO there is nothing beside. Clients
-# take turns in each round, because the processors are shared with others; a figure is the middle of its rounds, a ratio the
-# middle of their ratios. `--write` puts them behind the page that the other bench has written, or in the place of older ones.
+# tonic server that does the same without workers, and the Rust client, on either runtime of tokio. Without BARE_ECHO there
+# is nothing beside. Clients take turns in each round, because the processors are shared with others; a figure is the middle
+# of its rounds, a ratio the middle of their ratios. `--write` puts them behind the page that the other bench has written, or
+# in the place of older ones.
 
 defmodule Figures do
   @moduledoc false
@@ -17,6 +18,8 @@ defmodule Figures do
   @stream "/sidewinder.v1.Calls/Stream"
   @span 700
   @items 100_000
+  # The other client by its runtime: how its columns are called, and what it is asked for.
+  @rust [{"Rust, one thread", []}, {"Rust, several threads", ["--multi-thread"]}]
   # What is measured here, beside which figure of the other client, and how it is called.
   @names [
     {:unary, "unary", "one caller, p50, µs"},
@@ -49,7 +52,7 @@ defmodule Figures do
     servers = if rust, do: servers ++ [{"a bare tonic echo", bare, start(rust, ["--bare", bare], [])}], else: servers
 
     try do
-      tables = for {name, socket, _} <- servers, do: report(name, socket, rust, rounds)
+      tables = for {name, socket, _} <- servers, do: table(name, measure(socket, rust, rounds), rust)
       if file, do: write(file, tables, rounds)
     after
       for {_, _, pid} <- servers, do: System.cmd("kill", ["-9", "#{pid}"])
@@ -64,43 +67,45 @@ defmodule Figures do
     pid
   end
 
-  defp report(name, socket, rust, rounds) do
+  # What each client found, ours first, round by round.
+  defp measure(socket, rust, rounds) do
     {:ok, channel} = Channel.start_link(name: __MODULE__, endpoints: [{:unix, socket}], backoff: [min: 10, max: 100])
     {:ok, _, _} = Channel.unary(__MODULE__, @call, request("echo", "warm"), wait: 20_000)
     # What stands beside has no lease either.
     {:ok, _} = Sidewinder.start_link(name: Sidewinder, address: socket, lease: false, content_type: :bytes)
     alone(@span)
-
-    {ours, theirs} =
-      Enum.map(1..rounds, fn round ->
-        if rem(round, 2) == 0 do
-          ours = ours()
-          {ours, theirs(rust, socket)}
-        else
-          theirs = theirs(rust, socket)
-          {ours(), theirs}
-        end
-      end)
-      |> Enum.unzip()
-
-    IO.puts("\n#{name}, over a unix socket, #{rounds} rounds\n")
-    IO.puts(row(["", "Elixir", "Rust", "Elixir / Rust", "lowest–highest"]))
-    rows = for {key, _, what} <- @names, do: [what | columns(key, ours, rust && theirs)]
-    Enum.each(rows, &IO.puts(row(&1)))
+    clients = [(&ours/0) | for({_, flags} <- beside(rust), do: fn -> theirs(rust, socket, flags) end)]
+    found = for round <- 1..rounds, do: in_turn(Enum.with_index(clients), rem(round, length(clients)))
     Process.unlink(channel)
     GenServer.stop(channel)
     Sidewinder.stop()
-    {name, rows}
+    Enum.zip_with(found, & &1)
   end
 
-  defp columns(key, ours, nil), do: [show(middle(for figures <- ours, do: figures[key])), "", "", ""]
+  # Each is the first in its turn.
+  defp in_turn(clients, first) do
+    {later, sooner} = Enum.split(clients, first)
+    for({client, place} <- sooner ++ later, do: {place, client.()}) |> Enum.sort() |> Enum.map(&elem(&1, 1))
+  end
 
-  defp columns(key, ours, theirs) do
-    mine = for figures <- ours, do: figures[key]
-    other = for figures <- theirs, do: figures[key]
+  defp beside(nil), do: []
+  defp beside(_rust), do: @rust
+
+  defp table(name, [ours | theirs], rust) do
+    head = [name, "Elixir" | Enum.flat_map(beside(rust), fn {name, _} -> [name, "ratio", "lowest – highest"] end)]
+
+    rows =
+      for {key, _, what} <- @names do
+        [mine | others] = for found <- [ours | theirs], do: Enum.map(found, & &1[key])
+        [what, show(middle(mine)) | Enum.flat_map(others, &columns(mine, &1))]
+      end
+
+    tap([head | rows], &print/1)
+  end
+
+  defp columns(mine, other) do
     ratios = for {one, other} <- Enum.zip(mine, other), do: one / other
-    [low, high] = for ratio <- [Enum.min(ratios), Enum.max(ratios)], do: ratio(ratio)
-    [show(middle(mine)), show(middle(other)), "#{ratio(middle(ratios))} ×", "#{low} – #{high}"]
+    [show(middle(other)), "#{ratio(middle(ratios))} ×", "#{ratio(Enum.min(ratios))} – #{ratio(Enum.max(ratios))}"]
   end
 
   defp ratio(ratio), do: :erlang.float_to_binary(ratio, decimals: 2)
@@ -112,29 +117,41 @@ defmodule Figures do
     told = """
 
     Against the same server, over a unix socket, #{rounds} rounds in turn; Elixir #{System.version()} on OTP #{System.otp_release()}.
-    Calls carry 100 bytes. Of calls a second more is better, of times less. Both clients have one connection. Requests are
-    encoded and answers decoded, by either. The rows of `Sidewinder` are what an application calls: options, values and
+    Calls carry 100 bytes. Of calls a second more is better, of times less. All clients have one connection. Requests are
+    encoded and answers decoded, by each. The rows of `Sidewinder` are what an application calls: options, values and
     telemetry come in there, and the Rust client does nothing of the like.
+
+    The Rust client is tonic on either runtime of tokio, because which of them is the faster one depends on who serves and on
+    how many call: on a single thread, where nobody is woken across threads, and on several, which `\#[tokio::main]` makes as
+    many as there are processors (#{System.schedulers_online()} here). The BEAM has as many schedulers. A ratio is that of Elixir
+    to the column before it, within the same round.
     """
 
-    File.write!(file, [before, @heading, told | Enum.map(tables, &table/1)])
+    File.write!(file, [before, @heading, told | Enum.map(tables, &markdown/1)])
   end
 
-  defp table({name, rows}) do
-    head = ["| #{name} | Elixir | Rust | ratio | lowest – highest |\n", "|---|---:|---:|---:|---:|\n"]
-    ["\n", head | for(row <- rows, do: "| #{Enum.join(row, " | ")} |\n")]
+  defp markdown([head | rows]) do
+    line = ["|---" | List.duplicate("|---:", length(head) - 1)]
+    [first | rows] = for row <- [head | rows], do: "| #{Enum.join(row, " | ")} |\n"
+    ["\n", first, line, "|\n" | rows]
   end
 
-  defp row([what | columns]), do: String.pad_trailing(what, 36) <> Enum.map_join(columns, &String.pad_leading(&1, 16))
-  defp show(nil), do: ""
+  defp print(rows) do
+    widths = Enum.zip_with(rows, fn column -> column |> Enum.map(&String.length/1) |> Enum.max() end)
+    IO.puts("")
+
+    for [what | figures] <- rows do
+      figures = Enum.zip_with(figures, tl(widths), &String.pad_leading/2)
+      IO.puts([String.pad_trailing(what, hd(widths)) | for(figure <- figures, do: ["  ", figure])])
+    end
+  end
+
   defp show(figure) when figure >= 1_000, do: Integer.to_string(round(figure))
   defp show(figure), do: Float.to_string(Float.round(figure * 1.0, 1))
   defp middle(figures), do: figures |> Enum.sort() |> Enum.at(div(length(figures), 2))
 
-  defp theirs(nil, _), do: %{}
-
-  defp theirs(rust, socket) do
-    {line, 0} = System.cmd(rust, ["--client", socket])
+  defp theirs(rust, socket, flags) do
+    {line, 0} = System.cmd(rust, ["--client", socket | flags])
     for {key, theirs, _} <- @names, into: %{}, do: {key, number(line, theirs)}
   end
 

@@ -1,11 +1,16 @@
 //! The client alone, against a server that somebody else has started: what clients of other languages stand beside.
+//!
+//! It runs on either runtime that tokio has. One thread is what costs least for a single connection; several are what
+//! `#[tokio::main]` makes of a program, and so what most clients have. Which is faster depends on the server, so whoever
+//! compares shows both.
 
 use crate::load::{Ask, alone, items, together};
 use serde::Serialize;
 use sidewinder_proto::v1::calls_client::CallsClient;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tokio::runtime::Builder;
 use tonic::transport::{Channel, Endpoint};
 
 const SMALL: Ask<'static> = Ask { tool: "echo", content_type: "application/octet-stream", body: &[7; 100] };
@@ -31,7 +36,15 @@ struct Figures {
 }
 
 /// Measures once, and gives the figures as a line of JSON.
-pub(crate) async fn measure(socket: &Path) -> io::Result<String> {
+pub(crate) fn run(socket: &Path, multi_thread: bool) -> io::Result<String> {
+    let mut builder = if multi_thread { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    let runtime = builder.enable_all().build()?;
+    // As a task it is where the others are: what is blocked on has a thread of its own, to be woken at each answer.
+    let figures = runtime.block_on(runtime.spawn(measure(socket.to_owned()))).map_err(io::Error::other)??;
+    serde_json::to_string(&figures).map_err(io::Error::other)
+}
+
+async fn measure(socket: PathBuf) -> io::Result<Figures> {
     let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display())).map_err(io::Error::other)?;
     let channel = endpoint.connect().await.map_err(io::Error::other)?;
     let calls: CallsClient<Channel> = CallsClient::new(channel).max_decoding_message_size(usize::MAX);
@@ -44,12 +57,11 @@ pub(crate) async fn measure(socket: &Path) -> io::Result<String> {
     let begun = Instant::now();
     items(calls, ITEMS).await?;
     let stream = begun.elapsed();
-    let figures = Figures {
+    Ok(Figures {
         unary: unary.as_secs_f64() * 1e6,
         callers_32,
         callers_256,
         large: large.as_secs_f64() * 1e3,
         stream: stream.as_secs_f64() * 1e3,
-    };
-    serde_json::to_string(&figures).map_err(io::Error::other)
+    })
 }

@@ -89,6 +89,9 @@ struct Options {
     /// Only the client, against the server on this socket: one line of JSON
     #[arg(long, value_name = "SOCKET", hide = true)]
     client: Option<PathBuf>,
+    /// The same on tokio's multi-threaded runtime, as `#[tokio::main]` makes it
+    #[arg(long, hide = true, requires = "client")]
+    multi_thread: bool,
     #[command(flatten)]
     wish: driver::Wish,
 }
@@ -152,7 +155,7 @@ fn main() -> ExitCode {
     ending(match (&options.bare, &options.plain, &options.client, options.counted) {
         (Some(socket), ..) => served::bare::serve(socket),
         (None, Some(socket), ..) => plain::serve(socket),
-        (None, None, Some(socket), _) => beside(socket),
+        (None, None, Some(socket), _) => beside(socket, options.multi_thread),
         (None, None, None, Some(part)) => counted::run(part, options.times.unwrap_or_default()),
         (None, None, None, None) => run(&options),
     })
@@ -168,9 +171,8 @@ fn ending(done: io::Result<()>) -> ExitCode {
     }
 }
 
-fn beside(socket: &Path) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    writeln!(io::stdout(), "{}", runtime.block_on(client::measure(socket))?)
+fn beside(socket: &Path, multi_thread: bool) -> io::Result<()> {
+    writeln!(io::stdout(), "{}", client::run(socket, multi_thread)?)
 }
 
 fn run(options: &Options) -> io::Result<()> {

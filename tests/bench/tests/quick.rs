@@ -107,3 +107,29 @@ fn a_short_soak_ends_well() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(said.lines().count(), 21, "a line for each lap, and one for the end: {said}");
 }
+
+/// On either runtime the client gives the figures that the Elixir side looks for, and they are of something that was done.
+#[test]
+fn the_client_alone_is_measured_on_both_runtimes() {
+    let bench = env!("CARGO_BIN_EXE_sidewinder-bench");
+    let socket = std::env::temp_dir().join(format!("sidewinder-bench-client-{}.sock", std::process::id()));
+    let mut server = Command::new(bench).arg("--bare").arg(&socket).spawn().expect("the bare echo");
+    while !socket.exists() {
+        assert!(server.try_wait().expect("a child").is_none(), "the bare echo has ended");
+        std::thread::yield_now();
+    }
+    let elixir = include_str!("../../../client-elixir/bench/figures.exs");
+    for flags in [&[][..], &["--multi-thread"]] {
+        let output = Command::new(bench).arg("--client").arg(&socket).args(flags).output();
+        let output = output.expect("the client runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let figures: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        for name in ["unary", "callers_32", "callers_256", "large", "stream"] {
+            assert!(figures[name].as_f64().is_some_and(|figure| figure > 0.0), "{name}: {figures}");
+            assert!(elixir.contains(&format!("\"{name}\"")), "figures.exs asks for {name} no more");
+        }
+        assert!(flags.iter().all(|flag| elixir.contains(flag)), "figures.exs asks for {flags:?} no more");
+    }
+    server.kill().and_then(|()| server.wait()).expect("the bare echo ends");
+    std::fs::remove_file(&socket).expect("removed");
+}
