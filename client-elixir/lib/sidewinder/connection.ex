@@ -163,9 +163,17 @@ defmodule Sidewinder.Connection do
     do: next(%{state | machine: Calls.credit(state.calls, state.machine, ref, bytes)})
 
   def handle_info({:room, ref, waiter}, state), do: next(%{state | calls: Calls.room(state.calls, ref, waiter)})
-  def handle_info({:cancel, ref, how}, state), do: give_up(ref, how, state)
 
-  def handle_info({{:caller, ref}, _, :process, _, _}, state), do: give_up(ref, :quietly, state)
+  def handle_info({:cancel, ref, how}, state) do
+    {calls, machine} = Calls.cancel(state.calls, state.machine, ref, how)
+    next(%{state | calls: calls, machine: machine})
+  end
+
+  def handle_info({:caller, _, :process, pid, _}, state) do
+    {calls, machine} = Calls.ended(state.calls, state.machine, pid)
+    next(%{state | calls: calls, machine: machine})
+  end
+
   def handle_info(:timeout, state), do: flush(state)
   def handle_info(:retire, state), do: next(drain("its address is no longer named", state))
 
@@ -251,11 +259,6 @@ defmodule Sidewinder.Connection do
   defp drain(why, state) do
     send(state.owner, {:connection, self(), :draining})
     %{state | away: why, closing: true, calls: Calls.refuse(state.calls, why)}
-  end
-
-  defp give_up(ref, how, state) do
-    {calls, machine} = Calls.cancel(state.calls, state.machine, ref, how)
-    next(%{state | calls: calls, machine: machine})
   end
 
   ## What is to be written

@@ -319,6 +319,38 @@ defmodule Sidewinder.ChannelTest do
     eventually(fn -> load(channel) == 0 end)
   end
 
+  test "a caller that dies between its calls, or in the middle of several, leaves none", %{
+    listener: listener,
+    address: address
+  } do
+    channel = channel(address)
+    peer = Peer.accept(listener)
+    test = self()
+
+    caller =
+      spawn(fn ->
+        send(test, Channel.unary(channel, @path, "first"))
+        for _ <- 1..2, do: {:ok, _} = Channel.open(channel, @path, request: "more")
+        Process.sleep(:infinity)
+      end)
+
+    {1, _, _, peer} = Peer.request(peer)
+    peer = Peer.answer(peer, 1, "")
+    assert_receive {:ok, "", []}
+    {3, _, _, peer} = Peer.request(peer)
+    {5, _, _, peer} = Peer.request(peer)
+    [connection] = connections(channel)
+    # It is watched, and once.
+    assert {:monitors, [process: ^caller]} = Process.info(connection, :monitors)
+    Process.exit(caller, :kill)
+    assert {{:reset, one, 8}, peer} = Peer.next(peer)
+    assert {{:reset, other, 8}, _} = Peer.next(peer)
+    assert Enum.sort([one, other]) == [3, 5]
+    eventually(fn -> load(channel) == 0 end)
+    assert %{calls: %{callers: callers, ids: ids}} = :sys.get_state(connection)
+    assert {callers, ids} == {%{}, %{}}
+  end
+
   test "a cancelled call leaves nothing in the mailbox of its caller", %{listener: listener, address: address} do
     channel = channel(address)
     peer = Peer.accept(listener)

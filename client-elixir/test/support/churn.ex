@@ -152,15 +152,21 @@ defmodule Sidewinder.Churn do
         %{calls: calls, machine: machine} = :sys.get_state(connection)
         {counted, watches} = Enum.split_with(calls.calls, fn {_, call} -> call.counted end)
         assert length(watches) in [0, 1]
-        {:monitors, watched} = Process.info(connection, :monitors)
-        sizes = [length(watched), map_size(calls.ids), map_size(machine.streams)]
-        assert Enum.uniq(sizes) == [map_size(calls.calls)]
+        # Whoever has just ended is heard of a little later.
+        eventually(fn -> watched(connection) == connection |> :sys.get_state() |> callers() end)
+        assert Enum.sum(for {_, {_, refs}} <- calls.callers, do: map_size(refs)) == map_size(calls.calls)
+        assert Enum.uniq([map_size(calls.ids), map_size(machine.streams)]) == [map_size(calls.calls)]
         assert {machine.blocked, machine.fresh, calls.waiting} == {[], [], 0}
         length(counted)
       end
 
     assert Enum.sum(counted) == stay
   end
+
+  defp watched(connection),
+    do: connection |> Process.info(:monitors) |> elem(1) |> Keyword.get_values(:process) |> Enum.sort()
+
+  defp callers(%{calls: calls}), do: calls.callers |> Map.keys() |> Enum.sort()
 
   @doc "What this BEAM weighs at the end is what it weighed before, but for what a machine does by itself."
   def same_weight(before) do

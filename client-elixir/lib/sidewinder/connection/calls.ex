@@ -4,12 +4,13 @@ defmodule Sidewinder.Connection.Calls do
 
   A call is known by the alias of its caller, from its arrival to its one ending: `ids` tells its stream, or has the call
   itself while it waits for one. What the peer does is said of streams, so `calls` has what is open by their numbers; they
-  are cheaper keys than aliases, too. The caller of each is watched, because the end of a caller is a cancellation. `fresh`
-  are the streams that were opened since the last write: when the connection ends before that write, or nothing of it went
-  out, they were never sent.
+  are cheaper keys than aliases, too. `callers` are watched, because the end of a caller is a cancellation. `fresh` are the
+  streams that were opened since the last write: when the connection ends before that write, or nothing of it went out,
+  they were never sent.
   """
 
   alias Sidewinder.Channel.Stream
+  alias Sidewinder.Connection.Callers
   alias Sidewinder.Wire.{Grpc, H2, Status}
 
   # A call with less left than this is not opened, in milliseconds.
@@ -22,6 +23,7 @@ defmodule Sidewinder.Connection.Calls do
     :refused,
     calls: %{},
     ids: %{},
+    callers: %{},
     line: :queue.new(),
     lined: 0,
     waiting: 0,
@@ -45,19 +47,22 @@ defmodule Sidewinder.Connection.Calls do
 
   def begin(calls, machine, ref, pid, kind, request) do
     case if(calls.waiting > 0, do: :later, else: H2.room(machine)) do
-      :yes -> open(calls, machine, watched(ref, pid, kind, request))
-      :later when calls.waiting < calls.max_waiting -> {queue(calls, watched(ref, pid, kind, request)), machine}
+      :yes -> open(watch(calls, pid, ref), machine, call(ref, pid, kind, request))
+      :later when calls.waiting < calls.max_waiting -> {wait(calls, ref, pid, kind, request), machine}
       :later -> turn_away(calls, machine, ref, request, :resource_exhausted, full(calls))
       :never -> turn_away(calls, machine, ref, request, :unavailable, "the connection takes no more calls")
     end
   end
 
-  # The news of a caller's end says which call it was.
-  defp watched(ref, pid, kind, request) do
+  defp wait(calls, ref, pid, kind, request), do: queue(watch(calls, pid, ref), call(ref, pid, kind, request))
+
+  defp watch(calls, pid, ref), do: %{calls | callers: Callers.add(calls.callers, pid, ref, map_size(calls.ids))}
+
+  defp call(ref, pid, kind, request) do
     %{
       ref: ref,
+      caller: pid,
       kind: kind,
-      monitor: :erlang.monitor(:process, pid, tag: {:caller, ref}),
       id: nil,
       request: request,
       max: request.max,
@@ -184,7 +189,17 @@ defmodule Sidewinder.Connection.Calls do
     end
   end
 
-  @doc "The caller gave up or is dead, or somebody else gave its call up."
+  @doc "A caller is dead: its calls are given up."
+  @spec ended(t, H2.t(), pid) :: {t, H2.t()}
+  def ended(calls, machine, caller) do
+    {refs, callers} = Callers.ended(calls.callers, caller)
+
+    Enum.reduce(refs, {%{calls | callers: callers}, machine}, fn ref, {calls, machine} ->
+      cancel(calls, machine, ref, :quietly)
+    end)
+  end
+
+  @doc "The caller gave up, or somebody else gave its call up."
   @spec cancel(t, H2.t(), reference, :quietly | :aloud) :: {t, H2.t()}
   def cancel(calls, machine, ref, how) do
     case calls.ids do
@@ -309,11 +324,12 @@ defmodule Sidewinder.Connection.Calls do
   end
 
   defp drop(calls, call, ending) do
-    Process.demonitor(call.monitor, [:flush])
+    %{id: id, ref: ref, caller: caller} = call
     if call.counted, do: released(calls)
     if call.shared, do: Stream.ended(call.shared)
     Enum.each(call.waiters, &tell(&1, ending))
-    %{calls | calls: Map.delete(calls.calls, call.id), ids: Map.delete(calls.ids, call.ref)}
+    callers = Callers.drop(calls.callers, caller, ref)
+    %{calls | calls: Map.delete(calls.calls, id), ids: Map.delete(calls.ids, ref), callers: callers}
   end
 
   defp keep(calls, call), do: %{calls | calls: %{calls.calls | call.id => call}}
