@@ -226,7 +226,18 @@ defmodule Sidewinder.Connection do
 
   defp events(state) do
     {events, machine} = H2.take_events(state.machine)
-    Enum.reduce(events, %{state | machine: machine}, &event/2)
+    events(events, %{state | machine: machine})
+  end
+
+  # Nearly all are of calls, and those are taken together.
+  defp events(events, state) do
+    {events, calls, machine} = Calls.events(events, state.calls, state.machine)
+    state = %{state | calls: calls, machine: machine}
+
+    case events do
+      [] -> state
+      [event | events] -> events(events, event(event, state))
+    end
   end
 
   defp event(:settled, state) do
@@ -247,11 +258,7 @@ defmodule Sidewinder.Connection do
   defp event({:broken, code, why}, state), do: %{state | why: "the server broke HTTP/2: #{code}, #{why}"}
   defp event({:pong, opaque}, %{ping: opaque} = state), do: %{state | ping: nil}
   defp event({:pong, _}, state), do: state
-
-  defp event(event, state) do
-    {calls, machine} = Calls.event(state.calls, state.machine, event)
-    %{state | calls: calls, machine: machine}
-  end
+  defp event(:room, state), do: state
 
   # New calls go elsewhere, those that are open come to their end here.
   defp drain(_, %{closing: true} = state), do: state

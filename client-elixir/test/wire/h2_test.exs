@@ -85,6 +85,50 @@ defmodule Sidewinder.Wire.H2Test do
     assert {:reset, 5, :cancel} in elem(whole, 0)
   end
 
+  test "an answer that comes as a whole is what it is frame by frame, however unusual" do
+    opts = [window: 1_000, connection_window: 65_535, fields_max: 500]
+    {1, waiting} = open(settled([], opts))
+    {_, _, waiting} = H2.take(waiting)
+    {3, talking} = H2.open(waiting, {:known, @fields}, [], [], 0, false)
+    {begun, table} = fields(1, begun(), false, Hpack.new())
+    {trailers, _} = fields(1, [{"grpc-status", "0"}], true, table)
+    {moment, _} = fields(1, [{":status", "100"}], false, Hpack.new())
+    {none, _} = fields(1, [{"x", "y"}], false, Hpack.new())
+    {large, _} = fields(1, [{":status", "200"}, {"x", String.duplicate("\x01", 600)}], false, Hpack.new())
+    wrong = frame(1, 5, 1, <<0xFF>>)
+    hello = data(1, message("hello"))
+
+    other =
+      for <<size::24, kind, flags, _::32, rest::binary>> <- [begun, hello, trailers],
+          do: <<size::24, kind, flags, 3::32, rest::binary>>
+
+    unusual = [
+      [begun, hello, trailers],
+      [begun, data(1, ""), trailers],
+      [begun, data(1, String.duplicate("x", 1_001)), trailers],
+      [begun, data(1, String.duplicate("x", 16_385)), trailers],
+      [moment, hello, trailers],
+      [none, hello, trailers],
+      [large, hello, trailers],
+      [begun, hello, frame(1, 5, 1, large)],
+      [wrong, hello, trailers],
+      [begun, hello, wrong],
+      [begun, hello, trailers, begun, hello, trailers],
+      other,
+      for(frame <- other, do: String.replace(frame, <<3::32>>, <<5::32>>))
+    ]
+
+    for machine <- [waiting, talking, H2.reset(waiting, 1, :cancel)], frames <- unusual do
+      apart = frames |> Enum.reduce(machine, &H2.receive(&2, &1)) |> H2.take()
+      assert machine |> H2.receive(IO.iodata_to_binary(frames)) |> H2.take() |> together() == together(apart)
+    end
+
+    assert {[{:fields, 1, _, false}, {:data, 1, _, 10}, {:fields, 1, _, true}, {:end, 1}], _, %{streams: streams}} =
+             waiting |> H2.receive(IO.iodata_to_binary(hd(unusual))) |> H2.take()
+
+    assert streams == %{}
+  end
+
   defp together({events, out, machine}), do: {events, IO.iodata_to_binary(out), machine}
 
   describe "after a cancel" do

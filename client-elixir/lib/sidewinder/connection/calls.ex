@@ -15,6 +15,8 @@ defmodule Sidewinder.Connection.Calls do
 
   # A call with less left than this is not opened, in milliseconds.
   @too_late 2
+  # Events that tell of a call, by its stream.
+  @ours [:fields, :data, :end, :sent, :reset, :unprocessed]
 
   defstruct [
     :place,
@@ -219,16 +221,36 @@ defmodule Sidewinder.Connection.Calls do
     drop(calls, call, :ended)
   end
 
-  @doc "What the peer did."
-  @spec event(t, H2.t(), H2.event()) :: {t, H2.t()}
-  def event(calls, machine, :room), do: {calls, machine}
+  @doc "What the peer did, up to something that is not about a call."
+  @spec events([H2.event()], t, H2.t()) :: {[H2.event()], t, H2.t()}
+  # An answer that came as a whole, as small ones do, is one step.
+  def events(
+        [{:fields, id, fields, false}, {:data, id, bytes, _}, {:fields, id, last, true}, {:end, id} | later] = events,
+        calls,
+        machine
+      ) do
+    case calls.calls do
+      %{^id => %{kind: :unary, max: max} = call} when byte_size(bytes) <= max ->
+        events(later, finish(calls, call, {:answer, fields, [bytes], last}), machine)
 
-  def event(calls, machine, event) do
+      _ ->
+        event(events, calls, machine)
+    end
+  end
+
+  def events([event | _] = events, calls, machine) when elem(event, 0) in @ours, do: event(events, calls, machine)
+  def events(events, calls, machine), do: {events, calls, machine}
+
+  defp event([event | events], calls, machine) do
     id = elem(event, 1)
 
     case calls.calls do
-      %{^id => call} -> happened(event, call, calls, machine)
-      _ -> {calls, machine}
+      %{^id => call} ->
+        {calls, machine} = happened(event, call, calls, machine)
+        events(events, calls, machine)
+
+      _ ->
+        events(events, calls, machine)
     end
   end
 

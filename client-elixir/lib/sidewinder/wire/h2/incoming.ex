@@ -17,24 +17,60 @@ defmodule Sidewinder.Wire.H2.Incoming do
   @end_stream 0x1
   @ack 0x1
   @end_headers 0x4
+  @end_both 0x5
   @padded 0x8
   @priority 0x20
 
   @doc "Takes every whole frame; keeps what is left over."
   @spec frames(binary, H2.t()) :: H2.t()
+  # A small answer comes as a whole nearly always, and is taken as a whole.
   def frames(
-        <<size::24, type, flags, _::1, id::31, payload::binary-size(size), rest::binary>>,
-        %{phase: phase} = machine
+        <<head::24, 1, @end_headers, _::1, id::31, fields::binary-size(head), size::24, 0, 0, _::1, id::31,
+          data::binary-size(size), tail::24, 1, @end_both, _::1, id::31, last::binary-size(tail),
+          rest::binary>> = bytes,
+        %{phase: :settled, block: nil} = machine
       )
-      when size <= @size_max and phase != :broken,
-      do: frames(rest, frame(type, flags, id, payload, machine))
+      when head <= @size_max and size <= @size_max and tail <= @size_max do
+    case answer(id, fields, data, last, machine) do
+      {:ok, machine} -> frames(rest, machine)
+      :unusual -> one(bytes, machine)
+    end
+  end
 
-  def frames(_, %{phase: :broken} = machine), do: machine
+  def frames(bytes, machine), do: one(bytes, machine)
 
-  def frames(<<size::24, _::binary>>, machine) when size > @size_max,
+  defp one(
+         <<size::24, type, flags, _::1, id::31, payload::binary-size(size), rest::binary>>,
+         %{phase: phase} = machine
+       )
+       when size <= @size_max and phase != :broken,
+       do: frames(rest, frame(type, flags, id, payload, machine))
+
+  defp one(_, %{phase: :broken} = machine), do: machine
+
+  defp one(<<size::24, _::binary>>, machine) when size > @size_max,
     do: broken(machine, :frame_size_error, "a frame of #{size} bytes")
 
-  def frames(rest, machine), do: %{machine | rest: rest}
+  defp one(rest, machine), do: %{machine | rest: rest}
+
+  # Its stream is looked for once, and not at each frame. Whatever is unusual is looked at frame by frame instead.
+  defp answer(id, fields, data, last, %{fields_max: max} = machine)
+       when byte_size(fields) <= max and byte_size(last) <= max do
+    size = byte_size(data)
+
+    with %{^id => %{stage: :fields, fin: :said, receive: window}} when size > 0 and size <= window <- machine.streams,
+         {:ok, [{":status", <<digit, _::binary>>} | _] = fields, decoder} when digit != ?1 <-
+           Hpack.decode(fields, machine.decoder, max),
+         {:ok, last, decoder} <- Hpack.decode(last, decoder, max),
+         {:ok, machine} <- arrived(machine, size) do
+      told = [{:end, id}, {:fields, id, last, true}, {:data, id, data, size}, {:fields, id, fields, false}]
+      {:ok, H2.forget(%{machine | decoder: decoder, events: told ++ machine.events}, id)}
+    else
+      _ -> :unusual
+    end
+  end
+
+  defp answer(_, _, _, _, _), do: :unusual
 
   # The first frame must be SETTINGS, and inside a block of fields nothing else may come.
   defp frame(type, flags, _, _, %{phase: :greeting} = machine) when type != 4 or (flags &&& @ack) != 0,
