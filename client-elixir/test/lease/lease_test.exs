@@ -56,7 +56,11 @@ defmodule Sidewinder.LeaseTest do
     lease = Process.whereis(Sidewinder.Client.part(name, :Lease))
     Sidewinder.subscribe(name)
 
-    for ends <- [&Testing.disconnect/1, &Testing.expire_lease/1, fn _ -> Process.exit(lease, :kill) end] do
+    ways = [&Testing.disconnect/1, &Testing.expire_lease/1, fn _ -> Process.exit(lease, :kill) end]
+
+    for {ends, attached} <- Enum.with_index(ways, 1) do
+      # The stand-in cannot end what it has not heard of yet.
+      eventually(fn -> Enum.count(Testing.said(name), &match?({:hello, _}, &1)) >= attached end)
       eventually(fn -> match?(%{line: %{mouth: mouth}} when is_pid(mouth), :sys.get_state(lease)) end)
       %{line: line} = :sys.get_state(lease)
       watched = for pid <- [line.ear, line.mouth], do: Process.monitor(pid)
