@@ -64,7 +64,8 @@ defmodule Sidewinder.Testing do
   def forget_calls(client), do: ask(client, :forget_calls)
 
   @doc """
-  Tells the client an event, as a daemon would: `Sidewinder.Testing.event(MyTest, :worker_gone, worker: "0.1")`.
+  Tells the client an event, as a daemon would: `Sidewinder.Testing.event(MyTest, :worker_gone, worker: "0.1")`. One that
+  has not attached yet, of which `said/1` has no `:hello`, hears nothing of it.
   """
   @spec event(atom, atom, keyword) :: :ok
   def event(client, what, details \\ []), do: ask(client, {:event, what, Map.new(details)})

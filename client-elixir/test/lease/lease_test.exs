@@ -16,6 +16,10 @@ defmodule Sidewinder.LeaseTest do
     %{name: name}
   end
 
+  # The stand-in tells and ends nobody of whom it has not heard yet.
+  defp heard_of(name, attached),
+    do: eventually(fn -> Enum.count(Testing.said(name), &match?({:hello, _}, &1)) >= attached end)
+
   test "it says who it is, and beats with its load", %{name: name} do
     eventually(fn -> Enum.count(Testing.said(name), &match?({:beat, _}, &1)) >= 3 end)
     [{:hello, hello} | beats] = Testing.said(name)
@@ -59,8 +63,7 @@ defmodule Sidewinder.LeaseTest do
     ways = [&Testing.disconnect/1, &Testing.expire_lease/1, fn _ -> Process.exit(lease, :kill) end]
 
     for {ends, attached} <- Enum.with_index(ways, 1) do
-      # The stand-in cannot end what it has not heard of yet.
-      eventually(fn -> Enum.count(Testing.said(name), &match?({:hello, _}, &1)) >= attached end)
+      heard_of(name, attached)
       eventually(fn -> match?(%{line: %{mouth: mouth}} when is_pid(mouth), :sys.get_state(lease)) end)
       %{line: line} = :sys.get_state(lease)
       watched = for pid <- [line.ear, line.mouth], do: Process.monitor(pid)
@@ -153,6 +156,7 @@ defmodule Sidewinder.LeaseTest do
   test "listeners hear what happens", %{name: name} do
     :ok = Sidewinder.subscribe(name)
     :ok = Sidewinder.subscribe(name)
+    heard_of(name, 1)
     Testing.event(name, :worker_gone, pool: "default", worker: "0.1", text: "it is gone", facts: %{"signal" => "9"})
     assert_receive {:sidewinder, ^name, %{what: :worker_gone, worker: "0.1", facts: %{"signal" => "9"}, lost: 0}}
     assert_receive {[:snakepit, :worker, :process, :terminated], %{count: 1}, %{worker_id: "0.1", reason: "it is gone"}}

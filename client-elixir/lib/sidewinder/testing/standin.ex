@@ -14,6 +14,9 @@ defmodule Sidewinder.Testing.Standin do
   @calls_max 10_000
   @said_max 10_000
 
+  # What may happen, by its name: an atom is there only once a module that has it is loaded.
+  @happenings Map.new(Proto.words("sidewinder.v1.Happening"), fn {word, _} -> {Atom.to_string(word), word} end)
+
   @doc false
   def start_link(options), do: GenServer.start_link(__MODULE__, options, name: Keyword.fetch!(options, :name))
 
@@ -67,7 +70,7 @@ defmodule Sidewinder.Testing.Standin do
 
   def handle_call({:event, what, details}, _from, state) do
     sequence = state.sequence + 1
-    word = String.to_existing_atom("HAPPENING_" <> String.upcase(Atom.to_string(what)))
+    word = Map.fetch!(@happenings, "HAPPENING_" <> String.upcase(Atom.to_string(what)))
     fields = Map.take(details, [:pool, :worker, :text, :facts, :lost])
     event = struct!(%Proto.Event{sequence: sequence, what: word}, fields)
     if state.stream, do: send(state.stream, {:tell, {:event, event}})
