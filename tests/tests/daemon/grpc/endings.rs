@@ -74,7 +74,7 @@ async fn each_death_is_told_with_its_evidence_and_the_next_call_is_served() {
 
 #[tokio::test]
 async fn a_forked_child_does_not_speak_for_its_parent() {
-    let arena = Arena::prepare("forked").unwrap();
+    let arena = Arena::prepare("forked-child").unwrap();
     let daemon = serving(&arena, "endings", 1);
     let mut calls = connect(&daemon).await.unwrap();
     let pid = answer(&mut calls, "who", "{}").await.unwrap();
