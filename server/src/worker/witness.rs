@@ -65,7 +65,7 @@ impl Witness {
         if this.catches(libc::SIGUSR1) {
             this.hold.signal(this.number, libc::SIGUSR1).await;
         }
-        is_whole(&mut shown).await;
+        until_whole(&mut shown).await;
         shown.borrow().to_string()
     }
 
@@ -75,7 +75,7 @@ impl Witness {
         if self.catches(libc::SIGUSR1) {
             let mut shown = self.shown.listen();
             self.hold.signal(self.number, libc::SIGUSR1).await;
-            let _ = tokio::join!(sleep(OTHERS), timeout(LAST_CHANCE, is_whole(&mut shown)));
+            let _ = tokio::join!(sleep(OTHERS), timeout(LAST_CHANCE, until_whole(&mut shown)));
         }
     }
 
@@ -87,7 +87,7 @@ impl Witness {
 }
 
 /// Waits for a stack, and then until nothing more comes.
-async fn is_whole(shown: &mut watch::Receiver<Stack>) {
+async fn until_whole(shown: &mut watch::Receiver<Stack>) {
     if shown.wait_for(|stack| !stack.frames.is_empty()).await.is_ok() {
         while let Ok(Ok(())) = timeout(QUIET, shown.changed()).await {}
     }
