@@ -112,3 +112,9 @@ def leave_behind() -> list[int]:
     assert stubborn.stdout is not None
     stubborn.stdout.readline()
     return [polite.pid, stubborn.pid]
+
+
+@sidewinder.tool
+def left(ctx: sidewinder.Context) -> float | None:
+    """How long its caller still waits."""
+    return ctx.remaining()

@@ -25,6 +25,8 @@ pub struct Peer {
     pub connection: u64,
     /// Where it comes from.
     pub origin: Origin,
+    /// The same in words, made once for all of its calls.
+    pub name: Arc<str>,
     /// The subject of its certificate, as DER, if it had to show one.
     pub subject: Option<Arc<[u8]>>,
     /// The process that connected, as a pidfd: readable once it is dead. Absent: not to be known.

@@ -1,4 +1,4 @@
-//! Proof that the daemon is alive: every pool's task has looked at itself, every keeper has been asked who lives, and
+//! Proof that the daemon is alive: every pool has looked at itself, every keeper has been asked who lives, and
 //! both have answered. Whoever asks has the runtime's timer and its tasks proved by that.
 
 use super::Operator;

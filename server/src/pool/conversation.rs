@@ -2,21 +2,18 @@
 //!
 //! The caller holds this and talks to the worker itself. Dropping it before its ending abandons the call, at any
 //! await: the ticket inside says so to the pool. A call that is to finish all the same needs somebody in its caller's
-//! place: to give it to the worker that it has waited for, and to take the items that nobody reads.
+//! place, to take the items that nobody reads.
 
-use super::handle::{Handle, Lost, Refused, Submitted, Ticket, Verdict, gone};
-use super::mailbox::Answer;
-use crate::worker::link::Link;
+use super::handle::{Handle, Lost, Refused, Ticket, Verdict, gone};
+use crate::worker::link::{Hearing, Link};
 use crate::worker::witness::Witness;
 use crate::worker::words::{Ask, Said};
 use bytes::Bytes;
-use sidewinder_core::{CallId, Failure, Life, OnAbandon, Request};
+use sidewinder_core::{CallId, Failure, Request};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// A caller whose deadline has passed waits this long for the traceback of its tool. Less than the slack of the edge.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(750);
@@ -42,11 +39,11 @@ impl Drop for Conversation {
 /// Something that is to last as long as a call does, with its caller or without.
 pub(crate) type Guard = Box<dyn Send + Sync>;
 
-/// What a call has of its worker.
-struct Begun {
+/// What a call has of its worker. Dropped before its ending, it is heard to its end all the same.
+pub(super) struct Begun {
     call: CallId,
     link: Arc<Link>,
-    said: Option<mpsc::Receiver<Said>>,
+    said: Option<Hearing>,
     verdict: oneshot::Receiver<Verdict>,
     guard: Option<Guard>,
 }
@@ -58,16 +55,14 @@ impl fmt::Debug for Begun {
 }
 
 impl Begun {
-    async fn with(
+    pub(super) fn new(
         call: CallId,
-        answer: oneshot::Receiver<Answer>,
-        ask: Ask,
+        link: Arc<Link>,
+        said: Option<Hearing>,
+        verdict: oneshot::Receiver<Verdict>,
         guard: Option<Guard>,
-    ) -> Result<Self, Refused> {
-        let (link, verdict) = answer.await.unwrap_or_else(|_| Err(gone()))?;
-        // A worker that is dead already is explained by the verdict.
-        let said = link.open(call.0, ask).await.ok();
-        Ok(Self { call, link, said, verdict, guard })
+    ) -> Self {
+        Self { call, link, said, verdict, guard }
     }
 }
 
@@ -80,38 +75,10 @@ impl Drop for Begun {
 }
 
 /// Nobody reads, and the tool may go on.
-async fn take_the_rest(call: CallId, link: Arc<Link>, mut said: mpsc::Receiver<Said>, _guard: Option<Guard>) {
-    while let Some(said) = said.recv().await {
+async fn take_the_rest(call: CallId, link: Arc<Link>, mut said: Hearing, _guard: Option<Guard>) {
+    while let Some(said) = said.next().await {
         if let Said::Item(_) = said {
             let _ = link.credit(call.0, 1).await;
-        }
-    }
-}
-
-/// What of a call comes before its worker.
-type Waiting = Pin<Box<dyn Future<Output = Result<Begun, Refused>> + Send>>;
-
-/// Waits in its caller's own task, and elsewhere once that is lost.
-struct StandIn<'a> {
-    ticket: &'a Ticket,
-    waiting: Option<Waiting>,
-}
-
-impl StandIn<'_> {
-    async fn wait(&mut self) -> Result<Begun, Refused> {
-        let Some(waiting) = &mut self.waiting else { return Err(gone()) };
-        let begun = waiting.await;
-        self.waiting = None;
-        begun
-    }
-}
-
-impl Drop for StandIn<'_> {
-    fn drop(&mut self) {
-        if let (Some(waiting), Ok(runtime)) = (self.waiting.take(), tokio::runtime::Handle::try_current())
-            && self.ticket.finishes()
-        {
-            runtime.spawn(waiting);
         }
     }
 }
@@ -130,21 +97,13 @@ impl Conversation {
     pub(crate) async fn begin(
         pool: &Handle,
         request: Request,
-        ask: Ask,
+        ask: Box<Ask>,
         lost: Lost,
         guard: Option<Guard>,
     ) -> Result<Self, Refused> {
-        // Declared before whatever waits, and so dropped after it: who reads an abandonment finds the reply closed.
-        let Submitted { mut ticket, answer } = pool.submit(request, lost).await?;
-        let waiting = Begun::with(ticket.call, answer, ask, guard);
-        let begun = match request.on_abandon {
-            OnAbandon::Cancel => waiting.await,
-            OnAbandon::Finish | OnAbandon::FinishIfLost => {
-                let mut beside = StandIn { ticket: &ticket, waiting: Some(Box::pin(waiting)) };
-                beside.wait().await
-            }
-        };
-        match begun {
+        // Dropped after the answer: of what has begun, an abandonment is heard last.
+        let (mut ticket, answer) = pool.submit(request, ask, lost, guard);
+        match answer.await.unwrap_or_else(|_| Err(gone())) {
             Ok(begun) => Ok(Self { begun, ticket }),
             Err(refused) => {
                 ticket.close();
@@ -157,7 +116,7 @@ impl Conversation {
     pub(super) fn resumed(
         call: CallId,
         link: Arc<Link>,
-        said: mpsc::Receiver<Said>,
+        said: Hearing,
         verdict: oneshot::Receiver<Verdict>,
         ticket: Ticket,
     ) -> Self {
@@ -189,8 +148,8 @@ impl Conversation {
     }
 
     /// Who runs it.
-    pub(crate) fn life(&self) -> Life {
-        self.begun.link.life
+    pub(crate) fn worker(&self) -> &str {
+        &self.begun.link.name
     }
 
     /// The next thing, up to the ending.
@@ -207,7 +166,7 @@ impl Conversation {
         if let Some(said) = &mut self.begun.said {
             tokio::select! {
                 biased;
-                next = said.recv() => match next {
+                next = said.next() => match next {
                     Some(said) => return Heard::Said(said),
                     None => self.begun.said = None,
                 },
@@ -256,9 +215,9 @@ impl Inputs {
 }
 
 /// A tool that gives up at its deadline says where it was, and others say it of one that does not.
-async fn where_it_was(said: &mut mpsc::Receiver<Said>, link: &Link) -> String {
+async fn where_it_was(said: &mut Hearing, link: &Link) -> String {
     let gives_up = async {
-        while let Some(said) = said.recv().await {
+        while let Some(said) = said.next().await {
             if let Said::Raised(raised) = said {
                 return raised.traceback;
             }
@@ -280,43 +239,32 @@ fn ended() -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mailbox;
     use super::*;
-    use crate::telemetry::Metrics;
-    use crate::telemetry::Telemetry;
     use crate::worker::socket::Socket;
     use crate::worker::witness::Shown;
     use crate::worker::words::Value;
     use futures_util::FutureExt;
-    use sidewinder_core::{ClientId, SlotId};
+    use sidewinder_core::{Life, OnAbandon, SlotId};
+    use tokio::sync::mpsc;
 
     /// A call that a worker has, and the pool's side of it. The ends of the worker are kept open.
-    async fn begun() -> (Conversation, Arc<Link>, oneshot::Sender<Verdict>, [std::os::fd::OwnedFd; 2]) {
+    fn begun() -> (Conversation, Arc<Link>, oneshot::Sender<Verdict>, [std::os::fd::OwnedFd; 2]) {
         let ((calls, one), (control, two)) =
             (Socket::pair().expect("sockets"), Socket::pair().expect("sockets"));
         let witness = Witness::new(crate::own::hold::Hold::deaf().0.weak(), 1, Shown::default());
         let link = Arc::new(Link::new(Life { slot: SlotId(0), number: 1 }, calls, control, witness));
-        let (ways, mut ears) = mailbox::open();
-        let metrics = Metrics::begin(&Telemetry::default(), "a test").expect("metrics");
-        let pool = Handle::new(ways, metrics.pool("a pool"), 1);
         let (sender, verdict) = oneshot::channel();
-        let lent = link.clone();
-        lent.lend(1);
-        let assigned = tokio::spawn(async move {
-            let submission = ears.submissions.recv().await.expect("a call");
-            submission.reply.send(Ok((lent, verdict))).expect("a caller");
-        });
-        let request = Request::new(CallId(1), ClientId(1));
-        let conversation =
-            Conversation::begin(&pool, request, Ask::default(), Lost::never(), None).await.expect("assigned");
-        assigned.await.expect("assigned");
-        (conversation, link, sender, [one, two])
+        link.lend(1);
+        let (said, _) = link.open(1, Box::default()).expect("lent");
+        let begun = Begun::new(CallId(1), link.clone(), Some(said), verdict, None);
+        let ticket = Ticket::new(CallId(1), mpsc::unbounded_channel().0, OnAbandon::Cancel, Lost::never());
+        (Conversation { begun, ticket }, link, sender, [one, two])
     }
 
     /// The pool may have heard of the ending, and forgotten the call, before its caller looks.
     #[tokio::test]
     async fn an_answer_that_the_pool_has_heard_of_first_is_still_the_answer() {
-        let (mut conversation, link, verdict, _worker) = begun().await;
+        let (mut conversation, link, verdict, _worker) = begun();
         drop(verdict);
         assert!(conversation.hear().now_or_never().is_none(), "the answer is on its way");
         link.pass_on(1, Said::Answer(Value::default())).expect("asked");
@@ -325,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_an_answer_and_without_a_verdict_the_end_of_the_life_ends_the_call() {
-        let (mut conversation, link, verdict, _worker) = begun().await;
+        let (mut conversation, link, verdict, _worker) = begun();
         drop(verdict);
         assert!(conversation.hear().now_or_never().is_none());
         link.close();
@@ -334,17 +282,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_printed_is_of_a_call_that_is_alone() {
-        let (_conversation, link, _verdict, _worker) = begun().await;
+        let (_conversation, link, _verdict, _worker) = begun();
         assert_eq!(link.only_call(), Some(1));
         link.lend(2);
         assert_eq!(link.only_call(), Some(1), "the worker has not heard of the other");
-        let _said = link.open(2, Ask::default()).await.expect("lent");
+        let _said = link.open(2, Box::default()).expect("lent");
         assert_eq!(link.only_call(), None);
     }
 
     #[tokio::test]
     async fn a_verdict_ends_a_call_that_is_not_answered() {
-        let (mut conversation, _link, verdict, _worker) = begun().await;
+        let (mut conversation, _link, verdict, _worker) = begun();
         verdict
             .send(Verdict { failure: Failure::WorkerDied, words: None, traceback: String::new() })
             .expect("heard");

@@ -1,9 +1,12 @@
 //! How a caller asks for a worker, and how it lets go.
 
-use super::mailbox::{Answer, Order, Submission, Ways};
-use super::task::Look;
+use super::conversation::Guard;
+use super::desk::{Desk, Order, Ways};
+use super::errand::{Answer, Waiting};
+use super::state::Look;
 use crate::telemetry::metrics::PoolMeter;
 use crate::worker::life::{LastWords, Spec};
+use crate::worker::words::Ask;
 use sidewinder_core::{CallId, Checked, Event, Failure, Life, OnAbandon, Refusal, Request, SlotId};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +21,10 @@ const DUMP_PATIENCE: Duration = Duration::from_secs(2);
 /// A way to the pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
+    desk: Arc<Desk>,
     ways: Ways,
     meter: Arc<PoolMeter>,
     next: Arc<AtomicU64>,
-}
-
-/// A call on its way to a worker. Dropping it abandons the call.
-#[derive(Debug)]
-pub(crate) struct Submitted {
-    /// Dropped before the ticket: whoever reads an abandonment finds the reply closed.
-    pub(super) answer: oneshot::Receiver<Answer>,
-    pub(super) ticket: Ticket,
 }
 
 /// Says whether a caller that has let go of a call is gone. Otherwise it has hung up on that one call.
@@ -88,6 +84,16 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    /// The guard of a call that is about to be submitted, or that runs already.
+    pub(super) fn new(
+        call: CallId,
+        abandoned: mpsc::UnboundedSender<Abandoned>,
+        on_abandon: OnAbandon,
+        lost: Lost,
+    ) -> Self {
+        Self { call, abandoned: Some(abandoned), on_abandon, lost, verdict: OnceLock::new() }
+    }
+
     /// The call has had its ending.
     pub(super) fn close(&mut self) {
         self.abandoned = None;
@@ -141,14 +147,8 @@ pub(super) fn gone() -> Refused {
 }
 
 impl Handle {
-    pub(super) fn new(ways: Ways, meter: Arc<PoolMeter>, first_call: u64) -> Self {
-        Self { ways, meter, next: Arc::new(AtomicU64::new(first_call)) }
-    }
-
-    /// The guard of a call that is about to be submitted, or that runs already.
-    pub(super) fn ticket(&self, call: CallId, on_abandon: OnAbandon, lost: Lost) -> Ticket {
-        let abandoned = Some(self.ways.abandoned.clone());
-        Ticket { call, abandoned, on_abandon, lost, verdict: OnceLock::new() }
+    pub(super) fn new(desk: Arc<Desk>, ways: Ways, meter: Arc<PoolMeter>, first_call: u64) -> Self {
+        Self { desk, ways, meter, next: Arc::new(AtomicU64::new(first_call)) }
     }
 
     /// What this pool measures.
@@ -161,14 +161,20 @@ impl Handle {
         CallId(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Puts a call on its way to the line, once there is room for that.
-    pub(crate) async fn submit(&self, request: Request, lost: Lost) -> Result<Submitted, Refused> {
-        let (call, on_abandon) = (request.call, request.on_abandon);
-        let room = self.ways.submissions.reserve().await.map_err(|_| gone())?;
-        let ticket = self.ticket(call, on_abandon, lost);
+    /// Gives a call to a worker, or puts it into the line. With its guard when it is dropped.
+    pub(super) fn submit(
+        &self,
+        request: Request,
+        ask: Box<Ask>,
+        lost: Lost,
+        guard: Option<Guard>,
+    ) -> (Ticket, oneshot::Receiver<Answer>) {
+        let ticket = Ticket::new(request.call, self.ways.abandoned.clone(), request.on_abandon, lost);
         let (reply, answer) = oneshot::channel();
-        room.send(Submission { request, reply });
-        Ok(Submitted { answer, ticket })
+        let waiting = Box::new(Waiting { ask, deadline: request.deadline, guard, reply, is_left: false });
+        // A pool that has ended drops it, and the caller hears that.
+        self.desk.enter(|state, effects| state.on_submitted(request, waiting, effects));
+        (ticket, answer)
     }
 
     /// What the pool looks like now; nothing when it has ended.

@@ -1,7 +1,7 @@
 //! The pools by name. A reload changes which there are; a call that has found its pool keeps it.
 
 use super::handle::Handle;
-use super::task::Look;
+use super::state::Look;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Tells operators when the limits of workers press: a call that is slow because the kernel holds its worker back looks
 //! like any slow call.
 //!
-//! The kernel counts, and is asked once a second, beside the task of the pool and never in it. A limit that goes on
+//! The kernel counts, and is asked once a second, beside the pool and never behind its door. A limit that goes on
 //! pressing is told once a minute; pressure and relief have different bounds, so that nothing is told to and fro.
 
-use super::mailbox::Order;
+use super::desk::Order;
 use crate::own::strain::{self, Bounds, Counts};
 use crate::telemetry::{Event, Events, What};
 use sidewinder_core::Life;

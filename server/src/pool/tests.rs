@@ -1,25 +1,30 @@
-//! Crowds before a pool whose only worker never comes up: everybody gets into the line, and everybody out of it.
+//! Crowds before a pool whose only worker never comes up: everybody gets into the line, and everybody out of it. And calls
+//! that are let go before their turn.
 
 use super::conversation::Conversation;
+use super::desk::{self, Desk, Ears, Order};
 use super::handle::{Handle, Lost, Refused};
-use super::mailbox;
-use super::task::{self, Look};
+use super::state::{self, Look, State};
 use super::{Inheritance, Pools, Seen};
 use crate::handover::Handover;
-use crate::own::hold::Hold;
+use crate::own::hold::{Hold, SERVERS_FROM};
 use crate::telemetry::{Events, Metrics, Telemetry};
 use crate::worker::command::Command;
-use crate::worker::life::Spec;
-use crate::worker::words::Ask;
+use crate::worker::life::{Listener, Spec, Told};
+use crate::worker::link::Link;
+use crate::worker::socket::Socket;
+use crate::worker::witness::{Shown, Witness};
+use crate::worker::words::{Said, Value};
 use futures_util::FutureExt;
-use sidewinder_core::{Checked, ClientId, Policy, Request};
-use std::pin::pin;
+use rustix::net::{RecvFlags, recv};
+use sidewinder_core::{Checked, ClientId, Event, Jitter, Life, OnAbandon, Policy, Request, SlotId};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// More than any mailbox holds.
+/// More than any way holds.
 const CROWD: usize = 6_000;
 /// What takes longer has come to a stand.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,7 +53,7 @@ fn spec() -> Spec {
 
 async fn ask(pool: Handle) -> Result<Conversation, Refused> {
     let request = Request::new(pool.next_call(), ClientId(1));
-    Conversation::begin(&pool, request, Ask::default(), Lost::never(), None).await
+    Conversation::begin(&pool, request, Box::default(), Lost::never(), None).await
 }
 
 /// Looks until as many wait.
@@ -67,7 +72,7 @@ async fn until_waiting(pool: &Handle, number: usize) {
 #[tokio::test]
 async fn a_crowd_gets_into_the_line_and_out_of_it() {
     let (hold, _keeper) = Hold::deaf();
-    let pool = task::start(policy(), spec(), hold, Events::default(), Inheritance::default());
+    let pool = state::start(policy(), spec(), hold, Events::default(), Inheritance::default());
     for _ in 0..2 {
         let mut crowd = JoinSet::new();
         (0..CROWD).for_each(|_| _ = crowd.spawn(ask(pool.clone())));
@@ -77,41 +82,86 @@ async fn a_crowd_gets_into_the_line_and_out_of_it() {
     }
 }
 
-/// Nobody listens, and yet an operator is done with his order, and a caller with leaving.
+/// A pool that nobody keeps, what nobody hears, and a keeper that says nothing.
+fn unkept() -> (Handle, Arc<Desk>, Ears, impl Send) {
+    let (ways, ears) = desk::ways();
+    let (hold, keeper) = Hold::deaf();
+    let make = |desk| State::new(policy(), spec(), hold, Events::default(), SERVERS_FROM, desk);
+    let desk = Desk::around(make);
+    desk.enter(|state, effects| state.core.handle_timeout(Instant::now(), effects));
+    (Handle::new(desk.clone(), ways, spec().meter, 1), desk, ears, keeper)
+}
+
+/// Nobody keeps the pool, and yet an operator is done with his order, and a caller with leaving.
 #[tokio::test]
-async fn orders_and_abandonments_do_not_wait_behind_submissions() {
-    let (ways, mut ears) = mailbox::open();
-    let pool = Handle::new(ways, spec().meter, 1);
+async fn orders_and_abandonments_wait_for_nobody() {
+    let (pool, desk, mut ears, _keeper) = unkept();
     let mut crowd = JoinSet::new();
     (0..CROWD).for_each(|_| _ = crowd.spawn(ask(pool.clone())));
-    while ears.submissions.capacity() > 0 {
+    while desk.enter(|state, _| state.core.snapshot().waiting).expect("a pool") < CROWD {
         tokio::task::yield_now().await;
     }
     timeout(PATIENCE, pool.end(Duration::ZERO)).await.expect("an order waits");
     timeout(PATIENCE, crowd.shutdown()).await.expect("somebody cannot leave");
     let ended = ears.orders.recv().now_or_never().flatten();
-    assert!(matches!(ended, Some(mailbox::Order::End { .. })), "{ended:?}");
-    // Who had not got as far as a submission has nothing to take back.
+    assert!(matches!(ended, Some(Order::End { .. })), "{ended:?}");
     let abandoned = std::iter::from_fn(|| ears.abandoned.try_recv().ok()).count();
-    assert_eq!(abandoned, ears.submissions.max_capacity());
+    assert_eq!(abandoned, CROWD);
+}
+
+/// The first life of a pool comes up. Given are our and the worker's end of its calls.
+fn comes_up(desk: &Desk) -> (Arc<Link>, OwnedFd) {
+    let life = Life { slot: SlotId(0), number: 1 };
+    let ((calls, theirs), (control, _)) =
+        (Socket::pair().expect("sockets"), Socket::pair().expect("sockets"));
+    let witness = Witness::new(Hold::deaf().0.weak(), 1, Shown::default());
+    let link = Arc::new(Link::new(life, calls, control, witness));
+    desk.hear(Told::Opened(link.clone(), None));
+    desk.hear(Told::Fact(Event::Ready { life, jitter: Jitter(0) }));
+    (link, theirs)
+}
+
+/// Whether a worker has been given something.
+fn is_given(theirs: &OwnedFd) -> bool {
+    recv(theirs, &mut [0; 256], RecvFlags::DONTWAIT).is_ok()
+}
+
+/// Whether a worker gets a call whose caller lets go of it while it waits. That is heard of before its turn comes, or after.
+async fn let_go_in_the_line(on_abandon: OnAbandon, heard_first: bool) -> bool {
+    let (pool, desk, ears, _keeper) = unkept();
+    let mut ears = Some(ears);
+    let keep = |ears: Option<Ears>| ears.map(|ears| tokio::spawn(desk.clone().keep(ears)));
+    let (link, theirs) = comes_up(&desk);
+    let first = ask(pool.clone()).await.expect("a worker");
+    assert!(is_given(&theirs), "at once");
+    let mut request = Request::new(pool.next_call(), ClientId(1));
+    request.on_abandon = on_abandon;
+    let second = Conversation::begin(&pool, request, Box::default(), Lost::never(), None);
+    assert!(second.now_or_never().is_none(), "the only seat is taken");
+    if heard_first {
+        keep(ears.take());
+        pool.look().await.expect("a pool");
+    }
+    link.pass_on(first.call().0, Said::Answer(Value::default())).expect("asked");
+    desk.hear(Told::Fact(Event::Finished { life: link.life, call: first.call() }));
+    if !heard_first {
+        assert!(!is_given(&theirs), "it is not known yet whether it goes on");
+        keep(ears.take());
+        pool.look().await.expect("a pool");
+    }
+    is_given(&theirs)
 }
 
 #[tokio::test]
-async fn a_call_whose_abandonment_overtakes_it_gets_into_no_line() {
-    let (ways, ears) = mailbox::open();
-    let pool = Handle::new(ways, spec().meter, 1);
-    {
-        let mut call = pin!(ask(pool.clone()));
-        assert!(call.as_mut().now_or_never().is_none(), "nobody listens yet");
-    }
-    assert_eq!((ears.submissions.len(), ears.abandoned.len()), (1, 1));
-    let (hold, _keeper) = Hold::deaf();
-    tokio::spawn(task::run(policy(), spec(), hold, Events::default(), ears, None));
-    // It comes after the first one, and only it is there.
-    let second = tokio::spawn(ask(pool.clone()));
-    until_waiting(&pool, 1).await;
-    second.abort();
-    until_waiting(&pool, 0).await;
+async fn a_call_that_is_let_go_in_the_line_is_given_to_nobody() {
+    assert!(!let_go_in_the_line(OnAbandon::Cancel, false).await);
+    assert!(!let_go_in_the_line(OnAbandon::Cancel, true).await);
+}
+
+#[tokio::test]
+async fn a_call_that_is_to_finish_all_the_same_is_given_to_a_worker() {
+    assert!(let_go_in_the_line(OnAbandon::Finish, false).await);
+    assert!(let_go_in_the_line(OnAbandon::Finish, true).await);
 }
 
 /// One pool that listens, and many that do not.
@@ -121,13 +171,13 @@ async fn a_look_at_all_pools_waits_for_the_silent_ones_together_and_not_for_long
     let pools = Pools::default();
     pools.add(
         "awake".to_owned(),
-        task::start(policy(), spec(), hold, Events::default(), Inheritance::default()),
+        state::start(policy(), spec(), hold, Events::default(), Inheritance::default()),
     );
     let mut ears = Vec::new();
     for number in 0..30 {
-        let (ways, silent) = mailbox::open();
-        ears.push(silent);
-        pools.add(format!("silent {number}"), Handle::new(ways, spec().meter, 1));
+        let (pool, _, silent, keeper) = unkept();
+        ears.push((silent, keeper));
+        pools.add(format!("silent {number}"), pool);
     }
     let asked = Instant::now();
     let seen = pools.look().await;

@@ -94,7 +94,7 @@ impl CallsDoor {
         // The key is held for as long as the call runs, which may be longer than anybody waits for it.
         let alone = alone.map(|alone| Box::new(alone) as Guard);
         let mut meter = pool.meter().call(&ask.tool, beside.deadline, &origin);
-        ask.traceparent = meter.traceparent().or(ask.traceparent);
+        ask.traceparent = meter.traceparent().or_else(|| ask.traceparent.take());
         let lost = match request.on_abandon {
             OnAbandon::FinishIfLost => caller.lost(beside.pulse.clone()),
             OnAbandon::Cancel | OnAbandon::Finish => Lost::never(),
@@ -110,7 +110,7 @@ impl CallsDoor {
             meter.end(status::reason(&outcome));
             status::status(&outcome, &whose)
         })?;
-        whose.worker = conversation.life().to_string();
+        conversation.worker().clone_into(&mut whose.worker);
         meter.began(&whose.worker);
         let (deadline, caller) = (beside.deadline, Some(caller));
         Ok(Running { caller, ..Running::alone(conversation, meter, whose, deadline) })

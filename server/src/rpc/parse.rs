@@ -29,7 +29,7 @@ pub(super) struct Parsed {
     pub(super) pool: Handle,
     pub(super) whose: Whose,
     pub(super) request: Request,
-    pub(super) ask: Ask,
+    pub(super) ask: Box<Ask>,
     pub(super) origin: Origin,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Beside {
     client: u64,
     /// Who asks.
     pub(super) who: Identity,
-    origin: String,
+    name: Option<Arc<str>>,
     trace: Origin,
     /// How the connection of the caller does.
     pub(super) pulse: Arc<Pulse>,
@@ -53,7 +53,7 @@ impl Beside {
             deadline: extensions.get::<Deadline>().map(|deadline| deadline.0),
             client: peer.map_or(0, |peer| peer.connection),
             who: peer.map(Peer::identity).unwrap_or_default(),
-            origin: peer.map(|peer| peer.origin.to_string()).unwrap_or_default(),
+            name: peer.map(|peer| peer.name.clone()),
             trace: Origin { traceparent: word("traceparent"), tracestate: word("tracestate") },
             pulse: peer.map(|peer| peer.pulse.clone()).unwrap_or_default(),
         }
@@ -87,19 +87,19 @@ pub(super) fn call(
     if arguments.content_type.len() > NAME_MAX {
         return Err(bad("arguments.content_type", "be at most 1,024 bytes"));
     }
-    let ask = Ask {
+    let ask = Box::new(Ask {
         tool: call.tool,
         content_type: arguments.content_type,
-        deadline: beside.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+        deadline: None,
         metadata: call.metadata.into_iter().collect(),
         traceparent: beside.trace.traceparent.clone(),
-        client: Some(beside.origin.clone()).filter(|origin| !origin.is_empty()),
+        client: beside.name.clone(),
         credit,
         input: false,
         attempt: 1,
         memo: None,
         body: arguments.data,
-    };
+    });
     Ok(Parsed { pool, whose, request, ask, origin: beside.trace.clone() })
 }
 

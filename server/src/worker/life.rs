@@ -75,11 +75,17 @@ pub(crate) enum Told {
     Ended(Life, Box<LastWords>),
 }
 
+/// Who is told what becomes of lives.
+pub(crate) trait Listener: fmt::Debug + Send + Sync {
+    /// It waits for nothing.
+    fn hear(&self, told: Told);
+}
+
 struct Living {
     life: Life,
     number: u32,
     hold: Hold,
-    pool: mpsc::Sender<Told>,
+    pool: Arc<dyn Listener>,
     link: Arc<Link>,
     /// What it prints.
     taps: [Arc<Tap>; 2],
@@ -110,18 +116,15 @@ struct Living {
 }
 
 /// Lives one life.
-pub(crate) async fn live(start: Start, brood: Option<Brood>, pool: mpsc::Sender<Told>) {
+pub(crate) async fn live(start: Start, brood: Option<Brood>, pool: Arc<dyn Listener>) {
     let started = start.begin(brood).await;
     let Start { life, number, spec, hold } = start;
     match started {
         Ok(started) => {
-            let told = Told::Opened(started.link.clone(), started.pid);
-            let _ = pool.send(told).await;
+            pool.hear(Told::Opened(started.link.clone(), started.pid));
             live_on(started, number, spec, hold, pool, |_| {}).await;
         }
-        Err(why) => {
-            let _ = pool.send(Told::NotStarted(life, why)).await;
-        }
+        Err(why) => pool.hear(Told::NotStarted(life, why)),
     }
 }
 
@@ -131,7 +134,7 @@ async fn live_on(
     number: u32,
     spec: Arc<Spec>,
     hold: Hold,
-    pool: mpsc::Sender<Told>,
+    pool: Arc<dyn Listener>,
     begin: impl FnOnce(&mut Living),
 ) {
     let last = started.last.clone();
@@ -143,7 +146,7 @@ async fn live_on(
     }
     living.voice.end();
     living.forget();
-    living.end(last.take()).await;
+    living.end(last.take());
 }
 
 impl Started {
@@ -152,7 +155,7 @@ impl Started {
         number: u32,
         spec: Arc<Spec>,
         hold: Hold,
-        pool: mpsc::Sender<Told>,
+        pool: Arc<dyn Listener>,
     ) -> (Living, mpsc::Receiver<News>, Vec<Reading>) {
         let seats = usize::from(spec.command.seats.max(1));
         let living = Living {
@@ -249,7 +252,7 @@ impl Living {
             return Ok(());
         }
         if call == CANARY_CALL {
-            return self.on_canary(said).await;
+            return self.on_canary(said);
         }
         let ending = said.is_ending();
         if ending {
@@ -261,13 +264,13 @@ impl Living {
         })?;
         if ending {
             let call = sidewinder_core::CallId(call);
-            self.tell(Told::Fact(Event::Finished { life: self.life, call })).await;
+            self.tell(Told::Fact(Event::Finished { life: self.life, call }));
         }
         Ok(())
     }
 
     /// The worker said that it is ready; the canary shows that calls come through.
-    async fn on_canary(&mut self, said: Said) -> Result<(), String> {
+    fn on_canary(&mut self, said: Said) -> Result<(), String> {
         let lives = match &said {
             Said::Answer(_) => true,
             Said::Rejected(reason, _) => reason == "UNKNOWN_TOOL",
@@ -279,9 +282,9 @@ impl Living {
         self.link.pass_on(CANARY_CALL, said).map_err(|_| "it answered the canary twice".to_owned())?;
         self.words.was_ready = true;
         self.park(&offer);
-        self.tell(Told::Offers(offer)).await;
+        self.tell(Told::Offers(offer));
         let jitter = Jitter(super::dice());
-        self.tell(Told::Fact(Event::Ready { life: self.life, jitter })).await;
+        self.tell(Told::Fact(Event::Ready { life: self.life, jitter }));
         Ok(())
     }
 
@@ -311,13 +314,14 @@ impl Living {
                 self.ready = true;
                 self.offer = Some(offer);
                 self.link.lend(CANARY_CALL);
-                self.link.open(CANARY_CALL, Ask::canary()).await.map_err(told)?;
+                let (_, rest) = self.link.open(CANARY_CALL, Box::new(Ask::canary())).map_err(told)?;
+                self.link.calls.say_rest(rest).await.map_err(told)?;
             }
             Notice::Unfit { message, traceback } => self.words.unfit = Some((message, traceback)),
-            Notice::Pong { resident, .. } => self.on_pong(resident).await,
+            Notice::Pong { resident, .. } => self.on_pong(resident),
             Notice::Log { call, level, message } => self.voice.logged(call, &level, &message),
             Notice::Stacks { number, text } => self.link.dumped(number, text),
-            Notice::Standing(reply) => self.on_reply(reply).await?,
+            Notice::Standing(reply) => self.on_reply(reply)?,
             Notice::Progress { .. } | Notice::Heartbeat { .. } => self.unanswered = None,
             Notice::Preloaded | Notice::Unforkable { .. } => {
                 return Err("it spoke as a fork server".to_owned());
@@ -326,18 +330,18 @@ impl Living {
         Ok(())
     }
 
-    async fn end(mut self, stderr: Vec<String>) {
+    fn end(mut self, stderr: Vec<String>) {
         self.words.stderr = stderr;
         if let Some(gone) = self.gone.take() {
             self.words.oom = gone.oom_kills > 0;
             self.words.ending = gone.ending.or(self.words.ending);
         }
         let words = std::mem::take(&mut self.words);
-        self.tell(Told::Ended(self.life, Box::new(words))).await;
+        self.tell(Told::Ended(self.life, Box::new(words)));
     }
 
-    async fn tell(&self, told: Told) {
-        let _ = self.pool.send(told).await;
+    fn tell(&self, told: Told) {
+        self.pool.hear(told);
     }
 }
 

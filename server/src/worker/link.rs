@@ -1,7 +1,7 @@
 //! What the pool lends to a caller: the way to one life.
 
 use super::frame::Message;
-use super::socket::Socket;
+use super::socket::{Frames, Socket};
 use super::witness::Witness;
 use super::words::{Ask, CANARY_CALL, Said, ToWorker};
 use bytes::Bytes;
@@ -22,6 +22,8 @@ const RESUMED_MAX: usize = 1 << 10;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) life: Life,
+    /// The same in words, made once for all of its calls.
+    pub(crate) name: String,
     pub(crate) calls: Socket,
     pub(crate) control: Socket,
     /// Who says where the worker is when it does not say so itself.
@@ -54,13 +56,60 @@ enum Seat {
 /// What one call needs on its way.
 #[derive(Debug)]
 struct Open {
-    said: mpsc::Sender<Said>,
+    said: Saying,
     /// Items that the worker may still say, whether anybody hears them or not.
     credit: u32,
-    /// Inputs that the tool wants and has not been given.
-    wanted: Arc<Semaphore>,
+    /// Inputs that the tool wants and has not been given, where there are to be any.
+    wanted: Option<Arc<Semaphore>>,
     /// Its worker keeps the ending, for whoever asks a successor of this daemon for it.
     kept: bool,
+}
+
+/// The way of what a worker says of a call.
+#[derive(Debug)]
+enum Saying {
+    /// Its ending is all there is to say.
+    Once(Option<oneshot::Sender<Said>>),
+    Items(mpsc::Sender<Said>),
+}
+
+impl Saying {
+    /// Whoever asked may be gone. False: there is no room.
+    fn say(&mut self, said: Said) -> bool {
+        match self {
+            Self::Once(way) => way.take().map(|way| way.send(said)).is_some(),
+            Self::Items(way) => !matches!(way.try_send(said), Err(mpsc::error::TrySendError::Full(_))),
+        }
+    }
+}
+
+/// The other end of that.
+#[derive(Debug)]
+pub(crate) enum Hearing {
+    Once(oneshot::Receiver<Said>),
+    Items(mpsc::Receiver<Said>),
+}
+
+impl Hearing {
+    /// A call that may say so many items at first. None: its ending is all there is to say.
+    fn of(credit: u32) -> (Saying, Self) {
+        if credit == 0 {
+            let (way, hearing) = oneshot::channel();
+            return (Saying::Once(Some(way)), Self::Once(hearing));
+        }
+        let room = usize::try_from(credit).unwrap_or(usize::MAX).saturating_add(MARGIN).min(1 << 16);
+        let (way, hearing) = mpsc::channel(room);
+        (Saying::Items(way), Self::Items(hearing))
+    }
+
+    /// What is said next; nothing after the last word. Safe to drop at any time.
+    pub(crate) async fn next(&mut self) -> Option<Said> {
+        match self {
+            Self::Once(hearing) if hearing.is_terminated() => None,
+            Self::Once(hearing) => hearing.await.ok(),
+            Self::Items(hearing) => hearing.recv().await,
+        }
+    }
 }
 
 /// Why something that a worker said cannot be passed on.
@@ -74,7 +123,7 @@ pub(crate) enum Unasked {
 
 impl Link {
     pub(crate) fn new(life: Life, calls: Socket, control: Socket, witness: Witness) -> Self {
-        Self { life, calls, control, witness, table: Mutex::default() }
+        Self { life, name: life.to_string(), calls, control, witness, table: Mutex::default() }
     }
 
     /// The pool gives this life to a call.
@@ -86,14 +135,14 @@ impl Link {
     }
 
     /// A call that an earlier daemon has given to this life. Nobody knows what credit it has left.
-    pub(crate) fn resume(&self, call: u64, kept: bool) -> mpsc::Receiver<Said> {
-        let (said, receiver) = mpsc::channel(RESUMED_MAX);
+    pub(crate) fn resume(&self, call: u64, kept: bool) -> Hearing {
+        let (said, hearing) = mpsc::channel(RESUMED_MAX);
         let mut table = self.table();
         if !table.closed {
-            let wanted = Arc::new(Semaphore::new(0));
-            table.seats.insert(call, Seat::Open(Open { said, credit: u32::MAX, wanted, kept }));
+            let open = Open { said: Saying::Items(said), credit: u32::MAX, wanted: None, kept };
+            table.seats.insert(call, Seat::Open(open));
         }
-        receiver
+        Hearing::Items(hearing)
     }
 
     /// The worker need not keep the ending of this call any longer.
@@ -101,21 +150,21 @@ impl Link {
         self.table().heard.push(call);
     }
 
-    /// Gives a call to the worker. What it says arrives in the receiver; a closed one means that the life is over.
-    /// A call that was cancelled before is not given any more.
-    pub(crate) async fn open(self: &Arc<Self>, call: u64, ask: Ask) -> io::Result<mpsc::Receiver<Said>> {
-        let room = usize::try_from(ask.credit).unwrap_or(usize::MAX).saturating_add(MARGIN).min(1 << 16);
-        let (sender, receiver) = mpsc::channel(room);
+    /// Gives a call to the worker. What there is no room for now is to be said before anything else is said of the call. A
+    /// call that was cancelled before is not given any more.
+    pub(crate) fn open(&self, call: u64, ask: Box<Ask>) -> io::Result<(Hearing, Frames)> {
+        let (said, hearing) = Hearing::of(ask.credit);
         let heard = {
             let mut table = self.table();
             let seat = table.seats.get_mut(&call).filter(|seat| matches!(seat, Seat::Lent));
             let seat = seat.ok_or(io::ErrorKind::BrokenPipe)?;
-            let wanted = Arc::new(Semaphore::new(0));
-            *seat = Seat::Open(Open { said: sender, credit: ask.credit, wanted, kept: ask.memo.is_some() });
+            let wanted = ask.input.then(|| Arc::new(Semaphore::new(0)));
+            *seat = Seat::Open(Open { said, credit: ask.credit, wanted, kept: ask.memo.is_some() });
             std::mem::take(&mut table.heard)
         };
-        self.say(ToWorker::Call(call, Box::new(ask), heard).message()).await?;
-        Ok(receiver)
+        let message = ToWorker::Call(call, ask, heard).message();
+        let rest = self.calls.say_some(message.frames().map_err(io::Error::other)?.into())?;
+        Ok((hearing, rest))
     }
 
     /// Says a message to its end, also when whoever says it gives up in the middle: of half a message the worker
@@ -131,7 +180,7 @@ impl Link {
 
     /// Gives a further input, when the tool wants one.
     pub(crate) async fn item(self: &Arc<Self>, call: u64, body: Bytes) -> io::Result<()> {
-        let wanted = self.table().open(call).map(|seat| seat.wanted.clone());
+        let wanted = self.table().open(call).and_then(|seat| seat.wanted.clone());
         let wanted = wanted.ok_or(io::ErrorKind::BrokenPipe)?;
         wanted.acquire().await.map_err(|_| io::ErrorKind::BrokenPipe)?.forget();
         self.say(ToWorker::Item(call, body).message()).await
@@ -221,15 +270,17 @@ impl Link {
             seat.credit = seat.credit.checked_sub(1).ok_or(Unasked::BeyondCredit)?;
         }
         if let Said::Want(inputs) = said {
-            let room = WANTED_MAX.saturating_sub(seat.wanted.available_permits());
-            seat.wanted.add_permits(room.min(usize::try_from(inputs).unwrap_or(usize::MAX)));
+            if let Some(wanted) = &seat.wanted {
+                let room = WANTED_MAX.saturating_sub(wanted.available_permits());
+                wanted.add_permits(room.min(usize::try_from(inputs).unwrap_or(usize::MAX)));
+            }
             return Ok(());
         }
-        if let Err(mpsc::error::TrySendError::Full(_)) = seat.said.try_send(said) {
+        if !seat.said.say(said) {
             return Err(Unasked::BeyondCredit);
         }
         if ending {
-            seat.wanted.close();
+            seat.close();
             let kept = seat.kept;
             table.seats.remove(&call);
             if !kept {
@@ -246,7 +297,7 @@ impl Link {
         table.dumps.clear();
         for (_, seat) in table.seats.drain() {
             if let Seat::Open(seat) = seat {
-                seat.wanted.close();
+                seat.close();
             }
         }
     }
@@ -254,6 +305,15 @@ impl Link {
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing in here panics while it holds the lock, and a table is whole after every line.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// No further input is wanted.
+    fn close(&self) {
+        if let Some(wanted) = &self.wanted {
+            wanted.close();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::frame::{INPUT, Message};
 use super::life::{Reply, Word};
 use bytes::Bytes;
 use sidewinder_keeper_wire::{Broken, Fields, put_field, unknown};
+use std::sync::Arc;
 use std::time::Duration;
 
 const TOOL: u16 = 1;
@@ -40,10 +41,11 @@ const LIFE: u16 = 27;
 pub(crate) struct Ask {
     pub(crate) tool: String,
     pub(crate) content_type: String,
+    /// Known when it is given to a worker: it may have waited before.
     pub(crate) deadline: Option<Duration>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) traceparent: Option<String>,
-    pub(crate) client: Option<String>,
+    pub(crate) client: Option<Arc<str>>,
     /// How many items may be said before more credit; 0 asks for one answer.
     pub(crate) credit: u32,
     /// Further inputs follow.
@@ -230,8 +232,7 @@ impl Ask {
         for (name, value) in &self.metadata {
             put_field(meta, METADATA, format!("{name}={value}").as_bytes());
         }
-        let texts = [(TRACEPARENT, &self.traceparent), (CLIENT, &self.client)];
-        for (tag, text) in texts {
+        for (tag, text) in [(TRACEPARENT, self.traceparent.as_deref()), (CLIENT, self.client.as_deref())] {
             text.iter().for_each(|text| put_field(meta, tag, text.as_bytes()));
         }
         self.memo.iter().for_each(|memo| put_field(meta, MEMO, memo));

@@ -119,7 +119,8 @@ impl Door {
         };
         let process = self.listener.process_behind(&stream);
         let connection = tally.accepted.one_more();
-        let peer = Peer { connection, origin, subject: None, process, pulse: Arc::default() };
+        let name = Arc::from(origin.to_string());
+        let peer = Peer { connection, origin, name, subject: None, process, pulse: Arc::default() };
         let tls = self.listener.handshake().cloned();
         let here = self.shared.crowd.enter();
         tokio::spawn(connection::begin(stream, tls, peer, self.shared.clone(), (room, here)));

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// The connection preface and the head of the SETTINGS frame that has to follow it.
@@ -77,14 +77,14 @@ async fn shaken(stream: Stream, tls: &Tls, peer: &Peer, shared: &Shared, by: Ins
 async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant, here: Here) {
     let heard = Arc::new(AtomicUsize::new(0));
     let greeted = || heard.load(Ordering::Relaxed) >= GREETING;
-    let (streams, running) = watch::channel(0);
+    let running = Arc::new(Running::default());
     let answers = Answers {
         routes: Arc::clone(&shared.routes),
         limits: Arc::clone(&shared.limits),
         peer: peer.clone(),
     };
     let io = TokioIo::new(Heard { stream, bytes: Arc::clone(&heard), here, pulse: Arc::clone(&peer.pulse) });
-    let executor = Streams { shared: shared.clone(), running: Arc::new(streams) };
+    let executor = Streams { shared: shared.clone(), running: Arc::clone(&running) };
     let mut connection = pin!(configured(executor, &shared.limits).serve_connection(io, answers));
 
     let mut phase = shared.phase.clone();
@@ -122,21 +122,36 @@ async fn run(stream: Stream, peer: Peer, shared: Shared, greet_by: Instant, here
                     (next, left_alone) = (Phase::Draining, true);
                 }
             }
-            () = idle(running.clone()), if is_told => break,
+            () = running.idle(), if is_told => break,
         }
     }
 }
 
-/// Waits until there has been no call for a moment.
-async fn idle(mut running: watch::Receiver<usize>) {
-    loop {
-        if running.wait_for(|count| *count == 0).await.is_err() {
-            return;
+/// The running calls of a connection.
+#[derive(Debug, Default)]
+struct Running {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+impl Running {
+    /// Waits until there has been no call for a moment.
+    async fn idle(&self) {
+        loop {
+            let none = self.none.notified();
+            if self.is_none() {
+                sleep(LAST_WORDS).await;
+                if self.is_none() {
+                    return;
+                }
+            } else {
+                none.await;
+            }
         }
-        sleep(LAST_WORDS).await;
-        if *running.borrow_and_update() == 0 {
-            return;
-        }
+    }
+
+    fn is_none(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
     }
 }
 
@@ -160,7 +175,7 @@ fn configured(executor: Streams, limits: &Limits) -> http2::Builder<Streams> {
 #[derive(Clone, Debug)]
 struct Streams {
     shared: Shared,
-    running: Arc<watch::Sender<usize>>,
+    running: Arc<Running>,
 }
 
 impl<F> hyper::rt::Executor<F> for Streams
@@ -168,7 +183,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let guard = Running::new(Arc::clone(&self.running), Arc::clone(&self.shared.tally));
+        let guard = Call::begin(Arc::clone(&self.running), Arc::clone(&self.shared.tally));
         let shared = self.shared.clone();
         tokio::spawn(async move {
             let _guard = guard;
@@ -179,22 +194,24 @@ where
 }
 
 /// One running call.
-struct Running {
-    count: Arc<watch::Sender<usize>>,
+struct Call {
+    running: Arc<Running>,
     tally: Arc<Tally>,
 }
 
-impl Running {
-    fn new(count: Arc<watch::Sender<usize>>, tally: Arc<Tally>) -> Self {
-        count.send_modify(|count| *count += 1);
+impl Call {
+    fn begin(running: Arc<Running>, tally: Arc<Tally>) -> Self {
+        running.count.fetch_add(1, Ordering::AcqRel);
         tally.begun.one_more();
-        Self { count, tally }
+        Self { running, tally }
     }
 }
 
-impl Drop for Running {
+impl Drop for Call {
     fn drop(&mut self) {
-        self.count.send_modify(|count| *count -= 1);
+        if self.running.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.running.none.notify_waiters();
+        }
         self.tally.ended.one_more();
     }
 }

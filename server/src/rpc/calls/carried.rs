@@ -100,7 +100,7 @@ async fn go_on(
     conversation.leave();
     let call = conversation.call();
     let mut deadline = memo.due();
-    let worker = conversation.life().to_string();
+    let worker = conversation.worker().to_owned();
     let mut meter = pool.meter().call(&memo.tool, deadline, &Origin::default());
     meter.began(&worker);
     let whose = Whose { pool: memo.pool, tool: memo.tool, worker };

@@ -106,7 +106,7 @@ async fn drive(parsed: Parsed, waiters: Waiters, key: Arc<Alone<Told>>) -> Optio
     // Dropping it here means that nobody wants it; that somebody may come back for it is said by `leave`.
     request.on_abandon = OnAbandon::FinishIfLost;
     let mut meter = pool.meter().call(&ask.tool, deadline, &origin);
-    ask.traceparent = meter.traceparent().or(ask.traceparent);
+    ask.traceparent = meter.traceparent().or_else(|| ask.traceparent.take());
     let mut left = false;
     let conversation = {
         let mut begun = pin!(Conversation::begin(&pool, request, ask, Lost::never(), Some(Box::new(key))));
@@ -135,7 +135,7 @@ async fn drive(parsed: Parsed, waiters: Waiters, key: Arc<Alone<Told>>) -> Optio
             return Some(ending(Err((outcome, whose))));
         }
     };
-    whose.worker = conversation.life().to_string();
+    conversation.worker().clone_into(&mut whose.worker);
     meter.began(&whose.worker);
     if left {
         conversation.leave();

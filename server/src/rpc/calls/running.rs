@@ -145,7 +145,7 @@ impl Running {
     pub(super) fn ran(&self) -> v1::Ran {
         let span = |span: Duration| span.try_into().ok();
         v1::Ran {
-            worker: self.conversation.life().to_string(),
+            worker: self.whose.worker.clone(),
             waited: span(self.meter.waited()),
             took: span(self.meter.took()),
         }

@@ -5,23 +5,22 @@
 //! rest of a body whose beginning they have read, and an ending that comes twice. A daemon may die, or be replaced, while
 //! a worker answers it: each asks with a number of its own, and what bears another is not for it.
 
-use super::{Living, Spec, Told, live_on};
+use super::{Listener, Living, Spec, Told, live_on};
 use crate::own::hold::{Hold, Survivor};
-use crate::worker::link::Link;
+use crate::worker::link::{Hearing, Link};
 use crate::worker::memo::Memo;
 use crate::worker::output::voice::Voice;
 use crate::worker::output::{self, LastLines, Tap};
 use crate::worker::socket::Socket;
 use crate::worker::start::Started;
 use crate::worker::witness::Witness;
-use crate::worker::words::{CANARY_CALL, Said, ToWorker};
+use crate::worker::words::{CANARY_CALL, ToWorker};
 use bytes::Bytes;
 use sidewinder_core::Life;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 /// A worker that reads has read what the dead daemon had given it after some of these looks.
@@ -39,7 +38,7 @@ pub(crate) struct Standing {
     /// It has ended, and its ending comes again.
     pub(crate) ended: bool,
     pub(crate) streams: bool,
-    pub(crate) said: mpsc::Receiver<Said>,
+    pub(crate) said: Hearing,
 }
 
 /// What is known so far of a life that was asked.
@@ -77,11 +76,11 @@ pub(crate) async fn resume(
     survivor: Survivor,
     spec: Arc<Spec>,
     hold: Hold,
-    pool: mpsc::Sender<Told>,
+    pool: Arc<dyn Listener>,
 ) {
     let Survivor { left, pid, news } = survivor;
     let number = left.deed.number;
-    let _ = pool.send(Told::Offers(Bytes::from(left.deed.offer.clone()))).await;
+    pool.hear(Told::Offers(Bytes::from(left.deed.offer.clone())));
     let links = || -> io::Result<_> {
         let taps = [Tap::on(left.stdout)?, Tap::on(left.stderr)?];
         Ok((Socket::found(left.calls)?, Socket::found(left.control)?, taps))
@@ -93,12 +92,12 @@ pub(crate) async fn resume(
         Ok((calls, control, taps)) => (Arc::new(Link::new(life, calls, control, witness)), taps),
         Err(why) => {
             hold.kill(number).await;
-            let _ = pool.send(Told::NotStarted(life, why.to_string())).await;
+            pool.hear(Told::NotStarted(life, why.to_string()));
             return;
         }
     };
     link.welcome();
-    let _ = pool.send(Told::Opened(link.clone(), pid)).await;
+    pool.hear(Told::Opened(link.clone(), pid));
     let voice = Voice::new(&spec.pool, &life.to_string(), spec.meter.clone());
     let outputs = output::read_all(&taps, &last, &voice, Some(&link));
     for _ in 0..LOOKS_MAX {
@@ -123,7 +122,7 @@ impl Living {
         self.asked = Some(Asked { number: strict_from, calls: BTreeMap::new() });
     }
 
-    pub(super) async fn on_reply(&mut self, Reply { number, word }: Reply) -> Result<(), String> {
+    pub(super) fn on_reply(&mut self, Reply { number, word }: Reply) -> Result<(), String> {
         if self.strict_from == 0 {
             return Err("it answered a resync that nobody asked for".to_owned());
         }
@@ -142,7 +141,7 @@ impl Living {
                 self.asked = None;
                 let standing = calls.into_iter().filter_map(|(call, found)| self.stands(call, &found));
                 let told = Told::Resumed(self.life, standing.collect());
-                self.tell(told).await;
+                self.tell(told);
             }
         }
         Ok(())

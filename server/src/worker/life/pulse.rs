@@ -14,12 +14,12 @@ const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 const CLOSED_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Living {
-    pub(super) async fn on_pong(&mut self, resident: u64) {
+    pub(super) fn on_pong(&mut self, resident: u64) {
         self.unanswered = None;
         if std::mem::take(&mut self.suspected) {
-            self.tell(Told::Fact(Event::Recovered { life: self.life })).await;
+            self.tell(Told::Fact(Event::Recovered { life: self.life }));
         }
-        self.tell(Told::Fact(Event::Measured { life: self.life, resident })).await;
+        self.tell(Told::Fact(Event::Measured { life: self.life, resident }));
     }
 
     pub(super) async fn on_tick(&mut self) {
@@ -32,7 +32,7 @@ impl Living {
         let now = Instant::now();
         if !self.suspected && self.unanswered.is_some_and(|since| now >= since + SUSPECT_AFTER) {
             self.suspected = true;
-            self.tell(Told::Fact(Event::Suspected { life: self.life })).await;
+            self.tell(Told::Fact(Event::Suspected { life: self.life }));
         }
         self.pings += 1;
         // A full socket is no answer either.

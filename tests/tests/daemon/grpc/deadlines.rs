@@ -5,6 +5,7 @@ use sidewinder_proto::v1::{Call, CallRequest};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::{answer, ask, call, connect, text, with};
 use sidewinder_tests::daemon::Daemon;
+use std::time::{Duration, Instant};
 use tonic::{Code, Request};
 
 fn within(timeout: &str, request: CallRequest) -> Request<CallRequest> {
@@ -107,6 +108,28 @@ async fn the_deadline_and_the_trace_reach_the_tool() {
     assert_eq!((&said["traceparent"], &said["attempt"]), (&trace.into(), &1.into()));
     let said = answer(&mut calls, "context", "{}").await.unwrap();
     assert!(said.contains(r#""remaining":null"#), "without a timeout there is no deadline: {said}");
+}
+
+/// A call may have waited for its worker: its tool is told what is left, and not what there was.
+#[tokio::test]
+async fn what_is_left_of_a_deadline_is_what_the_line_has_left_of_it() {
+    let arena = Arena::prepare("left").unwrap();
+    let daemon = serving(&arena, "orders", 1);
+    let gate = arena.file("gate");
+    let mut first = connect(&daemon).await.unwrap();
+    let arguments = format!(r#"{{"gate": "{}"}}"#, gate.display());
+    let first = tokio::spawn(async move { answer(&mut first, "hold", &arguments).await });
+    until("the worker is held", || daemon.status().unwrap()["pools"][0]["running"] == 1).await;
+    let mut calls = connect(&daemon).await.unwrap();
+    let asked = Instant::now();
+    let waits = tokio::spawn(async move { calls.call(within("60S", ask("left", "{}"))).await });
+    until("it has waited", || asked.elapsed() > Duration::from_millis(500)).await;
+    std::fs::write(&gate, "open").unwrap();
+    first.await.unwrap().unwrap();
+    let answer = waits.await.unwrap().unwrap().into_inner();
+    let waited = Duration::try_from(answer.ran.unwrap().waited.unwrap()).unwrap().as_secs_f64();
+    let left: f64 = text(answer.value).parse().unwrap();
+    assert!(waited > 0.3 && left < 60.0 - waited / 2.0, "waited {waited}, left {left}");
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! What the pool measures of its workers.
 
-use super::task::Task;
+use super::State;
 use crate::worker::life::LastWords;
 use sidewinder_core::{Event, Life};
 use sidewinder_keeper_wire::Ending;
 
-impl Task {
+impl State {
     pub(super) fn measure_fact(&self, event: &Event) {
         if let Event::Ready { life, .. } = event
             && let Some(known) = self.lives.get(life)

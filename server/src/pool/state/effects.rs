@@ -1,7 +1,8 @@
 //! What the core has decided, carried out: one arm an effect. Nothing here waits.
 
-use super::handle::{Refused, Verdict};
-use super::task::{Known, Parting, Task};
+use super::super::errand::Errand;
+use super::super::handle::{Refused, Verdict};
+use super::{Known, Parting, Running, State};
 use crate::telemetry::{Event, What};
 use crate::worker::life;
 use crate::worker::link::Link;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-impl Task {
-    pub(super) fn carry_out(&mut self, effects: &mut Vec<Effect>) {
+impl State {
+    pub(in crate::pool) fn carry_out(&mut self, effects: &mut Vec<Effect>) {
         // What is carried out may be a fact for the core, which has further wishes then.
         while !effects.is_empty() {
             for effect in std::mem::take(effects) {
@@ -44,38 +45,45 @@ impl Task {
         self.next_number += 1;
         self.measure_spawn(life);
         self.lives.insert(life, Known::begin(number));
+        let Some(pool) = self.listener() else { return };
         let start = Start { life, number, spec: self.spec.clone(), hold: self.hold.clone() };
-        tokio::spawn(life::live(start, self.brood.clone(), self.told.clone()));
+        tokio::spawn(life::live(start, self.brood.clone(), pool));
     }
 
     fn assign(&mut self, call: CallId, life: Life) {
         let link = self.lives.get(&life).and_then(|known| known.link.clone());
-        let (Some(reply), Some(link)) = (self.waiting.remove(&call), link) else { return };
+        let (Some(waiting), Some(link)) = (self.waiting.remove(&call), link) else { return };
         let (sender, verdict) = oneshot::channel();
-        self.verdicts.insert(call, sender);
-        self.calls.insert(call, life);
+        self.running.insert(call, Running { life, verdict: sender });
         link.lend(call.0);
-        // A caller that is gone has dropped its ticket: the core will hear of it.
-        let _ = reply.send(Ok((link, verdict)));
+        let let_go = waiting.reply.is_closed() && !waiting.is_left;
+        let errand = Errand::Give { call, waiting, link, verdict };
+        if let_go {
+            self.unheard.insert(call, errand);
+        } else {
+            self.errands.push(errand);
+        }
     }
 
     fn refuse(&mut self, call: CallId, refusal: Refusal) {
-        if let Some(reply) = self.waiting.remove(&call) {
-            let _ = reply.send(Err(Refused { refusal, unfit: self.unfit.clone() }));
+        if let Some(waiting) = self.waiting.remove(&call) {
+            let refused = Refused { refusal, unfit: self.unfit.clone() };
+            self.errands.push(Errand::Refuse { waiting, refused });
         }
     }
 
     fn fail(&mut self, call: CallId, failure: Failure) {
-        let words = self.calls.remove(&call).and_then(|life| self.words.get(&life).cloned());
-        if let Some(verdict) = self.verdicts.remove(&call) {
+        if let Some(Running { life, verdict }) = self.running.remove(&call) {
+            let words = self.words.get(&life).cloned();
             let _ = verdict.send(Verdict { failure, words, traceback: String::new() });
         }
     }
 
     fn forget(&mut self, call: CallId) {
-        self.waiting.remove(&call);
-        self.verdicts.remove(&call);
-        self.calls.remove(&call);
+        if let Some(waiting) = self.waiting.remove(&call) {
+            self.errands.push(Errand::Forget { _waiting: waiting });
+        }
+        self.running.remove(&call);
     }
 
     /// The first steps of the ladder: the cancel frame now, SIGINT when half of the grace has passed.

@@ -3,10 +3,10 @@
 //! A call that goes on is carried to whoever keeps endings by their key. The others are given up as if their callers had
 //! gone this very moment, and so they have.
 
-use super::conversation::Conversation;
-use super::mailbox::Ways;
-use super::task::{Known, Task};
-use super::{Handle, Lost};
+use super::super::conversation::Conversation;
+use super::super::desk::Ways;
+use super::super::handle::{Abandoned, Lost, Ticket};
+use super::{Known, Running, State};
 use crate::own::hold::{SERVERS_FROM, Survivor};
 use crate::telemetry::{Event, What};
 use crate::worker::life::{self, Standing};
@@ -55,13 +55,13 @@ impl Default for Inheritance {
 #[derive(Debug)]
 pub(super) struct Heir {
     carrier: Carrier,
-    handle: Handle,
+    abandoned: mpsc::UnboundedSender<Abandoned>,
     silent: Vec<Life>,
 }
 
-impl Task {
+impl State {
     /// Before anything else is decided.
-    pub(super) fn inherit(&mut self, inheritance: Inheritance, ways: Ways, effects: &mut Vec<Effect>) {
+    pub(super) fn inherit(&mut self, inheritance: Inheritance, ways: &Ways, effects: &mut Vec<Effect>) {
         let Inheritance { survivors, next_number, next_server: _, carrier } = inheritance;
         self.next_number = self.next_number.max(next_number);
         let mut lives = Vec::new();
@@ -77,16 +77,15 @@ impl Task {
             let outdated = deed.rules != self.spec.rules;
             lives.push(Adopted { life, outdated });
             self.lives.insert(life, Known::begin(number));
-            let (spec, hold, told) = (self.spec.clone(), self.hold.clone(), self.told.clone());
-            tokio::spawn(life::resume(life, survivor, spec, hold, told));
+            let Some(pool) = self.listener() else { continue };
+            tokio::spawn(life::resume(life, survivor, self.spec.clone(), self.hold.clone(), pool));
         }
         if lives.is_empty() {
             return;
         }
         if let Some(carrier) = carrier {
             let silent = lives.iter().map(|adopted| adopted.life).collect();
-            let handle = Handle::new(ways, self.spec.meter.clone(), self.spec.first_call);
-            self.heir = Some(Heir { carrier, handle, silent });
+            self.heir = Some(Heir { carrier, abandoned: ways.abandoned.clone(), silent });
         }
         self.core.handle(Instant::now(), Fact::Adopted { lives }, effects);
     }
@@ -112,12 +111,11 @@ impl Task {
         let call = CallId(standing.call);
         let (sender, verdict) = oneshot::channel();
         if !standing.ended {
-            self.verdicts.insert(call, sender);
-            self.calls.insert(call, life);
+            self.running.insert(call, Running { life, verdict: sender });
         }
         let Standing { memo, ended, streams, said, .. } = standing;
         let on_abandon = if memo.is_some() { OnAbandon::Finish } else { OnAbandon::Cancel };
-        let ticket = heir.handle.ticket(call, on_abandon, Lost::when(|| true));
+        let ticket = Ticket::new(call, heir.abandoned.clone(), on_abandon, Lost::when(|| true));
         let mut conversation = Conversation::resumed(call, link.clone(), said, verdict, ticket);
         if ended {
             conversation.has_ended();

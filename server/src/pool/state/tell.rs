@@ -1,13 +1,13 @@
 //! What the pool tells operators: facts and decisions in sentences.
 
-use super::task::Task;
+use super::State;
 use crate::telemetry::{self, What};
 use crate::worker::life::LastWords;
 use sidewinder_core::{Event, Life, Notice, Phase};
 use sidewinder_keeper_wire::Ending;
 use std::sync::Arc;
 
-impl Task {
+impl State {
     pub(super) fn tell(&self, what: What, worker: Option<Life>, text: impl Into<String>) {
         self.tell_event(worker, telemetry::Event::new(what, text));
     }
@@ -107,7 +107,7 @@ impl Task {
     }
 
     /// Says what the pool does, when that is something else than before.
-    pub(super) fn tell_phase(&mut self) {
+    pub(in crate::pool) fn tell_phase(&mut self) {
         let phase = self.core.phase();
         if std::mem::replace(&mut self.phase, phase) == phase {
             return;
