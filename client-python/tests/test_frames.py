@@ -23,8 +23,10 @@ from sidewinder._frames import (
     ProtocolError,
     Tag,
     UnknownFieldError,
+    _known,
     decode,
     encode,
+    field,
     meta,
 )
 from sidewinder._pieces import Datagram, Joiner, cut
@@ -161,6 +163,45 @@ class GoldenFrames(unittest.TestCase):
         heard = [value for tag, value in decode(CALL).fields if tag == Tag.HEARD]
         self.assertEqual(heard, [struct.pack("<Q", 5), struct.pack("<Q", 6)])
         self.assertEqual(decode(CALL).number(Tag.DEADLINE), 1_500_000)
+
+
+class Beginnings(unittest.TestCase):
+    """Metas that begin as one before them did."""
+
+    def test_what_was_said_before_is_read_as_it_was_the_first_time(self) -> None:
+        same: Fields = [(Tag.TOOL, "add"), (Tag.CLIENT, "shop")]
+        heard, due = (Tag.HEARD, 1), (Tag.DEADLINE, 5)
+        mimic = field(*due) + field(*heard)
+        metas: list[Fields] = [
+            *(
+                [*same, *last]
+                for last in ([], [heard], [due], [due, heard], [heard, due], [due, heard, heard])
+            ),
+            [(Tag.TOOL, b"x" + mimic)],
+            [(Tag.TOOL, "add"), (Tag.CLIENT, mimic)],
+            [heard],
+            [due, heard],
+        ]
+        for _ in range(3):
+            for said in metas:
+                told = tuple((tag, field(tag, value)[6:]) for tag, value in said)
+                self.assertEqual(decode(encode(Kind.CALL, 1, meta(said))).fields, told)
+
+    def test_a_known_beginning_does_not_make_sense_of_what_follows(self) -> None:
+        beginning = meta([(Tag.TOOL, "known"), (Tag.CLIENT, "shop")])
+        decode(encode(Kind.CALL, 1, beginning + field(Tag.HEARD, 1)))
+        for size in (7, 9, 1 << 31):
+            with self.assertRaises(ProtocolError):
+                decode(encode(Kind.CALL, 1, beginning + struct.pack("<HIQ", Tag.HEARD, size, 1)))
+        with self.assertRaises(UnknownFieldError):
+            decode(encode(Kind.CALL, 1, beginning + field(CRITICAL | Tag.HEARD, 1)))
+
+    def test_no_more_is_kept_of_beginnings_than_is_bounded(self) -> None:
+        for number in range(1000):
+            decode(encode(Kind.CALL, 1, meta([(Tag.TOOL, f"tool {number}"), (Tag.HEARD, 1)])))
+            decode(encode(Kind.CALL, 1, meta([(Tag.TOOL, "x" * (400 + number)), (Tag.HEARD, 1)])))
+        self.assertLessEqual(len(_known), 64)
+        self.assertLessEqual(max(map(len, _known)), 512)
 
 
 class Nonsense(unittest.TestCase):

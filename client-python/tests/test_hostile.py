@@ -31,6 +31,7 @@ class Hostile(unittest.TestCase):
             (encode(Kind.CREDIT, 1, meta([(CRITICAL | 5, "x")])), "critical"),
             (encode(Kind.CALL, 1, meta([(Tag.TOOL, b"\xff")])), "UTF-8"),
             (encode(Kind.CALL, 1, meta([(Tag.TOOL, "add"), (Tag.DEADLINE, b"soon")])), "4 bytes"),
+            (encode(Kind.CALL, 1, meta([(Tag.TOOL, "add"), (Tag.ATTEMPT, b"third")])), "5 bytes"),
             (encode(Kind.CALL, 1, b"", b"x", piece=3), "beginning never came"),
         ]:
             with self.subTest(says=says), ready() as worker:

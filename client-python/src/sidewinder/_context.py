@@ -35,11 +35,19 @@ class Running(Protocol):
     """What the runtime knows about a call."""
 
     id: int
-    deadline: float | None
-    traceparent: str | None
-    client: str | None
-    attempt: int
     cancelled: bool
+
+    @property
+    def deadline(self) -> float | None: ...
+
+    @property
+    def traceparent(self) -> str | None: ...
+
+    @property
+    def client(self) -> str | None: ...
+
+    @property
+    def attempt(self) -> int: ...
 
     @property
     def metadata(self) -> Mapping[str, str]: ...

@@ -54,6 +54,18 @@ class Tag:
     INSTALLED, MEMO = 28, 29
 
 
+Fields = tuple[tuple[int, bytes], ...]
+
+# What is said of a call is mostly what was said of the one before. What differs comes last, in fields of one
+# number each, and all that comes before is read once: a beginning that ended with a field does so wherever it
+# comes again.
+_NUMBER_FIELD = _FIELD_SIZE + 8
+_DEADLINE_HEAD = _FIELD.pack(Tag.DEADLINE, 8)
+_KNOWN_MAX = 64
+_KNOWN_SIZE = 512
+_known: dict[bytes, Fields] = {}
+
+
 class ProtocolError(Exception):
     """The peer said something that cannot be understood."""
 
@@ -75,7 +87,7 @@ class Frame(NamedTuple):
     flags: int = 0
     call: int = 0
     piece: int = 0
-    fields: tuple[tuple[int, bytes], ...] = ()
+    fields: Fields = ()
     body: bytes = b""
 
     def first(self, tag: int) -> bytes | None:
@@ -137,7 +149,40 @@ def decode(datagram: bytes | bytearray | memoryview) -> Frame:
     return _new((kind, flags, call, piece, fields, body))
 
 
-def _fields(meta: bytes, kind: int, call: int) -> tuple[tuple[int, bytes], ...]:
+def _fields(meta: bytes, kind: int, call: int) -> Fields:
+    # Where the last number begins, or that and a deadline before it.
+    last = split = len(meta) - _NUMBER_FIELD
+    if split > _NUMBER_FIELD and meta.startswith(_DEADLINE_HEAD, split - _NUMBER_FIELD):
+        split -= _NUMBER_FIELD
+    if split <= 0:
+        return _all(meta, kind, call)
+    known = _known.get(meta[:split])
+    if known is None:
+        fields = _all(meta, kind, call)
+        _learn(meta[:split], fields)
+        return fields
+    tag, size = _field_at(meta, last)
+    if size != 8 or tag >= CRITICAL:
+        return _all(meta, kind, call)
+    if split == last:
+        return (*known, (tag, meta[-8:]))
+    return (*known, (Tag.DEADLINE, meta[split + _FIELD_SIZE : last]), (tag, meta[-8:]))
+
+
+def _learn(beginning: bytes, fields: Fields) -> None:
+    at, size = 0, len(beginning)
+    if size > _KNOWN_SIZE:
+        return
+    for count, (_, value) in enumerate(fields, 1):
+        at += _FIELD_SIZE + len(value)
+        if at == size:
+            if len(_known) >= _KNOWN_MAX:
+                _known.clear()
+            _known[beginning] = fields[:count]
+            return
+
+
+def _all(meta: bytes, kind: int, call: int) -> Fields:
     fields = []
     at, end = 0, len(meta)
     try:

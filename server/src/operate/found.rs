@@ -1,4 +1,4 @@
-//! Founding a pool: a keeper, and the task that works with it.
+//! Founding a pool: a keeper, and what works with it.
 
 use super::estate::Estate;
 use super::rules;

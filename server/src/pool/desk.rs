@@ -1,15 +1,14 @@
 //! The one door to a pool: whoever tells it something carries out what is decided, before anybody else tells it more.
 //!
 //! A call so gets to its worker in the turn of the task that brings it, and the next in line gets there in the turn that
-//! hears of a free seat: nobody is woken in between. What is said to workers and callers is said once the door is free
-//! again.
+//! hears of a free seat: nobody is woken in between. Calls and refusals are said once the door is free again.
 //!
 //! | told by | how | who waits |
 //! |---|---|---|
 //! | callers: calls | at once | nobody: what the line does not take is refused |
 //! | lives | at once | nobody |
 //! | operators: orders and looks | on a way of [`ORDERS_MAX`] | whoever orders and looks |
-//! | callers: abandonments | on a way for all tickets: each says it once | nobody: it is said in a drop, under whatever lock |
+//! | callers: abandonments | on a way for all tickets: each says it a few times at most | nobody: it is said in a drop, under whatever lock |
 
 use super::errand::Errand;
 use super::handle::Abandoned;
@@ -17,7 +16,6 @@ use super::state::{Look, State};
 use crate::worker::life::{Listener, Spec, Told};
 use crate::worker::link::Link;
 use sidewinder_core::{Checked, Effect, Event, Life};
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -89,12 +87,11 @@ impl Desk {
     pub(super) fn enter<R>(&self, act: impl FnOnce(&mut State, &mut Vec<Effect>) -> R) -> Option<R> {
         let mut door = self.lock();
         let state = door.as_mut()?;
-        let mut effects = mem::take(&mut state.effects);
+        let mut effects = Vec::new();
         let result = act(state, &mut effects);
         state.carry_out(&mut effects);
-        state.effects = effects;
         state.tell_phase();
-        let errands = mem::take(&mut state.errands);
+        let errands = std::mem::take(&mut state.errands);
         if state.is_over() || state.arm() {
             self.nearer.notify_one();
         }

@@ -1,4 +1,4 @@
-//! What is decided about a call, said to its worker and its caller. Not under any lock: whoever hears it may answer.
+//! A call that is given to its worker, or refused. Not under any lock: a worker may be slow to take it.
 
 use super::conversation::{Begun, Guard};
 use super::handle::{Refused, Verdict};
@@ -6,7 +6,7 @@ use crate::worker::link::Link;
 use crate::worker::words::Ask;
 use sidewinder_core::CallId;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -17,7 +17,7 @@ pub(super) type Answer = Result<Begun, Refused>;
 pub(super) struct Waiting {
     pub(super) ask: Box<Ask>,
     pub(super) deadline: Option<Instant>,
-    pub(super) guard: Option<Guard>,
+    pub(super) guard: Held,
     pub(super) reply: oneshot::Sender<Answer>,
     /// It goes on without its caller.
     pub(super) is_left: bool,
@@ -26,6 +26,28 @@ pub(super) struct Waiting {
 impl fmt::Debug for Waiting {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Waiting").field("tool", &self.ask.tool).finish_non_exhaustive()
+    }
+}
+
+/// The guard of a call in the line. Its ticket holds it as well, and lets go of it with the call: nobody has to hear of
+/// that first.
+#[derive(Clone, Default)]
+pub(super) struct Held(Option<Arc<Mutex<Option<Guard>>>>);
+
+impl Held {
+    pub(super) fn new(guard: Option<Guard>) -> Self {
+        Self(guard.map(|guard| Arc::new(Mutex::new(Some(guard)))))
+    }
+
+    /// To whoever is first.
+    pub(super) fn take(&self) -> Option<Guard> {
+        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Held").finish_non_exhaustive()
     }
 }
 
@@ -54,6 +76,8 @@ impl Errand {
         match self {
             Self::Give { call, waiting, link, verdict } => give(call, *waiting, link, verdict),
             Self::Refuse { waiting, refused } => {
+                // Whoever hears of it may ask again, by the same key.
+                drop(waiting.guard.take());
                 // A caller that is gone has dropped its ticket: the core will hear of it.
                 let _ = waiting.reply.send(Err(refused));
             }
@@ -65,6 +89,11 @@ impl Errand {
 /// Gives the call to its worker, to its last byte, and then tells its caller.
 fn give(call: CallId, waiting: Waiting, link: Arc<Link>, verdict: oneshot::Receiver<Verdict>) {
     let Waiting { mut ask, deadline, guard, reply, .. } = waiting;
+    let (was_held, guard) = (guard.0.is_some(), guard.take());
+    if was_held && guard.is_none() {
+        // In this moment its caller has let go of it, and is about to say so.
+        return;
+    }
     ask.deadline = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let tell = move |link, said| {
         // Where nobody listens, what has begun sees to its end.

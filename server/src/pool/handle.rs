@@ -2,7 +2,7 @@
 
 use super::conversation::Guard;
 use super::desk::{Desk, Order, Ways};
-use super::errand::{Answer, Waiting};
+use super::errand::{Answer, Held, Waiting};
 use super::state::Look;
 use crate::telemetry::metrics::PoolMeter;
 use crate::worker::life::{LastWords, Spec};
@@ -79,6 +79,8 @@ pub(crate) struct Ticket {
     abandoned: Option<mpsc::UnboundedSender<Abandoned>>,
     on_abandon: OnAbandon,
     lost: Lost,
+    /// What goes with the call if it is let go in the line.
+    guard: Held,
     /// Whether its caller was lost: asked once, when the call is let go, and the same for all who act on it.
     verdict: OnceLock<bool>,
 }
@@ -91,7 +93,14 @@ impl Ticket {
         on_abandon: OnAbandon,
         lost: Lost,
     ) -> Self {
-        Self { call, abandoned: Some(abandoned), on_abandon, lost, verdict: OnceLock::new() }
+        Self {
+            call,
+            abandoned: Some(abandoned),
+            on_abandon,
+            lost,
+            guard: Held::default(),
+            verdict: OnceLock::new(),
+        }
     }
 
     /// The call has had its ending.
@@ -136,6 +145,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(abandoned) = self.abandoned.take() {
+            if !self.finishes() {
+                drop(self.guard.take());
+            }
             // A pool that has ended has forgotten the call.
             let _ = abandoned.send((self.call, self.is_lost()));
         }
@@ -169,7 +181,9 @@ impl Handle {
         lost: Lost,
         guard: Option<Guard>,
     ) -> (Ticket, oneshot::Receiver<Answer>) {
-        let ticket = Ticket::new(request.call, self.ways.abandoned.clone(), request.on_abandon, lost);
+        let mut ticket = Ticket::new(request.call, self.ways.abandoned.clone(), request.on_abandon, lost);
+        let guard = Held::new(guard);
+        ticket.guard = guard.clone();
         let (reply, answer) = oneshot::channel();
         let waiting = Box::new(Waiting { ask, deadline: request.deadline, guard, reply, is_left: false });
         // A pool that has ended drops it, and the caller hears that.

@@ -80,8 +80,6 @@ pub(super) struct State {
     heir: Option<Heir>,
     /// What is waited for.
     pub(super) armed: Option<Instant>,
-    /// Room for decisions.
-    pub(super) effects: Vec<Effect>,
     /// What is to be said once the door is free.
     pub(super) errands: Vec<Errand>,
 }
@@ -173,7 +171,6 @@ impl State {
             ending: false,
             heir: None,
             armed: None,
-            effects: Vec::new(),
             errands: Vec::new(),
         }
     }
@@ -223,6 +220,11 @@ impl State {
         // Whoever asked may be gone.
         match order {
             Order::Fact(event) => {
+                if let Event::Extended { call, deadline } = &event
+                    && let Some(waiting) = self.waiting.get_mut(call)
+                {
+                    waiting.deadline = waiting.deadline.zip(*deadline).map(|(one, other)| one.max(other));
+                }
                 self.tell_fact(&event);
                 self.core.handle(now, event, effects);
             }

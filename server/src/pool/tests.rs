@@ -19,6 +19,7 @@ use futures_util::FutureExt;
 use rustix::net::{RecvFlags, recv};
 use sidewinder_core::{Checked, ClientId, Event, Jitter, Life, OnAbandon, Policy, Request, SlotId};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -136,8 +137,12 @@ async fn let_go_in_the_line(on_abandon: OnAbandon, heard_first: bool) -> bool {
     assert!(is_given(&theirs), "at once");
     let mut request = Request::new(pool.next_call(), ClientId(1));
     request.on_abandon = on_abandon;
-    let second = Conversation::begin(&pool, request, Box::default(), Lost::never(), None);
+    let guard = Arc::new(());
+    let second =
+        Conversation::begin(&pool, request, Box::default(), Lost::never(), Some(Box::new(guard.clone())));
     assert!(second.now_or_never().is_none(), "the only seat is taken");
+    let goes_on = on_abandon == OnAbandon::Finish;
+    assert_eq!(Arc::strong_count(&guard) > 1, goes_on, "its guard goes with it, whoever hears of that");
     if heard_first {
         keep(ears.take());
         pool.look().await.expect("a pool");
@@ -162,6 +167,32 @@ async fn a_call_that_is_let_go_in_the_line_is_given_to_nobody() {
 async fn a_call_that_is_to_finish_all_the_same_is_given_to_a_worker() {
     assert!(let_go_in_the_line(OnAbandon::Finish, false).await);
     assert!(let_go_in_the_line(OnAbandon::Finish, true).await);
+}
+
+/// A call that waits is asked for by somebody else, who has more time.
+#[tokio::test]
+async fn a_call_is_given_with_the_longest_deadline_of_those_who_ask_for_it() {
+    let (pool, desk, ears, _keeper) = unkept();
+    let (link, theirs) = comes_up(&desk);
+    let first = ask(pool.clone()).await.expect("a worker");
+    assert!(is_given(&theirs));
+    let mut request = Request::new(pool.next_call(), ClientId(1));
+    let call = request.call;
+    request.deadline = Some(Instant::now() + Duration::from_secs(1));
+    let mut second = pin!(Conversation::begin(&pool, request, Box::default(), Lost::never(), None));
+    assert!(second.as_mut().now_or_never().is_none(), "the only seat is taken");
+    tokio::spawn(desk.clone().keep(ears));
+    pool.operate(Event::Extended { call, deadline: Some(Instant::now() + PATIENCE) }).await;
+    pool.look().await.expect("a pool");
+    link.pass_on(first.call().0, Said::Answer(Value::default())).expect("asked");
+    desk.hear(Told::Fact(Event::Finished { life: link.life, call: first.call() }));
+    let mut frame = [0; 256];
+    let (size, _) = recv(&theirs, &mut frame, RecvFlags::DONTWAIT).expect("a call");
+    // Field 3 has eight bytes of microseconds.
+    let head = frame[..size].windows(6).position(|head| head == [3, 0, 8, 0, 0, 0]).expect("a deadline");
+    let micros = u64::from_le_bytes(frame[head + 6..][..8].try_into().expect("eight bytes"));
+    assert!(micros > 2_000_000, "{micros}");
+    second.await.expect("begun");
 }
 
 /// One pool that listens, and many that do not.

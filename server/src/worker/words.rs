@@ -226,9 +226,6 @@ impl Ask {
         if !self.content_type.is_empty() {
             put_field(meta, CONTENT_TYPE, self.content_type.as_bytes());
         }
-        if let Some(deadline) = self.deadline {
-            put_number(meta, DEADLINE, u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
-        }
         for (name, value) in &self.metadata {
             put_field(meta, METADATA, format!("{name}={value}").as_bytes());
         }
@@ -240,6 +237,10 @@ impl Ask {
             if number > 0 {
                 put_number(meta, tag, number.into());
             }
+        }
+        // What differs from call to call comes last: a worker need not read the rest of it again.
+        if let Some(deadline) = self.deadline {
+            put_number(meta, DEADLINE, u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
         }
     }
 }

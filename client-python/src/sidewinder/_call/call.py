@@ -21,8 +21,9 @@ MAX_LOG = 32 * 1024
 BEAT = 0.01
 
 _ROOM = MAX_FRAME - 1024
-# The tags that nearly all calls come with.
+# The tags that are read with every call.
 _TOOL, _CONTENT_TYPE, _DEADLINE, _HEARD = Tag.TOOL, Tag.CONTENT_TYPE, Tag.DEADLINE, Tag.HEARD
+_ATTEMPT, _CREDIT, _MEMO = Tag.ATTEMPT, Tag.CREDIT, Tag.MEMO
 
 
 class Waiter(Protocol):
@@ -49,11 +50,10 @@ class Call(Target):
     # What most calls come without.
     name = ""
     content_type = DEFAULT
-    deadline: float | None = None
-    traceparent: str | None = None
-    client: str | None = None
-    attempt = 1
     memo = b""
+    # When it came, and the time that it had then, as it was said.
+    _arrived = 0.0
+    _time = b""
     granted = 0
     spent = 0
     streams = False
@@ -64,42 +64,57 @@ class Call(Target):
         _, flags, self.id, _, fields, self.body = frame
         self.has_input = flags & INPUT != 0
         self.heard: list[int] = []
-        self._metadata: list[bytes] = []
         self._link = link
         self._control = control
+        self._fields = fields
         for tag, value in fields:
             if tag == _TOOL:
                 self.name = as_text(value)
             elif tag == _CONTENT_TYPE:
                 self.content_type = as_text(value)
-            elif tag == _DEADLINE:
-                self.deadline = monotonic() + as_number(value) / 1e6
             elif tag == _HEARD:
                 self.heard.append(as_number(value))
-            else:
-                self._read_rare(tag, value)
+            elif tag == _DEADLINE:
+                self._arrived, self._time = monotonic(), value
+                if len(value) != 8:
+                    as_number(value)  # says so
+            elif tag == _CREDIT:
+                self.granted = as_number(value)
+                self.streams = self.granted > 0
+            elif tag == _MEMO:
+                self.memo = value
+            elif tag == _ATTEMPT and len(value) != 8:
+                as_number(value)
 
-    def _read_rare(self, tag: int, value: bytes) -> None:
-        if tag == Tag.CREDIT:
-            self.granted = as_number(value)
-            self.streams = self.granted > 0
-        elif tag == Tag.METADATA:
-            self._metadata.append(value)
-        elif tag == Tag.TRACEPARENT:
-            self.traceparent = as_text(value)
-        elif tag == Tag.CLIENT:
-            self.client = as_text(value)
-        elif tag == Tag.ATTEMPT:
-            self.attempt = as_number(value)
-        elif tag == Tag.MEMO:
-            self.memo = value
+    # What the context shows, read when it is asked for.
 
-    # What the context shows.
+    def _text(self, wanted: int) -> str | None:
+        found = [value for tag, value in self._fields if tag == wanted]
+        return found[-1].decode("utf-8", "replace") if found else None
+
+    @property
+    def traceparent(self) -> str | None:
+        return self._text(Tag.TRACEPARENT)
+
+    @property
+    def client(self) -> str | None:
+        return self._text(Tag.CLIENT)
+
+    @property
+    def attempt(self) -> int:
+        found = [value for tag, value in self._fields if tag == Tag.ATTEMPT]
+        return as_number(found[-1]) if found else 1
+
+    @property
+    def deadline(self) -> float | None:
+        return self._arrived + as_number(self._time) / 1e6 if self._time else None
 
     @property
     def metadata(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for entry in self._metadata:
+        for tag, entry in self._fields:
+            if tag != Tag.METADATA:
+                continue
             name, _, value = entry.decode("utf-8", "replace").partition("=")
             found[name] = f"{found[name]},{value}" if name in found else value
         return found
@@ -114,7 +129,8 @@ class Call(Target):
         return Context(self)
 
     def remaining(self) -> float | None:
-        return None if self.deadline is None else max(0.0, self.deadline - monotonic())
+        deadline = self.deadline
+        return None if deadline is None else max(0.0, deadline - monotonic())
 
     def check(self) -> None:
         if self.cancelled:
