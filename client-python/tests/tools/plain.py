@@ -211,8 +211,9 @@ def forks_with_handler() -> int:
 
 
 def signal_wait() -> None:
+    """Not in one long sleep: a signal that comes just before it is handled after it."""
     while True:
-        time.sleep(3600)
+        time.sleep(0.01)
 
 
 @sidewinder.tool

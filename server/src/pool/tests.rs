@@ -17,10 +17,10 @@ use crate::worker::witness::{Shown, Witness};
 use crate::worker::words::{Said, Value};
 use futures_util::FutureExt;
 use rustix::net::{RecvFlags, recv};
-use sidewinder_core::{Checked, ClientId, Event, Jitter, Life, OnAbandon, Policy, Request, SlotId};
+use sidewinder_core::{CallId, Checked, ClientId, Event, Jitter, Life, OnAbandon, Policy, Request, SlotId};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -193,6 +193,74 @@ async fn a_call_is_given_with_the_longest_deadline_of_those_who_ask_for_it() {
     let micros = u64::from_le_bytes(frame[head + 6..][..8].try_into().expect("eight bytes"));
     assert!(micros > 2_000_000, "{micros}");
     second.await.expect("begun");
+}
+
+/// Answers every call that it is given, until nobody is there who could give it another.
+fn answers(desk: &Desk, link: &Link, theirs: &OwnedFd, here: &Weak<()>) {
+    let mut frame = [0; 256];
+    while here.strong_count() > 0 {
+        if recv(theirs, &mut frame, RecvFlags::DONTWAIT).is_err() {
+            std::thread::yield_now();
+            continue;
+        }
+        // The call follows kind, flags and the length of the meta.
+        let call = u64::from_le_bytes(frame[8..16].try_into().expect("eight bytes"));
+        link.pass_on(call, Said::Answer(Value::default())).expect("asked");
+        desk.hear(Told::Fact(Event::Finished { life: link.life, call: CallId(call) }));
+    }
+}
+
+/// Calls one after the other, and lets go of most of them before, in or after the line.
+async fn comes_and_goes(pool: Handle, caller: usize, guard: Arc<()>) {
+    for call in 0..50 {
+        let number = caller + call;
+        let mut request = Request::new(pool.next_call(), ClientId(1));
+        request.on_abandon = [OnAbandon::Cancel, OnAbandon::Finish, OnAbandon::FinishIfLost][number % 3];
+        request.deadline =
+            (number % 7 == 0).then(|| Instant::now() + Duration::from_micros(100 * (number % 10) as u64));
+        let lost = Lost::when(move || number % 2 == 0);
+        let begun = Conversation::begin(&pool, request, Box::default(), lost, Some(Box::new(guard.clone())));
+        let whole = async {
+            if let Ok(mut conversation) = begun.await {
+                let _ = conversation.hear().await;
+            }
+        };
+        let patience = async {
+            for _ in 0..number % 11 * 3 {
+                tokio::task::yield_now().await;
+            }
+            if number % 11 == 10 {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! { () = whole => {} () = patience => {} }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_who_come_and_go_on_several_threads_leave_nothing_behind() {
+    let (pool, desk, ears, _keeper) = unkept();
+    tokio::spawn(desk.clone().keep(ears));
+    let (link, theirs) = comes_up(&desk);
+    let (guard, here) = (Arc::new(()), Arc::new(()));
+    let (desk_too, there) = (desk.clone(), Arc::downgrade(&here));
+    let worker = tokio::task::spawn_blocking(move || answers(&desk_too, &link, &theirs, &there));
+    let mut callers = JoinSet::new();
+    (0..100).for_each(|caller| _ = callers.spawn(comes_and_goes(pool.clone(), caller, guard.clone())));
+    timeout(PATIENCE, callers.join_all()).await.expect("somebody waits for ever");
+    let over = async {
+        let seats = || desk.enter(|state, _| state.core.snapshot());
+        loop {
+            let snapshot = seats().expect("a pool");
+            if snapshot.waiting == 0 && snapshot.running == 0 && Arc::strong_count(&guard) == 1 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, over).await.expect("a call is left in the line, in a seat or with its guard");
+    drop(here);
+    worker.await.expect("every call that it was given was one that it had");
 }
 
 /// One pool that listens, and many that do not.
