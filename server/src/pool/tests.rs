@@ -216,9 +216,10 @@ async fn comes_and_goes(pool: Handle, caller: usize, guard: Arc<()>) {
         let number = caller + call;
         let mut request = Request::new(pool.next_call(), ClientId(1));
         request.on_abandon = [OnAbandon::Cancel, OnAbandon::Finish, OnAbandon::FinishIfLost][number % 3];
-        request.deadline =
-            (number % 7 == 0).then(|| Instant::now() + Duration::from_micros(100 * (number % 10) as u64));
-        let lost = Lost::when(move || number % 2 == 0);
+        request.deadline = number
+            .is_multiple_of(7)
+            .then(|| Instant::now() + Duration::from_micros(100 * (number % 10) as u64));
+        let lost = Lost::when(move || number.is_multiple_of(2));
         let begun = Conversation::begin(&pool, request, Box::default(), lost, Some(Box::new(guard.clone())));
         let whole = async {
             if let Ok(mut conversation) = begun.await {
