@@ -7,6 +7,7 @@
 //! ```
 
 mod doors;
+mod memory;
 mod outlive;
 mod signals;
 
@@ -75,6 +76,7 @@ pub(crate) fn run(source: Source, settings: Settings, given: Given, log: &Log) -
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
+    memory::keep();
     let runtime = runtime.worker_threads(settings.threads).enable_all().build()?;
     let result = runtime.block_on(daemon(source, settings, given, log));
     // What still reads a pipe of a worker that is gone has nothing to say any more.
@@ -138,6 +140,7 @@ async fn daemon(
     let (following, settled) = signals.follow(operator.clone());
     let keeping = tokio::spawn(keepsakes.keep(operator.clone()));
     tokio::spawn(operator.clone().tell_manager(rule, swept));
+    tokio::spawn(memory::give_back());
     prove_to(&herald, &operator);
     let beside = Sight { crowd: seen.crowd.clone(), ..Sight::default() };
     let health = serve_health(for_health, &operator, &events, (limits.clone(), beside), wishes.clone());

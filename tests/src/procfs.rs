@@ -185,7 +185,16 @@ pub fn own_pid() -> i32 {
 
 /// The most memory that a process has had at a time, in bytes.
 pub fn peak_resident(pid: u32) -> Option<usize> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// The memory that a process has and that is of no file, in bytes.
+pub fn anonymous(pid: u32) -> Option<usize> {
+    status_bytes(pid, "RssAnon:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> Option<usize> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.split_ascii_whitespace().next()?.parse::<usize>().ok()? * 1024)
 }

@@ -28,6 +28,9 @@ pub struct Limits {
     pub stream_window: u32,
     /// Bytes that a client may send on all its streams before they are read.
     pub connection_window: u32,
+    /// Bytes of one frame of a client. A large body in few frames is read in few goes; whatever comes after a frame on its
+    /// connection waits for the whole of it.
+    pub frame: u32,
     /// Bytes of one response that wait for a slow reader, beside the message that is being written.
     pub send_buffer: usize,
     /// Without a word from a client for this long, it is asked whether it is there.
@@ -53,6 +56,8 @@ pub struct Flaw {
 
 /// HTTP/2 knows no smaller window to begin with, and no larger one at all.
 const WINDOWS: std::ops::RangeInclusive<u32> = 65_535..=(1 << 31) - 1;
+/// And no other frames.
+const FRAMES: std::ops::RangeInclusive<u32> = 16_384..=(1 << 24) - 1;
 
 impl Limits {
     /// Everything that is wrong with them.
@@ -75,6 +80,7 @@ impl Limits {
         );
         let connection = WINDOWS.contains(&self.connection_window);
         want(connection, "connection_window", "be between 65535 bytes and 2GiB less one");
+        want(FRAMES.contains(&self.frame), "frame", "be between 16KiB and 16MiB less one");
         let buffer = u32::try_from(self.send_buffer).is_ok_and(|bytes| bytes > 0);
         want(buffer, "send_buffer", "be between 1 byte and 4GiB less one");
         want(self.handshake >= some, "handshake", "be at least 1ms");
@@ -95,6 +101,7 @@ impl Default for Limits {
             message: 64 * 1024 * 1024,
             stream_window: 1024 * 1024,
             connection_window: 80 * 1024 * 1024,
+            frame: 128 * 1024,
             send_buffer: 64 * 1024,
             keepalive_every: Duration::from_secs(30),
             keepalive_patience: Duration::from_secs(20),
@@ -132,6 +139,7 @@ mod tests {
             message: 1 << 32,
             stream_window: 1,
             connection_window: 1 << 31,
+            frame: 1,
             send_buffer: 0,
             keepalive_every: none,
             keepalive_patience: none,
@@ -139,6 +147,6 @@ mod tests {
             deadline_slack: none,
             farewell: none,
         };
-        assert_eq!(wrong.flaws().len(), 11);
+        assert_eq!(wrong.flaws().len(), 12);
     }
 }

@@ -163,6 +163,7 @@ fn configured(executor: Streams, limits: &Limits) -> http2::Builder<Streams> {
         .max_header_list_size(limits.header_list)
         .initial_stream_window_size(limits.stream_window)
         .initial_connection_window_size(limits.connection_window)
+        .max_frame_size(limits.frame)
         .max_send_buf_size(limits.send_buffer)
         .keep_alive_interval(limits.keepalive_every)
         .keep_alive_timeout(limits.keepalive_patience)

@@ -58,6 +58,22 @@ async fn another_protocol_is_closed_at_once() {
 }
 
 #[tokio::test]
+async fn a_client_is_told_how_large_its_frames_may_be() {
+    const FRAME: u8 = 5;
+    for frame in [Limits::default().frame, 1 << 20] {
+        let world = World::new(Limits { frame, ..Limits::default() });
+        let mut client = world.dial().await;
+        client.write_all(&[PREFACE, SETTINGS].concat()).await.unwrap();
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await.unwrap();
+        let mut settings = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        client.read_exact(&mut settings).await.unwrap();
+        let told = settings.chunks_exact(6).find(|setting| setting[1] == FRAME).expect("it is told");
+        assert_eq!(told[2..], frame.to_be_bytes());
+    }
+}
+
+#[tokio::test]
 async fn who_comes_after_the_last_seat_is_told() {
     let world = World::new(Limits { connections: 2, ..Limits::default() });
     let mut first = world.client().await;

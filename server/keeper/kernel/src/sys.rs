@@ -5,7 +5,7 @@
 //! do anything that its parent could).
 #![allow(
     unsafe_code,
-    reason = "raw clone3, signal masks, wait4, close_range, SO_PEERPIDFD, the environment: audited here"
+    reason = "raw clone3, signal masks, wait4, close_range, SO_PEERPIDFD, environment, freed memory: audited here"
 )]
 
 use std::ffi::c_int;
@@ -16,6 +16,12 @@ use std::time::Duration;
 
 /// libc still declares it too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// The allocator maps what is larger by itself; it takes no larger bound.
+#[cfg(target_env = "gnu")]
+const MAPPED_MIN: c_int = 32 * 1024 * 1024;
+#[cfg(target_env = "gnu")]
+const FREED_MAX: c_int = 64 * 1024 * 1024;
 
 /// Signals that ask a process to stop.
 pub const STOPS: [c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
@@ -343,4 +349,33 @@ pub fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     })?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// From here on freed memory stays with this process, up to a bound, instead of going back to the kernel and coming again
+/// page by page with the next large body. Whoever asks for that gives it back in time: [`give_back_freed`].
+pub fn keep_freed() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointer, and is asked for before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_MIN);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, FREED_MAX);
+    }
+}
+
+/// Bytes that were freed and are still with this process.
+pub fn freed() -> usize {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointer; what is read is counted under locks of the allocator's own. The counter wraps.
+    return unsafe { libc::mallinfo() }.fordblks.cast_unsigned() as usize;
+    #[cfg(not(target_env = "gnu"))]
+    0
+}
+
+/// Gives pages back to the kernel that nobody uses.
+pub fn give_back_freed() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointer, and the allocator takes its own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }

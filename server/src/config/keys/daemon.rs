@@ -136,6 +136,8 @@ pub(crate) const DAEMON: &[Key<DaemonDraft>] = &[
         "What a client may send on one stream before it is read."),
     key!(Bytes "limits.connection_window" limits.connection_window, "\"2MiB\"",
         "What a client may send on all its streams before it is read."),
+    key!(Bytes "limits.frame" limits.frame, "\"64KiB\"",
+        "One frame of a client, of which a large body has many: larger ones are read faster, and let others wait longer."),
     key!(Bytes "limits.send_buffer" limits.send_buffer, "\"128KiB\"",
         "What of one response waits for a slow reader, beside the message that is being written."),
     key!(Span "limits.keepalive_every" limits.keepalive_every, "\"10s\"",

@@ -1,9 +1,12 @@
 //! Values on their way: every content type, every size, and bytes that are none.
 
 use super::{lives, serving, why};
+use crate::orders::until;
 use sidewinder_proto::v1::{Call, CallRequest, Payload};
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::client::{Calls, JSON, MSGPACK, RAW, answer, call, connect, payload, text, with};
+use sidewinder_tests::procfs::anonymous;
+use std::time::Instant;
 use tonic::Status;
 
 async fn give(calls: &mut Calls, tool: &str, arguments: Option<Payload>) -> Result<Payload, Status> {
@@ -114,6 +117,28 @@ async fn large_values_pass_and_too_large_ones_are_refused_in_both_directions() {
     assert_eq!((raised.reason(), raised.fact("exception")), ("RAISED", "sidewinder.TooLargeError"));
     assert!(raised.status.message().contains(&LIMIT.to_string()), "{raised:?}");
     assert_eq!(lives(&daemon), ["0.1"], "nothing of this has cost a worker");
+}
+
+#[tokio::test]
+async fn memory_that_large_values_have_taken_is_given_back() {
+    const VALUE: usize = 16 << 20;
+    /// What a daemon may keep for the next, and what it has come to know meanwhile.
+    const KEPT_MAX: usize = 8 << 20;
+    let arena = Arena::prepare("given-back").unwrap();
+    let daemon = serving(&arena, "values", 1);
+    let mut calls = connect(&daemon).await.unwrap();
+    let taken = || anonymous(daemon.pid()).unwrap();
+    answer(&mut calls, "same", r#"{"value": 1}"#).await.unwrap();
+    let (before, mut most) = (taken(), 0);
+    for _ in 0..4 {
+        let same = give(&mut calls, "same", Some(payload(RAW, vec![1; VALUE]))).await.unwrap();
+        assert_eq!(same.data.len(), VALUE);
+        most = most.max(taken());
+    }
+    let freed = Instant::now();
+    until("it is given back", || taken() <= before + KEPT_MAX);
+    let (mib, after) = (|bytes: usize| bytes >> 20, freed.elapsed());
+    println!("{} MiB before, {} with large values, {} after {after:?}", mib(before), mib(most), mib(taken()));
 }
 
 #[tokio::test]
