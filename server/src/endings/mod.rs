@@ -163,34 +163,26 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
         F: Future<Output = Option<Ending<T>>> + Send + 'static,
     {
         let mut table = lock(&self.table);
-        let (number, ended) = match table.find(&key, Instant::now()) {
+        let (number, ended, begun) = match table.find(&key, Instant::now()) {
             Some(Found::Answer { of: known, .. } | Found::Running { of: known, .. }) if known != of => {
                 return Err(Taken::Other(known));
             }
             Some(Found::Running { joinable: false, .. }) => return Err(Taken::Running),
-            Some(Found::Answer { value, .. }) => (0, watch::Sender::new(Some(value)).subscribe()),
+            Some(Found::Answer { value, .. }) => (0, watch::Sender::new(Some(value)).subscribe(), None),
             Some(Found::Running { number, ended, .. }) => {
                 table.join(&key, until);
-                (number, ended)
+                (number, ended, None)
             }
             Some(Found::Failure { .. }) | None => {
                 let (number, ended, left) = table.begin(key.clone(), of, true, until);
-                // Dropped with the last who holds it: a key that nothing runs under is free.
-                let running = Arc::new(Alone { table: self.table.clone(), key: key.clone(), number });
-                let run = start(Waiters { left }, running.clone());
-                tokio::spawn(async move {
-                    let ending = run.await;
-                    let mut table = lock(&running.table);
-                    match ending {
-                        Some(ending) => table.end(&running.key, number, ending, Instant::now()),
-                        None => table.let_go(&running.key, number),
-                    }
-                    drop(table);
-                });
-                (number, ended)
+                (number, ended, Some(Waiters { left }))
             }
         };
         drop(table);
+        if let Some(waiters) = begun {
+            let alone = Alone { table: self.table.clone(), key: key.clone(), number };
+            begin(Arc::new(alone), waiters, start);
+        }
         let goes_on: Option<Box<dyn Fn() -> bool + Send + Sync>> = Some(Box::new(goes_on));
         Ok(Joined { table: self.table.clone(), key, number, ended, until, goes_on })
     }
@@ -222,6 +214,27 @@ impl<T: Clone + Send + Sync + 'static> Endings<T> {
         drop(table);
         Some(Joined { table: self.table.clone(), key, number, ended, until, goes_on: None })
     }
+}
+
+/// Runs what has just been begun in a task of its own. Not under the table's lock, which is taken when that task is dropped:
+/// a runtime that ends drops it at once.
+fn begin<T: Clone + Send + Sync + 'static, F>(
+    alone: Arc<Alone<T>>,
+    waiters: Waiters,
+    start: impl FnOnce(Waiters, Arc<Alone<T>>) -> F,
+) where
+    F: Future<Output = Option<Ending<T>>> + Send + 'static,
+{
+    let run = start(waiters, alone.clone());
+    tokio::spawn(async move {
+        let ending = run.await;
+        let mut table = lock(&alone.table);
+        match ending {
+            Some(ending) => table.end(&alone.key, alone.number, ending, Instant::now()),
+            None => table.let_go(&alone.key, alone.number),
+        }
+        drop(table);
+    });
 }
 
 fn lock<T>(table: &Mutex<Table<T>>) -> MutexGuard<'_, Table<T>> {

@@ -183,3 +183,14 @@ fn what_is_kept_is_bounded_in_bytes_and_in_time() {
     assert_eq!(kept(&mut table, begin + Duration::from_mins(1)), 1);
     assert_eq!(kept(&mut table, begin + Duration::from_secs(119)), 0);
 }
+
+#[test]
+fn a_key_is_free_again_when_its_call_comes_to_a_runtime_that_has_ended() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let (handle, endings) = (runtime.handle().clone(), Endings::new(rules(10_000)));
+    runtime.shutdown_timeout(Duration::from_mins(1));
+    let ended = handle.enter();
+    let (_joined, _tell) = start(&endings, "k");
+    drop(ended);
+    assert!(endings.find(key("k"), None).is_none());
+}
