@@ -163,3 +163,5 @@ strike 'caller' "$caller"
 
 step 'What earlier runs left behind (sidewinder reap)'
 "$sidewinder" reap
+
+step "The program is $sidewinder; README.md goes on from here"

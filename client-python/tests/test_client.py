@@ -63,7 +63,7 @@ try:
 except ImportError as error:
     print(error)
 """
-            self.assertIn("pip install 'sidewinder[client]'", run(program), wanted)
+            self.assertIn("pip install grpcio protobuf", run(program), wanted)
         self.assertIn("pip install", run("try:\n import sidewinder.aio\nexcept ImportError as e: print(e)"))
         self.assertIn(
             "pip install", run("try:\n from sidewinder import Client\nexcept ImportError as e: print(e)")
@@ -95,6 +95,7 @@ class Places(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "empty"):
             target("")
 
+    @mock.patch("sidewinder._client.place.SYSTEM", Path("/nowhere"))
     def test_the_socket_of_this_user_is_where_the_daemon_puts_it(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             named = {"SIDEWINDER_RUNTIME_DIR": f"{folder}/named", "XDG_RUNTIME_DIR": folder}
@@ -108,6 +109,24 @@ class Places(unittest.TestCase):
         with mock.patch("os.geteuid", return_value=0), mock.patch("os.lstat", side_effect=FileNotFoundError):
             self.assertEqual(default_socket({}), Path("/run/sidewinder/sidewinder.sock"))
 
+    def test_a_socket_that_is_named_goes_first_and_that_of_the_system_last(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            own, system = Path(folder, "sidewinder/sidewinder.sock"), Path(folder, "system.sock")
+            session = {"XDG_RUNTIME_DIR": folder}
+            named = {**session, "SIDEWINDER_LISTEN_SOCKET": f"{folder}/named.sock"}
+            with mock.patch("sidewinder._client.place.SYSTEM", system):
+                self.assertEqual(default_socket(session), own)
+                system.touch()
+                self.assertEqual(default_socket(session), system)
+                self.assertEqual(default_socket(named), Path(folder, "named.sock"))
+                own.parent.mkdir(mode=0o777)
+                own.parent.chmod(0o777)
+                self.assertEqual(default_socket(session), system)
+                own.parent.chmod(0o700)
+                own.touch()
+                self.assertEqual(default_socket(session), own)
+
+    @mock.patch("sidewinder._client.place.SYSTEM", Path("/nowhere"))
     def test_a_place_of_somebody_else_is_refused(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             base = Path(folder, "base")

@@ -226,7 +226,7 @@ class Ends(unittest.TestCase):
                     ask()
                 self.assertEqual((caught.exception.ran, caught.exception.reason), ("no", "UNAVAILABLE"))
                 self.assertIsInstance(caught.exception, ConnectionError)
-            with self.assertRaises(TimeoutError):
+            with self.assertRaisesRegex(TimeoutError, "nowhere.at.sock has not answered in time"):
                 client.wait_ready(0.2)
 
     def test_a_daemon_that_dies_and_comes_back(self) -> None:

@@ -8,7 +8,7 @@ In a worker, plain functions become tools. Nothing but the standard library is n
     def add(a: int, b: int) -> int:
         return a + b
 
-Elsewhere, `pip install 'sidewinder[client]'` calls them:
+Elsewhere, with grpcio and protobuf, it calls them:
 
     with sidewinder.Client() as client:
         print(client.call("add", {"a": 1, "b": 2}))

@@ -43,6 +43,6 @@ def explained(missing: ModuleNotFoundError, wanted: str) -> ImportError:
         return missing
     return ImportError(
         f"{wanted} needs grpcio and protobuf, and there is no module {missing.name}: "
-        "pip install 'sidewinder[client]'",
+        "pip install grpcio protobuf",
         name=missing.name,
     )

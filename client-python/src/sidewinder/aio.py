@@ -1,4 +1,4 @@
-"""The client for asyncio: `sidewinder.aio.Client`. It comes with `pip install 'sidewinder[client]'`.
+"""The client for asyncio: `sidewinder.aio.Client`. It needs grpcio and protobuf.
 
 async with sidewinder.aio.Client() as client:
     print(await client.call("add", {"a": 1, "b": 2}))

@@ -14,7 +14,6 @@ const RAW: &str = "application/octet-stream";
 
 /// What both verbs take
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: sidewinder call add '{\"a\": 1, \"b\": 2}'")]
 pub(super) struct Arguments {
     /// The tool
     tool: String,
@@ -24,8 +23,8 @@ pub(super) struct Arguments {
     /// Send the arguments as bytes, and write the value's bytes as they come: nothing is read as JSON
     #[arg(long)]
     raw: bool,
-    /// The pool
-    #[arg(long, value_name = "NAME", default_value = "")]
+    /// The pool; by default the only one
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pool: String,
     /// Give up after this time
     #[arg(long, value_name = "DURATION", value_parser = duration)]

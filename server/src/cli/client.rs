@@ -26,6 +26,9 @@ const SOCKET_VARIABLE: &str = "SIDEWINDER_LISTEN_SOCKET";
 /// Where the unit for the whole system listens. Only root can put anything there.
 const SYSTEM_SOCKET: &str = "/run/sidewinder/sidewinder.sock";
 
+/// The longest path of a socket.
+const SOCKET_MAX: usize = 107;
+
 /// Where the daemon is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
@@ -58,6 +61,11 @@ pub(super) enum Failed {
 
 impl From<Status> for Failed {
     fn from(status: Status) -> Self {
+        // On this side nothing but the time of the verb ends a call like that.
+        if status.code() == Code::Cancelled && status.source().is_some() {
+            let why = "no answer within --timeout; the tool may have run";
+            return Self::Answer(Box::new(Status::deadline_exceeded(why)));
+        }
         let is_unclear = matches!(status.code(), Code::Unknown | Code::Unavailable);
         // What the daemon says has no source on this side.
         match status.source() {
@@ -73,6 +81,12 @@ impl Where {
             return self.connect_to(address).await;
         }
         let socket = self.place().map_err(|error| Failed::Here(error.to_string()))?;
+        if socket.as_os_str().len() > SOCKET_MAX {
+            let shown = socket.display();
+            return Err(Failed::Here(format!(
+                "{shown} is longer than {SOCKET_MAX} bytes, which no socket can be: name a shorter --socket"
+            )));
+        }
         let missing = |why: String| {
             Failed::NoDaemon(format!(
                 "no daemon listens on {} ({why}): start one with `sidewinder run --tools MODULE`, or name its --socket",

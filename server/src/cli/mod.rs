@@ -40,8 +40,10 @@ enum Verb {
     Keep(Box<keep::Arguments>),
     Run(Box<run::Arguments>),
     /// Run a tool and show its value
+    #[command(after_help = "Example: sidewinder call add '{\"a\": 1, \"b\": 2}'")]
     Call(Box<call::Arguments>),
     /// Run a tool and show its items as they come, one a line
+    #[command(after_help = "Example: sidewinder stream count '{\"until\": 3}'")]
     Stream(Box<call::Arguments>),
     /// Show the pools of a daemon and their workers
     Status(look::status::Arguments),

@@ -6,6 +6,7 @@ use crate::config::time::duration;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
+use sidewinder_proto::v1::pools_client::PoolsClient;
 use sidewinder_proto::v1::{
     DescribeRequest, DrainRequest, DumpStacksRequest, ListPoolsRequest, Phase, QuitRequest, ReloadRequest,
     ReloadResponse, ResizeRequest, RestartRequest, ResumeRequest, Size, WatchRequest,
@@ -13,6 +14,7 @@ use sidewinder_proto::v1::{
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
+use tonic::transport::Channel;
 
 /// End a pool: what waits is refused, what runs may end, then its workers leave
 ///
@@ -22,8 +24,8 @@ use std::time::Duration;
     after_help = "Example: sidewinder drain default --within 10s, and later: sidewinder resume default"
 )]
 pub(super) struct Drain {
-    /// The pool
-    pool: String,
+    /// The pool; by default the only one
+    pool: Option<String>,
     /// Kill what still runs after this time; by default as configured
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     within: Option<Duration>,
@@ -37,8 +39,8 @@ pub(super) struct Drain {
 /// Take a drain back: the pool serves again
 #[derive(Debug, clap::Args)]
 pub(super) struct Resume {
-    /// The pool
-    pool: String,
+    /// The pool; by default the only one
+    pool: Option<String>,
     #[command(flatten)]
     place: Where,
 }
@@ -46,8 +48,8 @@ pub(super) struct Resume {
 /// Replace workers by fresh ones without dropping a call; also the way back from FATAL
 #[derive(Debug, clap::Args)]
 pub(super) struct Restart {
-    /// The pool
-    pool: String,
+    /// The pool; by default the only one
+    pool: Option<String>,
     /// Only the worker in this slot
     #[arg(long, value_name = "N")]
     slot: Option<u32>,
@@ -87,8 +89,8 @@ pub(super) struct Reload {
 /// Show where the threads of workers are
 #[derive(Debug, clap::Args)]
 pub(super) struct Dump {
-    /// The pool
-    pool: String,
+    /// The pool; by default the only one
+    pool: Option<String>,
     /// Only the worker in this slot
     #[arg(long, value_name = "N")]
     slot: Option<u32>,
@@ -114,10 +116,13 @@ pub(super) struct Quit {
     place: Where,
 }
 
+/// Whoever has changed the code of a tool, and not the configuration, waits for it in vain.
+const UNCHANGED: &str = "nothing has changed; --renew POOL replaces workers whose code has changed\n";
+
 pub(super) fn drain(arguments: &Drain) -> ExitCode {
     ask(async {
-        let pool = arguments.pool.clone();
         let mut looks = arguments.place.pools().await?;
+        let pool = meant(&mut looks, arguments.pool.as_ref()).await?;
         // Before the order: no event of it may be missed.
         let mut events = looks.watch(WatchRequest { pools: vec![pool.clone()] }).await?.into_inner();
         let within = span(arguments.within);
@@ -140,7 +145,7 @@ pub(super) fn drain(arguments: &Drain) -> ExitCode {
 
 pub(super) fn resume(arguments: &Resume) -> ExitCode {
     ask(async {
-        let pool = arguments.pool.clone();
+        let pool = meant(&mut arguments.place.pools().await?, arguments.pool.as_ref()).await?;
         arguments.place.admin().await?.resume(ResumeRequest { pool }).await?;
         Ok(())
     })
@@ -148,7 +153,8 @@ pub(super) fn resume(arguments: &Resume) -> ExitCode {
 
 pub(super) fn restart(arguments: &Restart) -> ExitCode {
     ask(async {
-        let request = RestartRequest { pool: arguments.pool.clone(), slot: arguments.slot };
+        let pool = meant(&mut arguments.place.pools().await?, arguments.pool.as_ref()).await?;
+        let request = RestartRequest { pool, slot: arguments.slot };
         arguments.place.admin().await?.restart(request).await?;
         Ok(())
     })
@@ -191,13 +197,14 @@ pub(super) fn reload(arguments: &Reload) -> ExitCode {
             .filter(|(_, names)| !names.is_empty())
             .map(|(name, names)| format!("{}: {}\n", name.replace('_', " "), names.join(", ")))
             .collect();
-        print(if lines.is_empty() { "nothing has changed\n".to_owned() } else { lines.concat() }.as_str())
+        print(if lines.is_empty() { UNCHANGED.to_owned() } else { lines.concat() }.as_str())
     })
 }
 
 pub(super) fn dump(arguments: &Dump) -> ExitCode {
     ask(async {
-        let request = DumpStacksRequest { pool: arguments.pool.clone(), slot: arguments.slot };
+        let pool = meant(&mut arguments.place.pools().await?, arguments.pool.as_ref()).await?;
+        let request = DumpStacksRequest { pool: pool.clone(), slot: arguments.slot };
         let stacks = arguments.place.admin().await?.dump_stacks(request).await?.into_inner().stacks;
         if arguments.json {
             let stacks: Vec<_> =
@@ -206,7 +213,7 @@ pub(super) fn dump(arguments: &Dump) -> ExitCode {
         }
         let shown = stacks.iter().map(|stack| {
             let text = if stack.text.is_empty() { "it did not answer in time\n" } else { &stack.text };
-            format!("== {}/{}\n{text}", arguments.pool, stack.worker)
+            format!("== {pool}/{}\n{text}", stack.worker)
         });
         print(&shown.collect::<String>())
     })
@@ -224,6 +231,16 @@ pub(super) fn quit(arguments: &Quit) -> ExitCode {
             None => Ok(()),
         }
     })
+}
+
+/// The name of the pool that is meant, if it is not said: that of the only one. Of several the daemon says so.
+async fn meant(looks: &mut PoolsClient<Channel>, pool: Option<&String>) -> Result<String, Failed> {
+    if let Some(pool) = pool {
+        return Ok(pool.clone());
+    }
+    let request = ListPoolsRequest { pools: vec![String::new()] };
+    let pools = looks.list_pools(request).await?.into_inner().pools;
+    Ok(pools.into_iter().next().map_or_else(String::new, |pool| pool.name))
 }
 
 async fn wait_for_end(process: OwnedFd) -> Result<(), Failed> {

@@ -28,7 +28,14 @@ impl Lifeline {
             Some(caller) => Some(watched(caller, Interest::READABLE)?),
             None => parent()?,
         };
-        Ok(Self { parent, input: readable(input)? })
+        let input = readable(input)?;
+        if input.is_none() {
+            tracing::warn!(
+                "standard input is a file or /dev/null, and never ends: only the end of the process that started this daemon \
+                 ends it; give it a pipe or a socket"
+            );
+        }
+        Ok(Self { parent, input })
     }
 
     /// Waits for its end, and says which.

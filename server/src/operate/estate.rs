@@ -43,7 +43,7 @@ impl Estate {
     fn inherit(&self, pool: &str, taken: Taken, events: &Events) -> (Hold, Welcome, Inheritance) {
         let Taken { hold, welcome, survivors, unknown, next_number, next_server } = taken;
         if unknown > 0 {
-            let text = format!("{unknown} workers were left that had not been ready, and end");
+            let text = format!("of the workers that were left, those that had not been ready end: {unknown}");
             tell(events, pool, text);
         }
         let carrier = self.carrier.clone();

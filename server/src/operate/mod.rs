@@ -267,7 +267,10 @@ impl Operator {
     /// Stops the daemon: calls may go on for so long. Said again, the shorter bound holds.
     pub(crate) async fn quit(&self, within: Option<Duration>) {
         let within = within.unwrap_or(self.drain);
-        let text = format!("stopping: calls may go on for {within:?}");
+        let text = match within {
+            Duration::ZERO => "stopping: calls end at once".to_owned(),
+            within => format!("stopping: calls may go on for {within:?}"),
+        };
         self.events.tell(Event::new(What::Stopping, text).with("within_ms", within.as_millis()));
         self.herald.stopping();
         self.stay();

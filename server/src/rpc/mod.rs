@@ -35,7 +35,11 @@ fn find(pools: &Pools, name: &str) -> Result<Handle, Outcome> {
 fn find_named(pools: &Pools, name: &str) -> Result<(String, Handle), Outcome> {
     pools.find(name).ok_or_else(|| {
         let names: Vec<String> = pools.all().into_keys().collect();
-        let message = format!("no pool is called `{name}`; there are {}", names.join(", "));
+        let message = match (name, names.as_slice()) {
+            ("", names) => format!("several pools are there ({}): name one of them", names.join(", ")),
+            (name, [only]) => format!("no pool is called `{name}`; there is only {only}"),
+            (name, names) => format!("no pool is called `{name}`; there are {}", names.join(", ")),
+        };
         Outcome::Invalid(Invalid::UnknownPool { message })
     })
 }

@@ -24,7 +24,7 @@ fn a_reload_goes_on_to_its_end_when_whoever_asked_has_hung_up() {
     asker.kill().unwrap();
     asker.wait().unwrap();
     until("every pool is there", || names(&daemon) == all);
-    assert_eq!(order(&daemon, "reload", &[]), "nothing has changed\n");
+    assert!(order(&daemon, "reload", &[]).starts_with("nothing has changed;"));
 }
 
 #[test]

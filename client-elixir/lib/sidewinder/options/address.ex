@@ -2,9 +2,13 @@ defmodule Sidewinder.Options.Address do
   @moduledoc """
   Where a daemon is, as people write it.
 
-  Without an address it is the private socket of this user, by the daemon's own rule: `SIDEWINDER_RUNTIME_DIR`, then
-  `XDG_RUNTIME_DIR`, then a place named after the user.
+  Without an address it is what `SIDEWINDER_LISTEN_SOCKET` names, or the private socket of this user, by the daemon's own
+  rule: `SIDEWINDER_RUNTIME_DIR`, then `XDG_RUNTIME_DIR`, then a place named after the user. Where there is none it is the
+  socket of the system, if there is one.
   """
+
+  # Where the unit for the whole system listens. Only root can put anything there.
+  @system "/run/sidewinder/sidewinder.sock"
 
   @doc """
   The endpoints that an option names.
@@ -54,7 +58,14 @@ defmodule Sidewinder.Options.Address do
 
   @doc "Where the daemon of this user listens, when nobody says otherwise."
   @spec default_socket() :: String.t()
-  def default_socket, do: Path.join(Path.expand(runtime()), "sidewinder.sock")
+  def default_socket do
+    own = Path.join(Path.expand(runtime()), "sidewinder.sock")
+
+    case System.get_env("SIDEWINDER_LISTEN_SOCKET", "") do
+      "" -> if File.exists?(@system) and not File.exists?(own), do: @system, else: own
+      named -> Path.expand(named)
+    end
+  end
 
   defp runtime do
     named = System.get_env("SIDEWINDER_RUNTIME_DIR", "")

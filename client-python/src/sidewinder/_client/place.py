@@ -1,6 +1,6 @@
 """Where the daemon is: the address as people write it, or the private socket of this user.
 
-The rule is the daemon's own. A directory that somebody else owns or can write to is refused, because whoever
+The rule is that of the command line. A directory that somebody else owns or can write to is refused, because whoever
 listens there would be sent this user's calls.
 """
 
@@ -24,8 +24,25 @@ def target(address: str | os.PathLike[str] | None) -> str:
     return text
 
 
+# Where the unit for the whole system listens. Only root can put anything there.
+SYSTEM = Path("/run/sidewinder/sidewinder.sock")
+
+
 def default_socket(environment: Mapping[str, str]) -> Path:
-    """Where the daemon of this user listens, when nobody says otherwise."""
+    """Where the daemon of this user listens, or else that of the system, when nobody says otherwise."""
+    named = environment.get("SIDEWINDER_LISTEN_SOCKET")
+    if named:
+        return Path(os.path.abspath(named))
+    try:
+        own = _own_socket(environment)
+    except PermissionError:
+        if not SYSTEM.exists():
+            raise
+        return SYSTEM
+    return SYSTEM if SYSTEM.exists() and not own.exists() else own
+
+
+def _own_socket(environment: Mapping[str, str]) -> Path:
     base = Path(os.path.abspath(_base(environment)))
     try:
         there = os.lstat(base)

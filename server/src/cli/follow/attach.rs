@@ -23,8 +23,8 @@ pub(in crate::cli) struct Arguments {
     /// Which run of that client this is; a new one by default
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// The mode that the daemon has to be in
-    #[arg(long, value_name = "MODE", default_value = "")]
+    /// The mode that the daemon has to be in; any by default
+    #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
     mode: String,
     /// How often to beat; as the daemon likes by default
     #[arg(long, value_name = "DURATION", value_parser = crate::config::time::duration)]

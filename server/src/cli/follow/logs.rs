@@ -22,7 +22,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pool: Vec<String>,
     /// Only lines of this slot, or of this worker
-    #[arg(long, value_name = "SLOT[.NUMBER]", default_value = "")]
+    #[arg(long, value_name = "SLOT[.NUMBER]", default_value = "", hide_default_value = true)]
     worker: String,
     /// One JSON object a line
     #[arg(long)]

@@ -110,12 +110,14 @@ fn worker_line(worker: &Worker, style: Style) -> String {
         worker.pool,
         if worker.life.is_empty() { worker.slot.to_string() } else { worker.life.clone() }
     );
+    // Of one that has just come, and of one that is not there, not all is known.
+    let known = |number: u64| if number == 0 { "-".to_owned() } else { number.to_string() };
     format!(
         "{name:<16} {shown} process {:<8} {:>3} busy {:>8} served {:>6} MiB\n",
-        worker.pid,
+        known(worker.pid.into()),
         worker.busy,
         worker.served,
-        worker.resident_bytes >> 20
+        known(worker.resident_bytes >> 20)
     )
 }
 
@@ -126,7 +128,8 @@ fn tool_line(tool: &Tool, style: Style) -> String {
         .map(|parameter| {
             let default =
                 parameter.default_json.as_ref().map(|json| format!(" = {json}")).unwrap_or_default();
-            format!("{}: {}{default}", parameter.name, parameter.r#type)
+            let kind = if parameter.r#type.is_empty() { "" } else { ": " };
+            format!("{}{kind}{}{default}", parameter.name, parameter.r#type)
         })
         .collect();
     let returns = if tool.returns.is_empty() { String::new() } else { format!(" -> {}", tool.returns) };

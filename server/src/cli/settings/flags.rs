@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags without a value, each by itself")]
 pub(in crate::cli) struct Flags {
-    /// The configuration, in TOML; `SIDEWINDER_CONFIG` names one as well. The environment overrides it, and flags do
+    /// The configuration, in TOML; `SIDEWINDER_CONFIG` names one as well. Environment and flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The pool of which the flags speak; by default the only one, or a new one called `default`
@@ -103,7 +103,7 @@ pub(in crate::cli) struct Flags {
     /// Where Prometheus can fetch metrics; only loopback, unless --insecure
     #[arg(long, value_name = "ADDRESS")]
     prometheus: Option<String>,
-    /// Where to send metrics by OTLP over gRPC, such as <http://127.0.0.1:4317>
+    /// Where to send metrics by OTLP over gRPC, such as `http://127.0.0.1:4317`
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
     /// How often to send them

@@ -80,6 +80,19 @@ fn a_coupled_daemon_whose_parent_died_before_it_was_ready_ends_at_once() {
     assert_eq!(ended, 1, "it lives on without anybody");
 }
 
+/// A file never ends, and neither does `/dev/null`.
+#[test]
+fn a_coupled_daemon_with_a_standard_input_that_never_ends_says_so() {
+    let arena = Arena::prepare("endless").unwrap();
+    let asked = ["--tools", "plain", "--workers", "1", "--mode", "coupled"];
+    let mut daemon = Daemon::launch_with(&arena, &asked, |command| {
+        command.stdin(Stdio::null());
+    })
+    .unwrap();
+    daemon.log_until("give it a pipe or a socket").unwrap();
+    daemon.log_until("listens on").unwrap();
+}
+
 /// The end of standard input is the end of everything, a call in the middle of it included.
 #[test]
 fn a_coupled_daemon_ends_with_its_lifeline() {

@@ -52,6 +52,8 @@ def _details(code: str, trailers: Trailers) -> Details | None:
 def _untold(code: grpc.StatusCode, text: str, target: str) -> tuple[Details, str]:
     """A status without a word of the daemon: its reason is the name of the code."""
     metadata: dict[str, str] = {}
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        text = f"{target} has not answered in time ({text})"
     if code is grpc.StatusCode.UNAVAILABLE:
         if _NOBODY in text:
             metadata["ran"] = "no"
