@@ -1,7 +1,7 @@
 """Where the daemon is: the address as people write it, or the private socket of this user.
 
-The rule is that of the command line. A directory that somebody else owns or can write to is refused, because whoever
-listens there would be sent this user's calls.
+The rule is that of the command line. A directory that somebody else owns or can write to is refused, because
+whoever listens there would be sent this user's calls.
 """
 
 from __future__ import annotations
