@@ -17,7 +17,7 @@ async fn each_bad_question_is_refused_with_its_reason_and_costs_no_worker() {
     let cases = [
         (CallRequest::default(), "BAD_REQUEST", Code::InvalidArgument, "call"),
         (ask("", "{}"), "BAD_REQUEST", Code::InvalidArgument, "ListTools"),
-        (with(elsewhere, "{}"), "UNKNOWN_POOL", Code::NotFound, "there are default"),
+        (with(elsewhere, "{}"), "UNKNOWN_POOL", Code::NotFound, "there is only default"),
         (with(keyless, "{}"), "BAD_REQUEST", Code::InvalidArgument, "affinity.key"),
         (with(Call { priority: 99, ..call("add") }, "{}"), "BAD_REQUEST", Code::InvalidArgument, "priority"),
         (
