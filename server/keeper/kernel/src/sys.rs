@@ -359,6 +359,8 @@ pub fn keep_freed() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_MIN);
         libc::mallopt(libc::M_TRIM_THRESHOLD, FREED_MAX);
+        // What lies at the end of another arena is never given back on demand.
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
