@@ -11,6 +11,8 @@ mod memory;
 mod outlive;
 mod signals;
 
+pub(crate) use memory::keep as keep_memory;
+
 use crate::config::{Listen, Settings, Source};
 use crate::endings::Endings;
 use crate::handover::{Handover, Passed};
@@ -76,7 +78,6 @@ pub(crate) fn run(source: Source, settings: Settings, given: Given, log: &Log) -
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    memory::keep();
     let runtime = runtime.worker_threads(settings.threads).enable_all().build()?;
     let result = runtime.block_on(daemon(source, settings, given, log));
     // What still reads a pipe of a worker that is gone has nothing to say any more.

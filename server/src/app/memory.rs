@@ -12,8 +12,8 @@ const EVERY: Duration = Duration::from_secs(5);
 /// What a daemon may keep although nobody uses it.
 const SPARE_MAX: usize = 4 * 1024 * 1024;
 
-/// Called before there is a second thread.
-pub(super) fn keep() {
+/// Called before there is a second thread, which would have a heap of its own.
+pub(crate) fn keep() {
     sys::keep_freed();
 }
 

@@ -40,6 +40,7 @@ pub(super) fn run(arguments: Arguments, caller: Option<OwnedFd>) -> ExitCode {
         Err(problems) => return super::fail(&problems),
     };
     let daemon = || {
+        app::keep_memory();
         let log = Log::begin(&settings.telemetry)?;
         let done = app::run(source, settings, given, &log).map_err(|error| error.to_string());
         log.end();
