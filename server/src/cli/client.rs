@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 /// Who does not answer for so long is not there.
@@ -61,8 +61,7 @@ pub(super) enum Failed {
 
 impl From<Status> for Failed {
     fn from(status: Status) -> Self {
-        // On this side nothing but the time of the verb ends a call like that.
-        if status.code() == Code::Cancelled && status.source().is_some() {
+        if std::iter::successors(status.source(), |&why| why.source()).any(|why| why.is::<TimeoutExpired>()) {
             let why = "no answer within --timeout; the tool may have run";
             return Self::Answer(Box::new(Status::deadline_exceeded(why)));
         }

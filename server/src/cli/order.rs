@@ -6,7 +6,6 @@ use crate::config::time::duration;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
-use sidewinder_proto::v1::pools_client::PoolsClient;
 use sidewinder_proto::v1::{
     DescribeRequest, DrainRequest, DumpStacksRequest, ListPoolsRequest, Phase, QuitRequest, ReloadRequest,
     ReloadResponse, ResizeRequest, RestartRequest, ResumeRequest, Size, WatchRequest,
@@ -14,7 +13,6 @@ use sidewinder_proto::v1::{
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
-use tonic::transport::Channel;
 
 /// End a pool: what waits is refused, what runs may end, then its workers leave
 ///
@@ -121,8 +119,8 @@ const UNCHANGED: &str = "nothing has changed; --renew POOL replaces workers whos
 
 pub(super) fn drain(arguments: &Drain) -> ExitCode {
     ask(async {
+        let pool = meant(&arguments.place, arguments.pool.as_ref()).await?;
         let mut looks = arguments.place.pools().await?;
-        let pool = meant(&mut looks, arguments.pool.as_ref()).await?;
         // Before the order: no event of it may be missed.
         let mut events = looks.watch(WatchRequest { pools: vec![pool.clone()] }).await?.into_inner();
         let within = span(arguments.within);
@@ -145,7 +143,7 @@ pub(super) fn drain(arguments: &Drain) -> ExitCode {
 
 pub(super) fn resume(arguments: &Resume) -> ExitCode {
     ask(async {
-        let pool = meant(&mut arguments.place.pools().await?, arguments.pool.as_ref()).await?;
+        let pool = meant(&arguments.place, arguments.pool.as_ref()).await?;
         arguments.place.admin().await?.resume(ResumeRequest { pool }).await?;
         Ok(())
     })
@@ -153,7 +151,7 @@ pub(super) fn resume(arguments: &Resume) -> ExitCode {
 
 pub(super) fn restart(arguments: &Restart) -> ExitCode {
     ask(async {
-        let pool = meant(&mut arguments.place.pools().await?, arguments.pool.as_ref()).await?;
+        let pool = meant(&arguments.place, arguments.pool.as_ref()).await?;
         let request = RestartRequest { pool, slot: arguments.slot };
         arguments.place.admin().await?.restart(request).await?;
         Ok(())
@@ -203,7 +201,7 @@ pub(super) fn reload(arguments: &Reload) -> ExitCode {
 
 pub(super) fn dump(arguments: &Dump) -> ExitCode {
     ask(async {
-        let pool = meant(&mut arguments.place.pools().await?, arguments.pool.as_ref()).await?;
+        let pool = meant(&arguments.place, arguments.pool.as_ref()).await?;
         let request = DumpStacksRequest { pool: pool.clone(), slot: arguments.slot };
         let stacks = arguments.place.admin().await?.dump_stacks(request).await?.into_inner().stacks;
         if arguments.json {
@@ -234,12 +232,12 @@ pub(super) fn quit(arguments: &Quit) -> ExitCode {
 }
 
 /// The name of the pool that is meant, if it is not said: that of the only one. Of several the daemon says so.
-async fn meant(looks: &mut PoolsClient<Channel>, pool: Option<&String>) -> Result<String, Failed> {
+async fn meant(place: &Where, pool: Option<&String>) -> Result<String, Failed> {
     if let Some(pool) = pool {
         return Ok(pool.clone());
     }
     let request = ListPoolsRequest { pools: vec![String::new()] };
-    let pools = looks.list_pools(request).await?.into_inner().pools;
+    let pools = place.pools().await?.list_pools(request).await?.into_inner().pools;
     Ok(pools.into_iter().next().map_or_else(String::new, |pool| pool.name))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{answer, plain, refusal};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::Daemon;
 use std::fs::File;
@@ -71,7 +72,12 @@ fn a_deadline_reaches_the_tool_and_frees_the_worker() {
     let daemon = plain(&arena);
     let pid = answer(&daemon, "who", "{}");
     let why = refusal(&daemon, &["sleep", r#"{"seconds": 1000}"#, "--timeout", "200ms"]);
+    // Whoever is quicker says so: the daemon, or the verb.
     assert!(why.contains("DEADLINE") || why.contains("no answer within --timeout"), "{why}");
+    daemon.send(Signal::STOP).unwrap();
+    let why = refusal(&daemon, &["who", "--timeout", "200ms"]);
+    daemon.send(Signal::CONT).unwrap();
+    assert!(why.contains("DeadlineExceeded: no answer within --timeout"), "{why}");
     assert_eq!(answer(&daemon, "who", "{}"), pid, "the worker gave up the call and lives");
 }
 

@@ -57,12 +57,12 @@ defmodule Sidewinder.Options.Address do
   end
 
   @doc "Where the daemon of this user listens, when nobody says otherwise."
-  @spec default_socket() :: String.t()
-  def default_socket do
+  @spec default_socket(String.t()) :: String.t()
+  def default_socket(system \\ @system) do
     own = Path.join(Path.expand(runtime()), "sidewinder.sock")
 
     case System.get_env("SIDEWINDER_LISTEN_SOCKET", "") do
-      "" -> if File.exists?(@system) and not File.exists?(own), do: @system, else: own
+      "" -> if File.exists?(system) and not File.exists?(own), do: system, else: own
       named -> Path.expand(named)
     end
   end

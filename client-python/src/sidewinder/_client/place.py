@@ -11,6 +11,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+# Where the unit for the whole system listens. Only root can put anything there.
+SYSTEM = Path("/run/sidewinder/sidewinder.sock")
+
 
 def target(address: str | os.PathLike[str] | None) -> str:
     """The address as gRPC understands it. None: the daemon of this user."""
@@ -22,10 +25,6 @@ def target(address: str | os.PathLike[str] | None) -> str:
     if isinstance(address, os.PathLike) or text.startswith(("/", "./", "../")):
         return f"unix:{os.path.abspath(text)}"
     return text
-
-
-# Where the unit for the whole system listens. Only root can put anything there.
-SYSTEM = Path("/run/sidewinder/sidewinder.sock")
 
 
 def default_socket(environment: Mapping[str, str]) -> Path:

@@ -1,4 +1,4 @@
-//! The one file where `unsafe` is allowed: the few system calls that rustix leaves out.
+//! The one file where `unsafe` is allowed: the few calls of the system and its C library that rustix leaves out.
 //!
 //! Every function here is safe to call because of one of two rules, named beside it: *it takes no pointer of the
 //! caller's* (the kernel gets only memory owned by the function), or *the process has one thread* (so a fork may
