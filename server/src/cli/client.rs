@@ -61,7 +61,9 @@ pub(super) enum Failed {
 
 impl From<Status> for Failed {
     fn from(status: Status) -> Self {
-        if std::iter::successors(status.source(), |&why| why.source()).any(|why| why.is::<TimeoutExpired>()) {
+        if std::iter::successors(status.source(), |&why| why.source())
+            .any(<dyn std::error::Error>::is::<TimeoutExpired>)
+        {
             let why = "no answer within --timeout; the tool may have run";
             return Self::Answer(Box::new(Status::deadline_exceeded(why)));
         }
