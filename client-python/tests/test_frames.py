@@ -181,6 +181,15 @@ class Beginnings(unittest.TestCase):
             [(Tag.TOOL, "add"), (Tag.CLIENT, mimic)],
             [heard],
             [due, heard],
+            *(
+                [ahead, *same, due, heard]
+                for ahead in ((Tag.MEMO, "m"), (Tag.TRACEPARENT, "t"), (Tag.MEMO, ""))
+            ),
+            [(Tag.MEMO, "m"), (Tag.TRACEPARENT, "t"), *same, heard],
+            [*same, (Tag.MEMO, "m"), heard],
+            [(Tag.MEMO, mimic)],
+            [(Tag.MEMO, "m"), heard],
+            [(Tag.MEMO, "m"), (Tag.MEMO, "n"), *same],
         ]
         for _ in range(3):
             for said in metas:
@@ -195,6 +204,15 @@ class Beginnings(unittest.TestCase):
                 decode(encode(Kind.CALL, 1, beginning + struct.pack("<HIQ", Tag.HEARD, size, 1)))
         with self.assertRaises(UnknownFieldError):
             decode(encode(Kind.CALL, 1, beginning + field(CRITICAL | Tag.HEARD, 1)))
+
+    def test_what_stands_ahead_is_bounded_by_its_meta(self) -> None:
+        for size in (1, 1 << 31):
+            with self.assertRaises(ProtocolError):
+                decode(encode(Kind.CALL, 1, struct.pack("<HI", Tag.MEMO, size)))
+        with self.assertRaises(ProtocolError):
+            decode(encode(Kind.CALL, 1, bytes([Tag.MEMO])))
+        many = [(Tag.MEMO, b"")] * 20_000
+        self.assertEqual(len(decode(encode(Kind.CALL, 1, meta(many))).fields), 20_000)
 
     def test_no_more_is_kept_of_beginnings_than_is_bounded(self) -> None:
         for number in range(1000):
@@ -289,12 +307,12 @@ class Pieces(unittest.TestCase):
     def test_bounds(self) -> None:
         joiner = Joiner(max_message=10, max_open=1)
         with self.assertRaisesRegex(ProtocolError, "larger than 10"):
-            joiner.take(Frame(1, 0, 1, 0, (), b"x" * 11))
-        self.assertIsNone(joiner.take(Frame(1, MORE, 1, 0, (), b"x" * 6)))
+            joiner.take(Frame(1, 0, 1, 0, b"x" * 11))
+        self.assertIsNone(joiner.take(Frame(1, MORE, 1, 0, b"x" * 6)))
         with self.assertRaisesRegex(ProtocolError, "unfinished"):
-            joiner.take(Frame(1, MORE, 2, 0, (), b"x"))
+            joiner.take(Frame(1, MORE, 2, 0, b"x"))
         with self.assertRaisesRegex(ProtocolError, "larger than 10"):
-            joiner.take(Frame(1, MORE, 1, 1, (), b"x" * 6))
+            joiner.take(Frame(1, MORE, 1, 1, b"x" * 6))
 
     def test_pieces_out_of_order(self) -> None:
         for second in (0, 2):

@@ -11,18 +11,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 VERSION = 1
 MAX_FRAME = 128 * 1024
 
 HEADER = struct.Struct("<BBHIQII")
 _HEADER_SIZE = HEADER.size
+_header = HEADER.pack
 _header_of = HEADER.unpack_from
 _FIELD = struct.Struct("<HI")
 _FIELD_SIZE = _FIELD.size
 _field_at = _FIELD.unpack_from
 _NUMBER = struct.Struct("<Q")
+_number_of = _NUMBER.unpack
 NUMBER_MAX = 2**64 - 1
 
 MORE = 1
@@ -56,14 +58,40 @@ class Tag:
 
 Fields = tuple[tuple[int, bytes], ...]
 
-# What is said of a call is mostly what was said of the one before. What differs comes last, in fields of one
-# number each, and all that comes before is read once: a beginning that ended with a field does so wherever it
-# comes again.
-_NUMBER_FIELD = _FIELD_SIZE + 8
-_DEADLINE_HEAD = _FIELD.pack(Tag.DEADLINE, 8)
+
+class Beginning:
+    """How a meta begins.
+
+    What is said of a call is mostly what was said of the one before. What differs stands around it: texts
+    ahead, and last a deadline and an ending that was heard. What is between them is read once: what ended
+    with a field does so wherever it comes again. Whoever understands it keeps here what he understood.
+    """
+
+    __slots__ = ("fields", "understood")
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields = fields
+        self.understood: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Beginning) and self.fields == other.fields
+
+    def __hash__(self) -> int:
+        return hash(self.fields)
+
+    def __repr__(self) -> str:
+        return repr(self.fields)
+
+
+# The last fields of most calls: a number each.
+_DEADLINE, _HEARD = Tag.DEADLINE, Tag.HEARD
+_DEADLINE_HEAD, _HEARD_HEAD = _FIELD.pack(_DEADLINE, 8), _FIELD.pack(_HEARD, 8)
+# What of a call stands ahead of everything else. These tags have one byte.
+_AHEAD = frozenset((Tag.MEMO, Tag.TRACEPARENT))
 _KNOWN_MAX = 64
 _KNOWN_SIZE = 512
-_known: dict[bytes, Fields] = {}
+_known: dict[bytes, Beginning] = {}
+_NOTHING = Beginning(())
 
 
 class ProtocolError(Exception):
@@ -80,15 +108,22 @@ class UnknownFieldError(ProtocolError):
 
 
 class Frame(NamedTuple):
-    """One frame. `fields` keeps the order and the repetitions of the meta. The body of a piece is a view of
-    the datagram, because it is copied at once to where the whole body comes together."""
+    """One frame. The body of a piece is a view of the datagram, because it is copied at once to where the
+    whole body comes together."""
 
     kind: int
     flags: int = 0
     call: int = 0
     piece: int = 0
-    fields: Fields = ()
     body: bytes = b""
+    begun: Beginning = _NOTHING
+    rest: Fields = ()
+
+    @property
+    def fields(self) -> Fields:
+        """The meta, in its order and with its repetitions."""
+        ahead = tuple(each for each in self.rest if each[0] in _AHEAD)
+        return ahead + self.begun.fields + self.rest[len(ahead) :]
 
     def first(self, tag: int) -> bytes | None:
         for known, value in self.fields:
@@ -122,64 +157,84 @@ def encode(
 
 def head(kind: int, call: int, meta: bytes, flags: int = 0, piece: int = 0) -> bytes:
     """What comes before the body."""
-    return HEADER.pack(VERSION, kind, flags, len(meta), call, piece, 0) + meta
+    return _header(VERSION, kind, flags, len(meta), call, piece, 0) + meta
 
 
 def decode(datagram: bytes | bytearray | memoryview) -> Frame:
     """The frame in a datagram."""
     size = len(datagram)
-    if size < _HEADER_SIZE:
-        raise ProtocolError(f"a frame of {size} bytes: the header alone has {_HEADER_SIZE}")
     if size > MAX_FRAME:
         raise ProtocolError(f"a frame larger than {MAX_FRAME} bytes")
-    version, kind, flags, length, call, piece, zero = _header_of(datagram)
+    try:
+        version, kind, flags, length, call, piece, zero = _header_of(datagram)
+    except struct.error:
+        raise ProtocolError(f"a frame of {size} bytes: the header alone has {_HEADER_SIZE}") from None
     if version != VERSION:
         raise ProtocolError(f"a frame of version {version}: this is version {VERSION}")
-    if flags & ~_FLAGS or zero:
+    if zero or flags > _FLAGS:
         raise ProtocolError("a header with unknown flags")
     start = _HEADER_SIZE + length
     if start > size:
         raise ProtocolError(f"the meta has {length} bytes, the frame only {size - _HEADER_SIZE}")
-    body = datagram[start:] if flags & MORE or piece else bytes(datagram[start:])
+    body = datagram[start:] if piece or flags & MORE else bytes(datagram[start:])
     if not length:
-        return _new((kind, flags, call, piece, (), body))
+        return _new((kind, flags, call, piece, body, _NOTHING, ()))
     if piece:
         raise ProtocolError("a later piece with a meta")
-    fields = _fields(bytes(datagram[_HEADER_SIZE:start]), kind, call)
-    return _new((kind, flags, call, piece, fields, body))
+    begun, rest = _read(bytes(datagram[_HEADER_SIZE:start]), kind, call)
+    return _new((kind, flags, call, piece, body, begun, rest))
 
 
-def _fields(meta: bytes, kind: int, call: int) -> Fields:
-    # Where the last number begins, or that and a deadline before it.
-    last = split = len(meta) - _NUMBER_FIELD
-    if split > _NUMBER_FIELD and meta.startswith(_DEADLINE_HEAD, split - _NUMBER_FIELD):
-        split -= _NUMBER_FIELD
-    if split <= 0:
-        return _all(meta, kind, call)
-    known = _known.get(meta[:split])
-    if known is None:
-        fields = _all(meta, kind, call)
-        _learn(meta[:split], fields)
-        return fields
-    tag, size = _field_at(meta, last)
-    if size != 8 or tag >= CRITICAL:
-        return _all(meta, kind, call)
-    if split == last:
-        return (*known, (tag, meta[-8:]))
-    return (*known, (Tag.DEADLINE, meta[split + _FIELD_SIZE : last]), (tag, meta[-8:]))
+def _read(meta: bytes, kind: int, call: int) -> tuple[Beginning, Fields]:
+    if meta[0] not in _AHEAD:
+        return _read_alike(meta, kind, call)
+    ahead, meta = _split(meta)
+    begun, rest = _read_alike(meta, kind, call)
+    return begun, ahead + rest
 
 
-def _learn(beginning: bytes, fields: Fields) -> None:
+def _split(meta: bytes) -> tuple[Fields, bytes]:
+    """The fields that stand ahead, and what comes after them."""
+    found = []
+    for _ in _AHEAD:
+        if len(meta) < _FIELD_SIZE:
+            break
+        tag, length = _field_at(meta)
+        end = _FIELD_SIZE + length
+        if tag not in _AHEAD or end > len(meta):
+            break
+        found.append((tag, meta[_FIELD_SIZE:end]))
+        meta = meta[end:]
+    return tuple(found), meta
+
+
+def _read_alike(meta: bytes, kind: int, call: int) -> tuple[Beginning, Fields]:
+    if meta[-14:-8] == _HEARD_HEAD:
+        if meta[-28:-22] == _DEADLINE_HEAD:
+            begun = _known.get(meta[:-28])
+            if begun is not None:
+                return begun, ((_DEADLINE, meta[-22:-14]), (_HEARD, meta[-8:]))
+            return _learnt(meta[:-28], _all(meta, kind, call))
+        begun = _known.get(meta[:-14])
+        if begun is not None:
+            return begun, ((_HEARD, meta[-8:]),)
+        return _learnt(meta[:-14], _all(meta, kind, call))
+    return Beginning(_all(meta, kind, call)), ()
+
+
+def _learnt(beginning: bytes, fields: Fields) -> tuple[Beginning, Fields]:
+    """What looks like the last fields may be the inside of one: it is what it looks like if the beginning
+    ends with a field."""
     at, size = 0, len(beginning)
-    if size > _KNOWN_SIZE:
-        return
-    for count, (_, value) in enumerate(fields, 1):
-        at += _FIELD_SIZE + len(value)
-        if at == size:
-            if len(_known) >= _KNOWN_MAX:
-                _known.clear()
-            _known[beginning] = fields[:count]
-            return
+    if size <= _KNOWN_SIZE:
+        for count, (_, value) in enumerate(fields, 1):
+            at += _FIELD_SIZE + len(value)
+            if at == size:
+                if len(_known) >= _KNOWN_MAX:
+                    _known.clear()
+                begun = _known[beginning] = Beginning(fields[:count])
+                return begun, fields[count:]
+    return Beginning(fields), ()
 
 
 def _all(meta: bytes, kind: int, call: int) -> Fields:
@@ -214,10 +269,11 @@ def field(tag: int, value: int | str | bytes) -> bytes:
 
 
 def as_number(value: bytes) -> int:
-    if len(value) != 8:
-        raise ProtocolError(f"a number of {len(value)} bytes instead of 8")
-    number: int = _NUMBER.unpack(value)[0]
-    return number
+    try:
+        (number,) = _number_of(value)
+    except struct.error:
+        raise ProtocolError(f"a number of {len(value)} bytes instead of 8") from None
+    return number  # type: ignore[no-any-return]
 
 
 def as_text(value: bytes) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import NoReturn
 
-from ._frames import MAX_FRAME, Frame, ProtocolError, UnknownFieldError, decode, encode
+from ._frames import MAX_FRAME, Frame, ProtocolError, UnknownFieldError, decode, encode, head
 from ._leaving import broken, owner_gone
-from ._pieces import MAX_MESSAGE, Datagram, Joiner, cut
+from ._pieces import MAX_MESSAGE, ROOM, Datagram, Joiner, cut
 
 # Up to this size a copy of a frame costs less than views of its parts.
 _SMALL = 4096
@@ -67,14 +67,20 @@ class Link:
 
     def send(self, datagrams: Iterable[Datagram]) -> None:
         """Says a message, waiting for room."""
-        for datagram in datagrams:
-            try:
+        try:
+            for datagram in datagrams:
                 self._put(datagram, 0)
-            except OSError as error:
-                _failed(error)
+        except OSError as error:
+            _failed(error)
 
     def say(self, kind: int, call: int = 0, meta: bytes = b"", body: bytes = b"") -> None:
-        self.send(cut(kind, call, meta, body))
+        if len(meta) + len(body) > ROOM:
+            self.send(cut(kind, call, meta, body))
+            return
+        try:
+            self.socket.send(head(kind, call, meta) + body)
+        except OSError as error:
+            _failed(error)
 
     def send_now(self, datagram: Datagram) -> bool:
         """Whether there was room for it."""

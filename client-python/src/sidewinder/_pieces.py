@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Union
 
-from ._frames import HEADER, INPUT, MAX_FRAME, MORE, Frame, ProtocolError, encode, head
+from ._frames import HEADER, INPUT, MAX_FRAME, MORE, Frame, ProtocolError, head
 
 MAX_MESSAGE = 64 * 1024 * 1024
 MAX_OPEN = 64
 
-_ROOM = MAX_FRAME - HEADER.size
+# What a frame has room for, beside its header.
+ROOM = MAX_FRAME - HEADER.size
 
 # In one, or in two halves, so that nobody but the kernel copies a piece of a large body.
 Datagram = Union[bytes, tuple[bytes, memoryview]]
@@ -24,21 +25,21 @@ Datagram = Union[bytes, tuple[bytes, memoryview]]
 
 def cut(kind: int, call: int, meta: bytes, body: bytes, flags: int = 0) -> Iterable[Datagram]:
     """The datagrams that say one message."""
-    if len(meta) + len(body) <= _ROOM:
-        return (encode(kind, call, meta, body, flags),)
+    if len(meta) + len(body) <= ROOM:
+        return (head(kind, call, meta, flags) + body,)
     return _pieces(kind, call, meta, body, flags)
 
 
 def _pieces(kind: int, call: int, meta: bytes, body: bytes, flags: int) -> Iterator[Datagram]:
     view = memoryview(body)
-    room = _ROOM - len(meta)
+    room = ROOM - len(meta)
     if room < 0:
-        raise ValueError(f"a meta of {len(meta)} bytes: at most {_ROOM} fit")
+        raise ValueError(f"a meta of {len(meta)} bytes: at most {ROOM} fit")
     yield head(kind, call, meta, flags | MORE), view[:room]
-    starts = range(room, len(body), _ROOM)
+    starts = range(room, len(body), ROOM)
     for piece, start in enumerate(starts, 1):
         more = MORE if piece < len(starts) else 0
-        yield head(kind, call, b"", more, piece), view[start : start + _ROOM]
+        yield head(kind, call, b"", more, piece), view[start : start + ROOM]
 
 
 class _Open:
@@ -66,8 +67,8 @@ class Joiner:
 
     def take(self, frame: Frame) -> Frame | None:
         """The message that this frame completes, if it does."""
-        if not self._open and not frame.piece and not frame.flags & MORE:
-            self._bound(len(frame.body), frame)
+        _, flags, _, piece, body, _, _ = frame
+        if not (piece or flags & MORE or self._open) and len(body) <= self.max_message:
             return frame
         key = (frame.kind, frame.call)
         begun = self._open.get(key)

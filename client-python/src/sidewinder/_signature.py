@@ -55,11 +55,14 @@ class Signature:
         self._names = frozenset(each.name for each in fillable)
         self._required = frozenset(each.name for each in fillable if each.default is each.empty)
         self._placed = {each.name for each in self._all.values() if each.kind is each.POSITIONAL_ONLY}
+        self._target = self._taker_of_bytes()
 
     def bind(self, codec: Codec, body: bytes, context: Callable[[], Context]) -> Bound:
         """What to call the function with. Raises `BadPayloadError` or `BadArgumentsError`."""
+        named: dict[str, Any]
+        rest: tuple[Any, ...] = ()
         if codec is RAW:
-            named, rest = self._from_bytes(body), ()
+            named = {self._target: body} if self._target else self._without_target(body)
         else:
             named, rest = self._from_value(codec.decode(body) if body else None)
         if not self._required <= named.keys():
@@ -87,15 +90,15 @@ class Signature:
             raise BadArgumentsError(f"{len(values)} arguments, at most {most} fit by place{self._expected()}")
         return dict(zip(self._places, values)), tuple(values[most:])
 
-    def _from_bytes(self, body: bytes) -> dict[str, Any]:
-        if "body" in self._names:
-            return {"body": body}
-        target = sorted(self._required) or self._places[:1]
-        if len(target) == 1:
-            return {target[0]: body}
-        if not body and not target:
+    def _without_target(self, body: bytes) -> dict[str, Any]:
+        if not body and self._target is not None:
             return {}
         raise BadArgumentsError(f"raw bytes need one parameter, or one that is named body{self._expected()}")
+
+    def _taker_of_bytes(self) -> str | None:
+        """The parameter that takes raw bytes: nothing where there is none, None where there are several."""
+        target = ["body"] if "body" in self._names else sorted(self._required) or self._places[:1]
+        return None if len(target) > 1 else "".join(target)
 
     def _by_place(self, named: dict[str, Any], rest: tuple[Any, ...]) -> Bound:
         """Some parameters have no name for callers of Python: what is left of the last one goes by place."""

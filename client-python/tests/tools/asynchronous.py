@@ -96,4 +96,4 @@ def plainly(body: Any) -> Any:
 
 @sidewinder.tool
 def named() -> str:
-    return sidewinder.current()._call.name  # type: ignore[attr-defined,no-any-return]
+    return sidewinder.current()._call.request.name  # type: ignore[attr-defined,no-any-return]

@@ -20,6 +20,7 @@ use crate::worker::link::Link;
 use bytes::Bytes;
 use inherit::Heir;
 use measure::cause_of;
+use rustc_hash::FxHashMap;
 use sidewinder_core::{
     CallId, Checked, Effect, Event, Jitter, Life, Phase, Pool, Request, Size, SlotId, Snapshot,
 };
@@ -55,19 +56,19 @@ pub(super) struct State {
     /// Whom lives tell.
     desk: Weak<Desk>,
     /// Calls that wait for a worker.
-    waiting: HashMap<CallId, Box<Waiting>>,
+    waiting: FxHashMap<CallId, Box<Waiting>>,
     /// Calls that have one and whose callers have let go, until it is known whether they go on all the same.
-    unheard: HashMap<CallId, Errand>,
+    unheard: FxHashMap<CallId, Errand>,
     /// Calls that have one.
-    running: HashMap<CallId, Running>,
-    lives: HashMap<Life, Known>,
+    running: FxHashMap<CallId, Running>,
+    lives: FxHashMap<Life, Known>,
     next_number: u32,
     /// The first number of fork servers that an earlier daemon has not given.
     next_server: u32,
     unfit: Option<(String, String)>,
-    words: HashMap<Life, Box<LastWords>>,
+    words: FxHashMap<Life, Box<LastWords>>,
     /// Why the last life of each slot is gone.
-    causes: HashMap<SlotId, &'static str>,
+    causes: FxHashMap<SlotId, &'static str>,
     offer: Option<Bytes>,
     events: Events,
     /// The fork server of the newest generation.
@@ -155,15 +156,15 @@ impl State {
             spec: Arc::new(spec),
             hold,
             desk,
-            waiting: HashMap::new(),
-            unheard: HashMap::new(),
-            running: HashMap::new(),
-            lives: HashMap::new(),
+            waiting: FxHashMap::default(),
+            unheard: FxHashMap::default(),
+            running: FxHashMap::default(),
+            lives: FxHashMap::default(),
             next_number: 1,
             next_server,
             unfit: None,
-            words: HashMap::new(),
-            causes: HashMap::new(),
+            words: FxHashMap::default(),
+            causes: FxHashMap::default(),
             offer: None,
             events,
             brood,

@@ -5,8 +5,8 @@ use super::socket::{Frames, Socket};
 use super::witness::Witness;
 use super::words::{Ask, CANARY_CALL, Said, ToWorker};
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use sidewinder_core::Life;
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -33,11 +33,11 @@ pub(crate) struct Link {
 
 #[derive(Debug, Default)]
 struct Table {
-    seats: HashMap<u64, Seat>,
+    seats: FxHashMap<u64, Seat>,
     /// Endings that have arrived and were not acknowledged yet; the next call carries them.
     heard: Vec<u64>,
     /// Who waits for stacks, in the order of asking.
-    dumps: HashMap<u64, oneshot::Sender<String>>,
+    dumps: FxHashMap<u64, oneshot::Sender<String>>,
     asked: u64,
     /// The worker has been welcomed: before that it hears nothing else.
     welcomed: bool,

@@ -221,7 +221,20 @@ impl ToWorker {
 }
 
 impl Ask {
+    /// About what its meta takes, so that it is made in one place.
+    fn room(&self) -> usize {
+        let texts = [&self.traceparent.as_deref(), &self.client.as_deref()];
+        let texts = texts.iter().filter_map(|text| text.map(str::len)).sum::<usize>();
+        let metadata = self.metadata.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>();
+        let memo = self.memo.as_ref().map_or(0, Vec::len);
+        128 + self.tool.len() + self.content_type.len() + texts + metadata + memo
+    }
+
     fn write(&self, meta: &mut Vec<u8>) {
+        meta.reserve(self.room());
+        // What differs from call to call stands first and last: a worker need not read again what is between.
+        self.memo.iter().for_each(|memo| put_field(meta, MEMO, memo));
+        self.traceparent.iter().for_each(|text| put_field(meta, TRACEPARENT, text.as_bytes()));
         put_field(meta, TOOL, self.tool.as_bytes());
         if !self.content_type.is_empty() {
             put_field(meta, CONTENT_TYPE, self.content_type.as_bytes());
@@ -229,16 +242,12 @@ impl Ask {
         for (name, value) in &self.metadata {
             put_field(meta, METADATA, format!("{name}={value}").as_bytes());
         }
-        for (tag, text) in [(TRACEPARENT, self.traceparent.as_deref()), (CLIENT, self.client.as_deref())] {
-            text.iter().for_each(|text| put_field(meta, tag, text.as_bytes()));
-        }
-        self.memo.iter().for_each(|memo| put_field(meta, MEMO, memo));
+        self.client.iter().for_each(|client| put_field(meta, CLIENT, client.as_bytes()));
         for (tag, number) in [(CREDIT, self.credit), (ATTEMPT, self.attempt)] {
             if number > 0 {
                 put_number(meta, tag, number.into());
             }
         }
-        // What differs from call to call comes last: a worker need not read the rest of it again.
         if let Some(deadline) = self.deadline {
             put_number(meta, DEADLINE, u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX));
         }

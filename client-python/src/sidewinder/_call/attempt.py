@@ -15,15 +15,16 @@ from typing import Any, Callable
 
 from .._context import RUNNING
 from .._frames import Kind, Tag, field
-from .._signature import BadArgumentsError
+from .._signature import BadArgumentsError, Bound
 from .._values import BadPayloadError
 from . import raising
-from .call import Call, content_type_field
+from .call import Call
 from .endings import Ending
 
 # Types of which no instance is an iterator: most answers are one of them.
 _PLAIN = frozenset((dict, list, str, int, float, bool, bytes, tuple, type(None)))
 _MAX_ROUNDS = 4
+_ANSWER = Kind.ANSWER
 
 Say = Callable[[int, Call, bytes, bytes], None]
 
@@ -54,26 +55,30 @@ def raised(call: Call, error: BaseException) -> Ending:
     return Ending(Kind.RAISED, call.id, raising.fields(error, call.why if call.cancelled else None))
 
 
-def _bind(call: Call) -> Ending | tuple[tuple[Any, ...], dict[str, Any]]:
+class _RejectedError(Exception):
+    """The tool was not reached."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+def _bind(call: Call) -> Bound:
+    body, call.body = call.body, b""
+    request = call.request
     try:
-        return call.tool.signature.bind(call.codec, call.body, call.context)
+        return request.tool.signature.bind(request.codec, body, call.context)
     except BadPayloadError as error:
-        return rejected(call.id, "BAD_PAYLOAD", str(error))
+        raise _RejectedError(rejected(call.id, "BAD_PAYLOAD", str(error))) from None
     except BadArgumentsError as error:
-        return rejected(call.id, "BAD_ARGUMENTS", str(error))
-    finally:
-        call.body = b""
+        raise _RejectedError(rejected(call.id, "BAD_ARGUMENTS", str(error))) from None
 
 
 def _attempt(call: Call, say: Say) -> Ending:
     try:
         RUNNING.set(call)
         call.begin(get_ident())
-        bound = _bind(call)
-        if isinstance(bound, Ending):
-            return bound
-        args, named = bound
-        value = call.tool.function(*args, **named)
+        args, named = _bind(call)
+        value = call.request.tool.function(*args, **named)
         if type(value) in _PLAIN:
             return _single(call, value, say)
         if isinstance(value, Iterator):
@@ -82,25 +87,28 @@ def _attempt(call: Call, say: Say) -> Ending:
             value.close()
             raise TypeError("the tool returned a coroutine: declare it with `async def`")
         return _single(call, value, say)
+    except _RejectedError as error:
+        return error.ending
     except BaseException as error:
         return raised(call, error)
 
 
 def _answer(call: Call, body: bytes) -> Ending:
-    return Ending(Kind.ANSWER, call.id, content_type_field(call.content_type), body)
+    return Ending(Kind.ANSWER, call.id, call.request.answers, body)
 
 
 def _single(call: Call, value: object, say: Say) -> Ending:
     body = call.encode(value)
-    if not call.streams:
-        return _answer(call, body)
+    request = call.request
+    if not request.granted:
+        return Ending(_ANSWER, call.id, request.answers, body)
     call.pay()
-    say(Kind.ITEM, call, content_type_field(call.content_type), body)
+    say(Kind.ITEM, call, request.answers, body)
     return Ending(Kind.END, call.id)
 
 
 def _stream(call: Call, values: Iterator[object], say: Say) -> Ending:
-    meta = content_type_field(call.content_type)
+    meta = call.request.answers
     try:
         for value in values:
             body = call.encode(value)
@@ -153,25 +161,24 @@ async def attempt_async(call: Call, say: Callable[[int, Call, bytes, bytes], Any
     try:
         RUNNING.set(call)
         call.begin(get_ident())
-        bound = _bind(call)
-        if isinstance(bound, Ending):
-            return bound
-        args, named = bound
-        value = call.tool.function(*args, **named)
+        args, named = _bind(call)
+        value = call.request.tool.function(*args, **named)
         if isinstance(value, AsyncIterator):
             return await _stream_async(call, value, say)
         body = call.encode(await value)
         if not call.streams:
             return _answer(call, body)
         await call.pay_async()
-        await say(Kind.ITEM, call, content_type_field(call.content_type), body)
+        await say(Kind.ITEM, call, call.request.answers, body)
         return Ending(Kind.END, call.id)
+    except _RejectedError as error:
+        return error.ending
     except BaseException as error:
         return raised(call, error)
 
 
 async def _stream_async(call: Call, values: Any, say: Callable[[int, Call, bytes, bytes], Any]) -> Ending:
-    meta = content_type_field(call.content_type)
+    meta = call.request.answers
     gathered = _Gathered(call)
     try:
         async for value in values:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from functools import lru_cache
 from time import monotonic
 from typing import Protocol
 
 from .._context import Cancelled, Context
-from .._frames import INPUT, MAX_FRAME, Frame, Kind, ProtocolError, Tag, as_number, as_text, field
+from .._frames import INPUT, MAX_FRAME, Frame, Kind, ProtocolError, Tag, as_number, field
 from .._link import Link
 from .._tools import Tool
 from .._values import DEFAULT, JSON, RAW, Codec
 from .._values._codec import UnencodableError
+from .request import Request
 from .strike import Target
 
 WINDOW = 8
@@ -21,9 +21,8 @@ MAX_LOG = 32 * 1024
 BEAT = 0.01
 
 _ROOM = MAX_FRAME - 1024
-# The tags that are read with every call.
-_TOOL, _CONTENT_TYPE, _DEADLINE, _HEARD = Tag.TOOL, Tag.CONTENT_TYPE, Tag.DEADLINE, Tag.HEARD
-_ATTEMPT, _CREDIT, _MEMO = Tag.ATTEMPT, Tag.CREDIT, Tag.MEMO
+_OF_JSON = field(Tag.CONTENT_TYPE, DEFAULT)
+_HEARD, _DEADLINE, _MEMO = Tag.HEARD, Tag.DEADLINE, Tag.MEMO
 
 
 class Waiter(Protocol):
@@ -36,88 +35,75 @@ class Waiter(Protocol):
     def wake(self) -> None: ...
 
 
-@lru_cache(maxsize=64)
-def content_type_field(content_type: str) -> bytes:
-    return field(Tag.CONTENT_TYPE, content_type)
-
-
 class Call(Target):
     """A call that runs, or is about to."""
 
     waiter: Waiter
-    tool: Tool
-    codec: Codec
-    # What most calls come without.
-    name = ""
-    content_type = DEFAULT
-    memo = b""
     # When it came, and the time that it had then, as it was said.
     _arrived = 0.0
     _time = b""
-    granted = 0
+    _trace = b""
+    # What a successor of the daemon is to know of it.
+    memo = b""
     spent = 0
-    streams = False
     _mine: InputQueue | None = None
     _last_beat = 0.0
 
     def __init__(self, frame: Frame, link: Link, control: Link) -> None:
-        _, flags, self.id, _, fields, self.body = frame
+        _, flags, self.id, _, self.body, begun, rest = frame
+        request: Request = begun.understood or Request(begun.fields)
+        begun.understood = request
         self.has_input = flags & INPUT != 0
         self.heard: list[int] = []
         self._link = link
         self._control = control
-        self._fields = fields
-        for tag, value in fields:
-            if tag == _TOOL:
-                self.name = as_text(value)
-            elif tag == _CONTENT_TYPE:
-                self.content_type = as_text(value)
-            elif tag == _HEARD:
+        self.request = request
+        for tag, value in request.own + rest if request.own else rest:
+            if tag == _HEARD:
                 self.heard.append(as_number(value))
             elif tag == _DEADLINE:
                 self._arrived, self._time = monotonic(), value
                 if len(value) != 8:
                     as_number(value)  # says so
-            elif tag == _CREDIT:
-                self.granted = as_number(value)
-                self.streams = self.granted > 0
             elif tag == _MEMO:
                 self.memo = value
-            elif tag == _ATTEMPT and len(value) != 8:
-                as_number(value)
+            else:
+                self._trace = value
+        self.granted = request.granted
+
+    @property
+    def tool(self) -> Tool:
+        return self.request.tool
+
+    @property
+    def codec(self) -> Codec:
+        return self.request.codec
+
+    @property
+    def streams(self) -> bool:
+        return self.request.granted > 0
 
     # What the context shows, read when it is asked for.
 
-    def _text(self, wanted: int) -> str | None:
-        found = [value for tag, value in self._fields if tag == wanted]
-        return found[-1].decode("utf-8", "replace") if found else None
-
     @property
     def traceparent(self) -> str | None:
-        return self._text(Tag.TRACEPARENT)
+        return self._trace.decode("utf-8", "replace") or None
 
     @property
     def client(self) -> str | None:
-        return self._text(Tag.CLIENT)
+        return self.request.client
 
     @property
     def attempt(self) -> int:
-        found = [value for tag, value in self._fields if tag == Tag.ATTEMPT]
-        return as_number(found[-1]) if found else 1
+        return self.request.attempt
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return self.request.metadata
 
     @property
     def deadline(self) -> float | None:
         return self._arrived + as_number(self._time) / 1e6 if self._time else None
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for tag, entry in self._fields:
-            if tag != Tag.METADATA:
-                continue
-            name, _, value = entry.decode("utf-8", "replace").partition("=")
-            found[name] = f"{found[name]},{value}" if name in found else value
-        return found
 
     @property
     def inputs(self) -> InputQueue:
@@ -144,13 +130,13 @@ class Call(Target):
         self._control.mention(Kind.LOG, self.id, field(Tag.LEVEL, level) + field(Tag.MESSAGE, said))
 
     def progress(self, value: object) -> None:
-        codec, content_type = self.codec, self.content_type
+        codec, meta = self.codec, self.request.answers
         if codec is RAW and not isinstance(value, (bytes, bytearray, memoryview)):
-            codec, content_type = JSON, DEFAULT
+            codec, meta = JSON, _OF_JSON
         body = codec.encode(value)
         if len(body) > _ROOM:
             raise ValueError(f"a progress of {len(body)} bytes: at most {_ROOM} fit")
-        self._control.mention(Kind.PROGRESS, self.id, content_type_field(content_type), body)
+        self._control.mention(Kind.PROGRESS, self.id, meta, body)
 
     def heartbeat(self) -> None:
         now = monotonic()
@@ -168,8 +154,9 @@ class Call(Target):
             raise Cancelled(self.why)
 
     def encode(self, value: object) -> bytes:
-        body = self.codec.encode(value)
-        self.fits(len(body))
+        body = self.request.codec.encode(value)
+        if len(body) > self._link.max_message:
+            self.fits(len(body))  # says so
         return body
 
     def fits(self, size: int) -> None:

@@ -53,13 +53,17 @@ class Endings:
         with self._lock:
             self._kept[ending.call] = ending
             self._bytes += size
-            while len(self._kept) > MAX_KEPT or self._bytes > MAX_KEPT_BYTES:
-                oldest = next(iter(self._kept))
-                self._bytes -= self._kept.pop(oldest).size
+            if len(self._kept) > MAX_KEPT or self._bytes > MAX_KEPT_BYTES:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        while len(self._kept) > MAX_KEPT or self._bytes > MAX_KEPT_BYTES:
+            oldest = next(iter(self._kept))
+            self._bytes -= self._kept.pop(oldest).size
 
     def say(self, ending: Ending) -> None:
         """Says what is kept, waiting for room."""
-        self._link.send(ending.datagrams())
+        self._link.say(ending.kind, ending.call, ending.meta, ending.body)
         if self.said(ending):
             self._link.send(ending.datagrams())
 

@@ -143,7 +143,10 @@ class Serving(ABC):
         try:
             frame = self.link.receive(MSG_DONTWAIT)
             if frame is not None:
-                self.take(frame)
+                if frame.kind == _CALL:
+                    self._admit(frame)
+                else:
+                    self._take(frame)
         except BlockingIOError:
             return False
         except UnknownFieldError as error:
@@ -154,10 +157,8 @@ class Serving(ABC):
             broken(error)
         return True
 
-    def take(self, frame: Frame) -> None:
-        if frame.kind == _CALL:
-            self._admit(frame)
-        elif frame.kind == Kind.HEARD:
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == Kind.HEARD:
             self.endings.heard([as_number(value) for tag, value in frame.fields if tag == Tag.HEARD])
         elif frame.kind in (Kind.CREDIT, Kind.ITEM_IN, Kind.END_IN):
             call = self.running.get(frame.call)
@@ -182,12 +183,13 @@ class Serving(ABC):
             self.endings.heard(call.heard)
         if number in self.running:
             raise ProtocolError(f"call {number} came twice")
-        refusal = self._refusal(call)
-        if refusal is not None:
-            self._refuse(refusal)
-            return
+        if not call.request.found or call.has_input or len(self.running) >= self.seats:
+            refusal = self._refusal(call)
+            if refusal is not None:
+                self._refuse(refusal)
+                return
         self.running[number] = call
-        if number in self._early:
+        if self._early and number in self._early:
             call.why = self._early[number]
             call.cancelled = True
         self.start(call)
@@ -195,18 +197,19 @@ class Serving(ABC):
     def _refusal(self, call: Call) -> Ending | None:
         if len(self.running) >= self.seats:
             return rejected(call.id, "BUSY", f"all {self.seats} seats are taken")
-        tool = self._known.get(call.name)
+        request = call.request
+        name, content_type = request.name, request.content_type
+        tool = self._known.get(name)
         if tool is None:
-            return rejected(call.id, "UNKNOWN_TOOL", f"no tool is called {suggest(call.name, self.tools)}")
-        found = codec(call.content_type)
+            return rejected(call.id, "UNKNOWN_TOOL", f"no tool is called {suggest(name, self.tools)}")
+        found = codec(content_type)
         if found is None:
-            return rejected(call.id, "BAD_CONTENT_TYPE", f"{call.content_type[:100]} is not understood here")
+            return rejected(call.id, "BAD_CONTENT_TYPE", f"{content_type[:100]} is not understood here")
         if call.has_input and tool.signature.context is None:
             return rejected(
-                call.id, "NOT_A_STREAM", f"{call.name} has no context, so it cannot take further inputs"
+                call.id, "NOT_A_STREAM", f"{name} has no context, so it cannot take further inputs"
             )
-        call.tool = tool
-        call.codec = found
+        request.tool, request.codec, request.found = tool, found, True
         return None
 
     def _refuse(self, refusal: Ending) -> None:
@@ -224,7 +227,8 @@ class Serving(ABC):
 
     def settle(self, call: Call, ending: Ending) -> None:
         """Whoever asks meanwhile what there is finds the call in one place, or in both."""
-        ending.memo = call.memo
+        if call.memo:
+            ending.memo = call.memo
         self.endings.keep(ending)
         del self.running[call.id]
 
@@ -239,8 +243,7 @@ class Serving(ABC):
 class Solo(Serving):
     """One seat, no async tool: the main thread reads a call, runs it, and answers. Nothing is handed over."""
 
-    def start(self, call: Call) -> None:
-        self.run_here(call)
+    start = Serving.run_here
 
     def serve(self) -> None:
         while not self.draining:

@@ -13,21 +13,16 @@ import sys
 from typing import Any
 
 
-class _Unbreakable(io.RawIOBase):
+class _Unbreakable(io.FileIO):
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def writable(self) -> bool:
-        return True
+        super().__init__(descriptor, "w", closefd=False)
 
     def write(self, data: Any) -> int:
         try:
-            return os.write(self._descriptor, data)
+            written = super().write(data)
         except OSError:
-            return len(data)
+            written = None
+        return len(data) if written is None else written
 
 
 def prepare() -> None:

@@ -1,7 +1,7 @@
 //! What one pool measures, with its attributes made once: a call costs three look-ups and no text.
 
 use super::Instruments;
-use crate::telemetry::traces::{CallSpan, Origin, Traces};
+use crate::telemetry::traces::{CallSpan, OK, Origin, Traces};
 use opentelemetry::KeyValue;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -21,7 +21,28 @@ pub(crate) struct PoolMeter {
     name: Arc<str>,
     pool: [KeyValue; 1],
     /// Those that workers offer. Whoever calls something else must not make figures.
-    tools: RwLock<HashMap<String, KeyValue>>,
+    tools: RwLock<HashMap<String, Arc<Attributes>>>,
+    others: Arc<Attributes>,
+}
+
+/// What a figure of one tool's calls is told with.
+struct Attributes {
+    ran: [KeyValue; 2],
+    /// Of the calls that ended as most do.
+    ok: [KeyValue; 3],
+}
+
+impl Attributes {
+    fn new(pool: &KeyValue, tool: String) -> Arc<Self> {
+        let tool = KeyValue::new("tool", Arc::<str>::from(tool));
+        let ok = [pool.clone(), tool.clone(), KeyValue::new("outcome", OK)];
+        Arc::new(Self { ran: [pool.clone(), tool], ok })
+    }
+
+    fn ended(&self, outcome: &'static str) -> [KeyValue; 3] {
+        let [pool, tool] = self.ran.clone();
+        [pool, tool, KeyValue::new("outcome", outcome)]
+    }
 }
 
 impl fmt::Debug for PoolMeter {
@@ -45,7 +66,8 @@ impl PoolMeter {
     pub(super) fn new(instruments: Arc<Instruments>, traces: Traces, name: &str) -> Self {
         let name: Arc<str> = Arc::from(name);
         let pool = [KeyValue::new("pool", name.clone())];
-        Self { instruments, traces, name, pool, tools: RwLock::default() }
+        let others = Attributes::new(&pool[0], OTHER.to_owned());
+        Self { instruments, traces, name, pool, tools: RwLock::default(), others }
     }
 
     /// Workers offer these tools, as JSON. Names that were known stay known.
@@ -54,15 +76,15 @@ impl PoolMeter {
         let mut tools = self.tools.write().unwrap_or_else(PoisonError::into_inner);
         for Named { name } in offer.tools {
             if tools.len() < TOOLS_MAX && !tools.contains_key(&name) {
-                let value = KeyValue::new("tool", name.clone());
-                tools.insert(name, value);
+                let attributes = Attributes::new(&self.pool[0], name.clone());
+                tools.insert(name, attributes);
             }
         }
     }
 
-    fn tool(&self, name: &str) -> KeyValue {
+    fn tool(&self, name: &str) -> Arc<Attributes> {
         let tools = self.tools.read().unwrap_or_else(PoisonError::into_inner);
-        tools.get(name).cloned().unwrap_or_else(|| KeyValue::new("tool", OTHER))
+        tools.get(name).unwrap_or(&self.others).clone()
     }
 
     /// Begins to measure a call, which belongs to the trace of its caller.
@@ -152,13 +174,16 @@ impl CallMeter {
             return;
         }
         self.span.end(outcome);
-        let pool = &self.meter.pool[0];
-        let tool = self.meter.tool(&self.tool);
+        let attributes = self.meter.tool(&self.tool);
         if self.began.is_some() {
-            let ran = self.took().as_secs_f64();
-            self.meter.instruments.duration.record(ran, &[pool.clone(), tool.clone()]);
+            self.meter.instruments.duration.record(self.took().as_secs_f64(), &attributes.ran);
         }
-        self.meter.instruments.calls.add(1, &[pool.clone(), tool, KeyValue::new("outcome", outcome)]);
+        let calls = &self.meter.instruments.calls;
+        if outcome == OK {
+            calls.add(1, &attributes.ok);
+        } else {
+            calls.add(1, &attributes.ended(outcome));
+        }
     }
 }
 
