@@ -210,7 +210,10 @@ fn facts(outcome: &Outcome, whose: &Whose, ran: Ran) -> HashMap<String, String> 
 fn sentence(outcome: &Outcome, whose: &Whose) -> String {
     match outcome {
         Outcome::Refused(refusal) => refusal_sentence(*refusal, &whose.pool),
-        Outcome::Unfit(Unfit { why, .. }) => format!("no worker of pool `{}` comes up: {why}", whose.pool),
+        Outcome::Unfit(Unfit { why, .. }) => format!(
+            "no worker of pool `{pool}` comes up: {why} (once that is mended, `sidewinder restart {pool}` tries again)",
+            pool = whose.pool
+        ),
         Outcome::Failed(failure) => failure_sentence(failure),
         Outcome::Rejected { reason: _, message } => message.clone(),
         Outcome::Raised(Raised { exception, message, .. }) if message.is_empty() => exception.clone(),
@@ -231,7 +234,9 @@ fn refusal_sentence(refusal: Refusal, pool: &str) -> String {
             "calls of this idempotency key have killed too many workers, and are refused for a time"
                 .to_owned()
         }
-        Refusal::Fatal => format!("no worker of pool `{pool}` comes up: see `sidewinder status`"),
+        Refusal::Fatal => format!(
+            "no worker of pool `{pool}` comes up: `sidewinder status` says why, and `sidewinder restart {pool}` tries again"
+        ),
         Refusal::Stopping => "the daemon is stopping".to_owned(),
         Refusal::LeaseExpired => "there is no such lease, or no longer: attach again".to_owned(),
         Refusal::StaleEpoch => "this client has attached again since: use the epoch of that".to_owned(),

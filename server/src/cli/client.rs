@@ -15,6 +15,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
+/// How a certificate begins.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Who does not answer for so long is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -100,7 +102,8 @@ impl Where {
     }
 
     async fn connect_to(&self, address: &str) -> Result<Channel, Failed> {
-        let missing = |why: String| Failed::NoDaemon(format!("no daemon answers at {address} ({why})"));
+        let missing =
+            |why: String| Failed::NoDaemon(format!("no daemon answers at {address} ({why}){}", advice(&why)));
         let scheme = address.split_once("://").map(|(scheme, _)| scheme);
         let mut endpoint = match scheme {
             Some("http" | "https") => Endpoint::from_shared(address.to_owned()),
@@ -126,7 +129,14 @@ impl Where {
                 "https takes --ca FILE: the authority of the daemon's certificate".to_owned(),
             ));
         };
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(text(ca)?));
+        let authority = text(ca)?;
+        if !authority.windows(PEM.len()).any(|part| part == PEM) {
+            return Err(Failed::Here(format!(
+                "{} holds no certificate: --ca takes one in PEM",
+                ca.display()
+            )));
+        }
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
         Ok(match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
                 tls.identity(Identity::from_pem(text(certificate)?, text(key)?))
@@ -162,6 +172,23 @@ impl Where {
     pub(super) async fn pools(&self) -> Result<PoolsClient<Channel>, Failed> {
         Ok(PoolsClient::new(self.connect().await?))
     }
+}
+
+/// What to do about what TLS says, in its words.
+fn advice(why: &str) -> &'static str {
+    const AUTHORITY: &str =
+        ": --ca names another authority than the one that signed the daemon's certificate";
+    let known = [
+        ("UnknownIssuer", AUTHORITY),
+        ("BadSignature", AUTHORITY),
+        (
+            "CaUsedAsEndEntity",
+            ": the daemon shows an authority's own certificate; have the authority sign one for it",
+        ),
+        ("not valid for name", ": the daemon's certificate names other hosts; take one of them"),
+        ("Expired", ": the daemon's certificate has to be renewed"),
+    ];
+    known.iter().find(|(words, _)| why.contains(words)).map_or("", |(_, advice)| advice)
 }
 
 fn reason(error: &dyn std::error::Error) -> String {

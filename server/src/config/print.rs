@@ -109,7 +109,8 @@ Made by `sidewinder print-config --page` from the table of keys that the daemon 
   is written with commas. `SIDEWINDER_LOG` is short for `SIDEWINDER_TELEMETRY_LOG`. An empty variable says nothing, and one that has such a name and no such key is a problem.
 - Variables and flags of a pool speak of the pool that `--pool` or `SIDEWINDER_POOL` names, else of the only one there is;
   where there is none they make one, called `default`.
-- `sidewinder check-config FILE` reports every problem at once, each with its line and column.
+- `sidewinder check-config FILE` reports every problem at once, each with its line and column. What the file names and
+  this machine does not have (interpreters, directories, certificates) is told as `absent`, and is no problem.
   `sidewinder print-config` prints a file with every default, and `--effective` what holds in the end: of
   `environment` only the names, and `***` for user and query of a URL and for the value of a `NAME=VALUE` in `command`.
 - `SIGHUP` and `sidewinder reload` read everything again. Rules of a pool hold at once and for the workers that

@@ -4,7 +4,7 @@ use sidewinder_keeper_wire::{Failure, SpawnRequest};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The numbers at which a worker finds its output pipes and its two sockets.
 pub(crate) const FDS: [u32; 4] = [1, 2, 3, 4];
@@ -88,6 +88,28 @@ impl Command {
         request.fds = FORK_SERVER_FDS.to_vec();
         request.nest = Some(NEST);
         Ok(request)
+    }
+
+    /// What it names and this machine does not have: the key, and what is wrong with it.
+    pub(crate) fn absent(&self) -> Option<(&'static str, String)> {
+        if let Some(directory) = self.directory.as_ref().filter(|directory| !directory.is_dir()) {
+            return Some(("directory", format!("there is no directory {} here", directory.display())));
+        }
+        let program = self.program.first().map_or_else(|| self.interpreter(), OsString::from);
+        let key = if self.program.is_empty() { "python" } else { "command" };
+        let absent = format!("there is no program {} here", program.display());
+        (!self.is_found(Path::new(&program))).then_some((key, absent))
+    }
+
+    /// As `execvp` looks for it, from where the workers run.
+    fn is_found(&self, program: &Path) -> bool {
+        let from = self.directory.clone().unwrap_or_default();
+        if program.components().count() > 1 {
+            return from.join(program).is_file();
+        }
+        let own = self.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.into());
+        let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+        std::env::split_paths(&path).any(|place| from.join(place).join(program).is_file())
     }
 
     fn interpreter(&self) -> OsString {

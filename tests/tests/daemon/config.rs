@@ -142,7 +142,41 @@ fn a_directory_or_a_program_that_is_not_there_is_named() {
     for (pool, words) in [("place", "/no/such/place"), ("program", "/no/such/program: not found")] {
         let refused = daemon.ask("call", &["add", "{}", "--pool", pool]).unwrap();
         assert!(refused.status == 1 && refused.stderr.contains(words), "{refused:?}");
+        let way_back = format!("`sidewinder restart {pool}` tries again");
+        assert!(refused.stderr.contains(&way_back), "{refused:?}");
     }
+}
+
+#[test]
+fn what_a_configuration_names_and_a_machine_does_not_have_is_told_and_no_problem() {
+    let arena = Arena::prepare("absent").unwrap();
+    let text = format!(
+        "[listen]\ntcp = \"127.0.0.1:0\"\ntls_certificate = \"/no/certificate\"\ntls_key = \"/no/key\"\n\
+         [pools.a]\ntools = [\"plain\"]\npython = \"/no/python\"\n\
+         [pools.b]\ncommand = [\"no-such-program\"]\n\
+         [pools.c]\ntools = [\"plain\"]\ndirectory = \"/no/place\"\n\
+         [pools.d]\ncommand = [\"sh\"]\n[pools.e]\ncommand = [\"./own\"]\ndirectory = \"modules\"\n\
+         [pools.f]\ncommand = [\"own\"]\nenvironment.PATH = \"{}\"\n",
+        arena.file("modules").display()
+    );
+    let path = write(&arena, &text);
+    fs::create_dir_all(arena.file("modules")).unwrap();
+    fs::write(arena.file("modules/own"), "").unwrap();
+    let told = verb(&arena, "check-config", &[&path]);
+    assert!(told.status == 0 && told.stdout.starts_with("no problem\n"), "{told:?}");
+    let absent: Vec<&str> = told.stdout.lines().filter_map(|line| line.strip_prefix("absent: ")).collect();
+    let expected = [
+        "pools.a.python: there is no program /no/python here",
+        "pools.b.command: there is no program no-such-program here",
+        "pools.c.directory: there is no directory /no/place here",
+        "listen.tls_certificate: /no/certificate cannot be read: No such file or directory (os error 2)",
+        "listen.tls_key: /no/key cannot be read: No such file or directory (os error 2)",
+    ];
+    assert_eq!(absent, expected, "{told:?}");
+    let told = verb(&arena, "check-config", &[&path, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(told["absent"].as_array().unwrap().len(), expected.len());
+    assert_eq!(told["absent"][1]["key"], "pools.b.command");
 }
 
 #[test]

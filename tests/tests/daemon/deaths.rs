@@ -102,6 +102,9 @@ fn a_crash_loop_ends_with_a_restart_and_is_nothing_to_other_pools() {
         pool()["phase"] == "FATAL"
     });
     assert_eq!(config::pids(&daemon, "other").len(), 1);
+    let status = daemon.ask("status", &[]).unwrap().stdout;
+    assert!(status.contains("once that is mended: sidewinder restart looping\n"), "{status}");
+    assert!(!status.contains("sidewinder restart other"), "{status}");
     let told = daemon.ask("logs", &["--pool", "looping"]).unwrap().stdout;
     assert_eq!(told.matches("is starting").count(), 5, "five early deaths are enough: {told}");
     write("");

@@ -162,6 +162,10 @@ fn events_are_shown_as_they_happen() {
     let arena = Arena::prepare("events").unwrap();
     let daemon = plain(&arena);
     answer(&daemon, "who", "{}");
+    for words in [&["logs", "--follow", "--pool", "nobody"][..], &["events", "--pool", "nobody"]] {
+        let said = daemon.ask(words[0], &words[1..]).unwrap();
+        assert!(said.status != 0 && said.stderr.contains("no pool is called `nobody`"), "{said:?}");
+    }
     let mut watcher = daemon.verb("events", &["--json", "--pool", "default"]);
     let mut watcher = watcher.stdout(Stdio::piped()).spawn().unwrap();
     let shown = BufReader::new(watcher.stdout.take().unwrap()).lines();

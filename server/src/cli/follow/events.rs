@@ -1,6 +1,6 @@
 //! `sidewinder events`: what happens in a daemon, as it happens.
 
-use super::follow;
+use super::{follow, known};
 use crate::cli::client::{Failed, Where, ask};
 use crate::cli::style::Style;
 use crate::telemetry::log::At;
@@ -26,6 +26,7 @@ pub(in crate::cli) struct Arguments {
 
 pub(in crate::cli) fn run(arguments: &Arguments) -> ExitCode {
     ask(async {
+        known(&arguments.place, &arguments.pool).await?;
         let request = WatchRequest { pools: arguments.pool.clone() };
         let events = arguments.place.pools().await?.watch(request).await.map_err(Failed::from)?.into_inner();
         let style = Style::of_stdout();

@@ -1,6 +1,6 @@
 //! `sidewinder logs`: what a daemon has logged, and what it logs.
 
-use super::follow;
+use super::{follow, known};
 use crate::cli::client::{Failed, Where, ask};
 use crate::cli::style::Style;
 use crate::telemetry::log::{At, Line};
@@ -33,6 +33,9 @@ pub(in crate::cli) struct Arguments {
 
 pub(in crate::cli) fn run(arguments: &Arguments) -> ExitCode {
     ask(async {
+        if arguments.follow {
+            known(&arguments.place, &arguments.pool).await?;
+        }
         let request = LogsRequest {
             pools: arguments.pool.clone(),
             worker: arguments.worker.clone(),

@@ -4,11 +4,21 @@ pub(super) mod attach;
 pub(super) mod events;
 pub(super) mod logs;
 
-use super::client::Failed;
+use super::client::{Failed, Where};
 use super::style::show_more;
+use sidewinder_proto::v1::ListPoolsRequest;
 use sidewinder_proto::v1::error::Reason;
 use tonic::{Status, Streaming};
 use tonic_types::StatusExt;
+
+/// Refuses names that no pool has: their wait would have no end.
+async fn known(place: &Where, pools: &[String]) -> Result<(), Failed> {
+    if !pools.is_empty() {
+        let request = ListPoolsRequest { pools: pools.to_vec() };
+        place.pools().await?.list_pools(request).await?;
+    }
+    Ok(())
+}
 
 /// Shows what a stream brings, each as a text, until it ends, the daemon stops, or nobody looks any more.
 async fn follow<T>(mut stream: Streaming<T>, mut text: impl FnMut(T) -> String) -> Result<(), Failed> {

@@ -86,7 +86,10 @@ fn pool_line(pool: &Pool, style: Style) -> String {
     let phase = phase(pool);
     let phase = if phase == "SERVING" { style.good(phase) } else { style.bad(phase) };
     let max = pool.size.as_ref().map_or(0, |size| size.max);
-    let trouble: Vec<String> = pool.trouble.lines().map(|line| format!("  {line}\n")).collect();
+    let mut trouble: Vec<String> = pool.trouble.lines().map(|line| format!("  {line}\n")).collect();
+    if pool.phase() == Phase::Fatal {
+        trouble.push(format!("  once that is mended: sidewinder restart {}\n", pool.name));
+    }
     let fork_server = match pool.fork_server.as_str() {
         "" => String::new(),
         known => format!(", fork server: {known}"),

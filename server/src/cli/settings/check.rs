@@ -11,7 +11,9 @@ use std::process::ExitCode;
 /// The environment overrides the file, as it does when the daemon runs.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0, or 1 when there is a problem.\n\nExample: sidewinder check-config sidewinder.toml"
+    after_help = "Exit status: 0, or 1 when there is a problem. What the configuration names and this machine does not \
+                  have (interpreters, directories, certificates) is told, and is no problem: it may be meant for another \
+                  machine.\n\nExample: sidewinder check-config sidewinder.toml"
 )]
 pub(in crate::cli) struct Arguments {
     /// The file; by default the one that `SIDEWINDER_CONFIG` names
@@ -28,7 +30,13 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> ExitCode {
         (Ok(settings), false) => (summary(settings), ExitCode::SUCCESS),
         (Err(problems), false) => (listed(problems), ExitCode::FAILURE),
         (Ok(settings), true) => (
-            json!({ "problems": [], "pools": settings.pools.keys().collect::<Vec<_>>() }).to_string() + "\n",
+            json!({
+                "problems": [],
+                "pools": settings.pools.keys().collect::<Vec<_>>(),
+                "absent": absent(settings).map(|(key, what)| json!({ "key": key, "what": what })).collect::<Vec<_>>(),
+            })
+            .to_string()
+                + "\n",
             ExitCode::SUCCESS,
         ),
         (Err(problems), true) => {
@@ -76,7 +84,30 @@ fn summary(settings: &Settings) -> String {
         )
     });
     let pools: String = pools.collect();
-    format!("{}\nlistens on {}{tcp}\n{pools}", style.good("no problem"), settings.listen.socket.display())
+    let absent: String =
+        absent(settings).map(|(key, what)| format!("{} {key}: {what}\n", style.bad("absent:"))).collect();
+    let socket = settings.listen.socket.display();
+    format!("{}\nlistens on {socket}{tcp}\n{pools}{absent}", style.good("no problem"))
+}
+
+/// What the settings name and this machine does not have: the key, and what is wrong with it.
+fn absent(settings: &Settings) -> impl Iterator<Item = (String, String)> {
+    let pools = settings.pools.iter().filter_map(|(name, pool)| {
+        pool.command.absent().map(|(key, what)| (format!("pools.{name}.{key}"), what))
+    });
+    let tls = settings.listen.tls.iter().flat_map(|tls| {
+        let files = [
+            ("certificate", Some(&tls.certificate)),
+            ("key", Some(&tls.key)),
+            ("client_ca", tls.client_ca.as_ref()),
+        ];
+        files.into_iter().filter_map(|(key, file)| Some((key, file?)))
+    });
+    let unread = tls.filter_map(|(key, file)| {
+        let error = std::fs::File::open(file).err()?;
+        Some((format!("listen.tls_{key}"), format!("{} cannot be read: {error}", file.display())))
+    });
+    pools.chain(unread)
 }
 
 fn as_json(problem: &Problem) -> Value {

@@ -82,7 +82,11 @@ impl State {
     pub(super) fn tell_notice(&self, notice: Notice) {
         match notice {
             Notice::SlotFatal { slot } => {
-                let text = format!("slot {} has given up until a restart is requested", slot.0);
+                let text = format!(
+                    "slot {} has given up until a restart is requested: `sidewinder restart`, once what ends its \
+                     workers is mended",
+                    slot.0
+                );
                 let event = telemetry::Event::new(What::SlotFatal, text).with("slot", slot.0);
                 self.tell_event(None, event);
             }

@@ -99,6 +99,10 @@ fn who_speaks_tls_is_served_and_others_are_turned_away_in_time() {
     assert_eq!((said.status, said.stdout.as_str()), (0, "5.0\n"), "{said:?}");
     let said = ask(&daemon, port, &others, &[]);
     assert_eq!(said.status, 124, "an authority that nobody trusts: {said:?}");
+    assert!(said.stderr.contains("--ca names another authority"), "{said:?}");
+    fs::write(arena.file("ca.crt"), "no certificate").unwrap();
+    let said = ask(&daemon, port, &arena.file(""), &[]);
+    assert!(said.stderr.contains("holds no certificate: --ca takes one in PEM"), "{said:?}");
     let plain = format!("http://127.0.0.1:{port}");
     let said = daemon.ask("call", &["hypot", "[3, 4]", "--address", &plain]).unwrap();
     assert_ne!(said.status, 0, "{said:?}");
@@ -111,6 +115,28 @@ fn who_speaks_tls_is_served_and_others_are_turned_away_in_time() {
     half.write_all(&[22, 3, 1, 1, 0]).unwrap();
     is_closed(half);
     assert_eq!(ask(&daemon, port, &ours, &[]).status, 0);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_a_daemons_is_told_with_what_to_do() {
+    let cases = [
+        ("self", "-subj /CN=own -addext subjectAltName=IP:127.0.0.1", "have the authority sign one"),
+        (
+            "other",
+            "-subj /CN=own -addext subjectAltName=DNS:other.example -addext basicConstraints=critical,CA:false",
+            "names other hosts",
+        ),
+    ];
+    for (name, subject, words) in cases {
+        let arena = Arena::prepare(&format!("sealed-{name}")).unwrap();
+        let folder = arena.file("");
+        openssl(&folder, &format!("req -x509 {KEY} -days 2 {subject} -keyout tls.key -out tls.crt"));
+        fs::set_permissions(arena.file("tls.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::copy(arena.file("tls.crt"), arena.file("ca.crt")).unwrap();
+        let (daemon, port) = start(&arena, "");
+        let said = ask(&daemon, port, &folder, &[]);
+        assert!(said.status == 124 && said.stderr.contains(words), "{name}: {said:?}");
+    }
 }
 
 #[test]
