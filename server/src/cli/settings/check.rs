@@ -84,8 +84,8 @@ fn summary(settings: &Settings) -> String {
         )
     });
     let pools: String = pools.collect();
-    let absent: String =
-        absent(settings).map(|(key, what)| format!("{} {key}: {what}\n", style.bad("absent:"))).collect();
+    let absent = absent(settings).map(|(key, what)| format!("{} {key}: {what}\n", style.bad("absent:")));
+    let absent: String = absent.collect();
     let socket = settings.listen.socket.display();
     format!("{}\nlistens on {socket}{tcp}\n{pools}{absent}", style.good("no problem"))
 }
