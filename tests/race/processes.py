@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+_LOOK_EVERY_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ class Process:
         """A signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, what)
+
+    def stop(self) -> None:
+        """It and each of its threads: a signal alone has not stopped those that run elsewhere."""
+        self.send(signal.SIGSTOP)
+        while not self.ended() and self._moving():
+            time.sleep(_LOOK_EVERY_S)
+
+    def _moving(self) -> bool:
+        """Whether one of its threads is not stopped."""
+        try:
+            tasks = os.listdir(f"/proc/{self.pid}/task")
+        except FileNotFoundError:
+            return False
+        states = (_read(self.pid, f"task/{task}/stat").rpartition(b")")[2].split()[:1] for task in tasks)
+        return any(state and state[0] not in (b"T", b"Z", b"X") for state in states)
 
     def ended(self) -> bool:
         """Whether it has, buried or not."""

@@ -90,7 +90,7 @@ def serving_after(standing: Standing, since: float, limit: float) -> list[float]
 def wedge(standing: Standing, limit: float) -> Told:
     """The only worker stops, as if it hung in the kernel: when is a call answered again?"""
     worker = standing.worker()
-    worker.send(signal.SIGSTOP)
+    worker.stop()
     served = serving_after(standing, time.monotonic(), limit)
     return Told(told_s(served[0]), served[0]) if served else Told(f"not within {limit:.0f} s")
 
