@@ -14,7 +14,6 @@ from sidewinder._frames import CRITICAL, Kind, Tag, decode, encode, field, meta
 from sidewinder._signature import BadArgumentsError, Signature
 from sidewinder._values import RAW
 
-from .driver import Fields
 from .test_calls import WithWorker
 
 HEARD = (Tag.HEARD, 999)
@@ -87,8 +86,8 @@ class Understood(unittest.TestCase):
 class Alike(WithWorker):
     """The same words to a worker, again and again."""
 
-    def alike(self, tool: str, arguments: object, more: Fields | None = None, **options: Any) -> Any:
-        return [self.worker.call(tool, arguments, fields=[*(more or []), HEARD], **options) for _ in range(3)]
+    def alike(self, tool: str, arguments: object, **options: Any) -> Any:
+        return [self.worker.call(tool, arguments, fields=[HEARD], **options) for _ in range(3)]
 
     def test_a_refusal_is_said_each_time(self) -> None:
         for frame in self.alike("nowhere", {}):

@@ -186,7 +186,6 @@ fn advice(why: &str) -> &'static str {
             ": the daemon shows an authority's own certificate; have the authority sign one for it",
         ),
         ("not valid for name", ": the daemon's certificate names other hosts; take one of them"),
-        ("Expired", ": the daemon's certificate has to be renewed"),
     ];
     known.iter().find(|(words, _)| why.contains(words)).map_or("", |(_, advice)| advice)
 }

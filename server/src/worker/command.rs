@@ -105,11 +105,11 @@ impl Command {
     fn is_found(&self, program: &Path) -> bool {
         let from = self.directory.clone().unwrap_or_default();
         if program.components().count() > 1 {
-            return from.join(program).is_file();
+            return is_program(&from.join(program));
         }
         let own = self.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.into());
         let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
-        std::env::split_paths(&path).any(|place| from.join(place).join(program).is_file())
+        std::env::split_paths(&path).any(|place| is_program(&from.join(place).join(program)))
     }
 
     fn interpreter(&self) -> OsString {
@@ -144,6 +144,10 @@ impl Command {
         variables.extend(own.into_iter().map(|(name, value)| (name.into(), value.into())).chain(named));
         variables
     }
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 fn variable((name, value): (OsString, OsString)) -> Vec<u8> {

@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use sidewinder_tests::arena::Arena;
 use sidewinder_tests::daemon::{Daemon, Said};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -162,6 +163,13 @@ fn what_a_configuration_names_and_a_machine_does_not_have_is_told_and_no_problem
     let path = write(&arena, &text);
     fs::create_dir_all(arena.file("modules")).unwrap();
     fs::write(arena.file("modules/own"), "").unwrap();
+    let all = verb(&arena, "check-config", &[&path]).stdout;
+    assert_eq!(
+        all.matches("there is no program").count(),
+        4,
+        "a file that nobody may execute is none: {all}"
+    );
+    fs::set_permissions(arena.file("modules/own"), fs::Permissions::from_mode(0o755)).unwrap();
     let told = verb(&arena, "check-config", &[&path]);
     assert!(told.status == 0 && told.stdout.starts_with("no problem\n"), "{told:?}");
     let absent: Vec<&str> = told.stdout.lines().filter_map(|line| line.strip_prefix("absent: ")).collect();
